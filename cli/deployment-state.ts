@@ -1,5 +1,5 @@
 /** Details for PoPs with problems: the lease of the machine, and the state of a PoP without a machine. */
-import { ifNotFound } from "../providers/fly/errors.ts";
+import { ifNotFound } from "../fly/errors.ts";
 import type { CliContext } from "./context.ts";
 import type { DeployedPop, Fleet } from "./fleet.ts";
 import type { Lease } from "./pop-status.ts";

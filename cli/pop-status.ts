@@ -1,7 +1,7 @@
 /** The status of each PoP as plain data, with its problems. Pure. */
 
-import { checksOf } from "../providers/fly/machine-health.ts";
-import type { Machine } from "../providers/fly/wire.ts";
+import { checksOf } from "../fly/machine-health.ts";
+import type { Machine } from "../fly/wire.ts";
 import type { Connections } from "./connections.ts";
 import type { DeploymentState } from "./deployment-state.ts";
 import type { PopObservation } from "./fleet.ts";

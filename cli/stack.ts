@@ -3,9 +3,9 @@ import { defaults } from "../config/defaults.ts";
 import { parseSeconds } from "../config/duration.ts";
 import { ownConfigValues } from "../config/stack-values.ts";
 import type { EdgeConfig } from "../config/types.ts";
+import type { Fly } from "../fly/api.ts";
 import type { Tailnet } from "../image/spec.ts";
 import { stackName as localStack, projectDir } from "../local/paths.ts";
-import type { Fly } from "../providers/fly/api.ts";
 import type { ConfigLookup, FlySettings } from "../providers/settings.ts";
 import type { TailnetApi } from "../providers/tailnet/tailnet-api.ts";
 import { addRedaction, type CliContext, CliError, note } from "./context.ts";
@@ -64,7 +64,7 @@ export async function openStack(context: CliContext, asked: string | undefined):
     // One client for the whole command: it reuses connections and keeps to Fly's rate limits.
     fly: memoizeAsync(async () => {
       const found = await settings();
-      const { Fly } = await import("../providers/fly/api.ts");
+      const { Fly } = await import("../fly/api.ts");
       return withWaitNotices(context, `Fly at ${found.endpoint}`, new Fly({ ...found, clock: context.clock }));
     }),
     tailnet: (of) => connectToTailnet(context, of, { reference, values, env }),
@@ -105,7 +105,7 @@ async function readSettings(
   if (isLocal(context, reference) && !(await loadDaemon()))
     throw new CliError("The local stack is not running. Start it: npm run local");
   const { flySettings } = await import("../providers/settings.ts");
-  const { stripScheme } = await import("../providers/fly/http.ts");
+  const { stripScheme } = await import("../fly/http.ts");
   const settings = flySettings(await readConfig(context, "fly:", { reference, values, env }), lookupIn(env));
   addRedaction(context, settings.token);
   addRedaction(context, stripScheme(settings.token));

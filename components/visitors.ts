@@ -1,5 +1,5 @@
 /** Egress by area of the visitors, at the granularity of Fly's egress prices. Pure. */
-import { type EgressGroup, regionByCode } from "../providers/fly/regions.ts";
+import { type EgressGroup, regionByCode } from "../fly/regions.ts";
 
 /** Areas by their names in the stack file, with their price group: https://fly.io/docs/about/pricing/#data-transfer-pricing */
 export const visitorAreas = {

@@ -1,5 +1,6 @@
 /** Expands shorthand and applies defaults. Call it with valid files only. */
 import type { Visitors } from "../components/visitors.ts";
+import { memoryRange, presets } from "../fly/guests.ts";
 import { limits } from "../image/limits.ts";
 import type {
   Acme,
@@ -15,7 +16,6 @@ import type {
   TailnetDriver,
   Vault,
 } from "../image/spec.ts";
-import { memoryRange, presets } from "../providers/fly/guests.ts";
 import { type CertificateKey, nameInVault, sourceOf } from "./certificate-source.ts";
 import { cacheMb, defaults, indexMb } from "./defaults.ts";
 import { directoryUrl } from "./directory.ts";

@@ -1,6 +1,6 @@
 /** The registry that the image is pushed to, and its credentials. */
 import * as pulumi from "@pulumi/pulumi";
-import { stripScheme } from "../providers/fly/http.ts";
+import { stripScheme } from "../fly/http.ts";
 import { tokenFrom } from "../providers/settings.ts";
 
 export interface Registry {

@@ -101,7 +101,7 @@ function codeHash(): string {
   const hash = createHash("sha256");
   for (const file of globSync(
     [
-      "{lib,local,status-page}/**/*.{ts,html,css,mjs}",
+      "{lib,fly,local,status-page}/**/*.{ts,html,css,mjs}",
       "local/{anycast,resolver}/{Dockerfile,boot,*.go}",
       "providers/**/*.ts",
       "package-lock.json",

@@ -1,10 +1,10 @@
 /** What runs, for people and as JSON. */
 import { readFile } from "node:fs/promises";
+import { Fly } from "../fly/api.ts";
+import { isNotFound } from "../fly/errors.ts";
+import { checksOf } from "../fly/machine-health.ts";
 import { systemClock } from "../lib/clock.ts";
 import { table } from "../lib/table.ts";
-import { Fly } from "../providers/fly/api.ts";
-import { isNotFound } from "../providers/fly/errors.ts";
-import { checksOf } from "../providers/fly/machine-health.ts";
 import { readDaemon } from "./daemon-file.ts";
 import { openDocker } from "./docker-engine.ts";
 import { paths } from "./paths.ts";

@@ -1,8 +1,8 @@
 /** The billable items among the engine's resources, before or after the change. */
 import type { BillableItems, BillableMachine, Traffic } from "../components/cost.ts";
 import type { AddressType } from "../config/types.ts";
-import { presets } from "../providers/fly/guests.ts";
-import { defaultSnapshotDays } from "../providers/fly/snapshots.ts";
+import { presets } from "../fly/guests.ts";
+import { defaultSnapshotDays } from "../fly/snapshots.ts";
 import type { ResourceChange } from "./plan.ts";
 
 interface Guest {

@@ -5,14 +5,14 @@
  */
 import type * as pulumi from "@pulumi/pulumi";
 import type { z } from "zod";
+import { Fly } from "../fly/api.ts";
+import { withAdvice } from "../fly/errors.ts";
 import { systemClock } from "../lib/clock.ts";
 import { redact } from "../lib/redact.ts";
 import { isCancelled } from "./cancel.ts";
 import { currentConfig } from "./current-config.ts";
 import { addressHandler } from "./fly/address.ts";
-import { Fly } from "./fly/api.ts";
 import { appHandler } from "./fly/app.ts";
-import { withAdvice } from "./fly/errors.ts";
 import { identityHandler } from "./fly/identity.ts";
 import { machineHandler } from "./fly/machine.ts";
 import { createRolloutGate } from "./fly/rollout-gate.ts";

@@ -1,4 +1,4 @@
-import { defaultEndpoint, stripScheme } from "./fly/http.ts";
+import { defaultEndpoint, stripScheme } from "../fly/http.ts";
 import type { HeadscaleSettings } from "./tailnet/headscale.ts";
 import type { ControlServer } from "./tailnet/tailnet-api.ts";
 import { type TailscaleSettings, tailscaleServer } from "./tailnet/tailscale.ts";

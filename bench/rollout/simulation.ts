@@ -2,16 +2,16 @@
 import { machineConfig, mountPath } from "../../components/machine-config.ts";
 import { volumeName } from "../../components/placement.ts";
 import { rolloutOrder, unavailableLimits } from "../../components/rollout.ts";
+import { Fly } from "../../fly/api.ts";
+import { regions } from "../../fly/regions.ts";
 import { type Clock, sleep } from "../../lib/clock.ts";
 import type { Transport } from "../../lib/http-transport.ts";
 import { createLocalFly, type LocalFly } from "../../local/fly/create.ts";
 import { seeded } from "../../local/fly/random.ts";
 import { createStateRunner, passingAfter } from "../../local/fly/state-runner.ts";
 import { memoryStore } from "../../local/fly/store.ts";
-import { Fly } from "../../providers/fly/api.ts";
 import { appHandler } from "../../providers/fly/app.ts";
 import { type MachineInputs, type MachineOutputs, machineHandler } from "../../providers/fly/machine.ts";
-import { regions } from "../../providers/fly/regions.ts";
 import { createRolloutGate } from "../../providers/fly/rollout-gate.ts";
 import { volumeHandler } from "../../providers/fly/volume.ts";
 import type { Context } from "../../providers/handler.ts";

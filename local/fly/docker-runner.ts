@@ -8,8 +8,8 @@
 import { randomBytes } from "node:crypto";
 import { Readable } from "node:stream";
 import type Docker from "dockerode";
+import type { Check, ImageRef } from "../../fly/wire.ts";
 import { type Clock, sleep, systemClock } from "../../lib/clock.ts";
-import type { Check, ImageRef } from "../../providers/fly/wire.ts";
 import {
   containersOf,
   engineReason,

@@ -12,7 +12,7 @@
  * by the name in TLS or HTTP.
  */
 import type Docker from "dockerode";
-import type { MachineConfig } from "../../providers/fly/wire.ts";
+import type { MachineConfig } from "../../fly/wire.ts";
 import { labels } from "../docker-engine.ts";
 import type { Instance } from "./runner.ts";
 

@@ -1,7 +1,7 @@
 /** Fly's GraphQL server, https://api.fly.io/graphql: what flyctl asks beside the Machines API. It reads; changes go the Machines API's way. */
 import { GraphQLError, graphql } from "graphql";
 import { z } from "zod";
-import { regions } from "../../providers/fly/regions.ts";
+import { regions } from "../../fly/regions.ts";
 import { renderOrganization, statusOf } from "./apps.ts";
 import type { Core } from "./core.ts";
 import { schema } from "./graphql-schema.ts";

@@ -1,5 +1,5 @@
 /** Machines as objects: create, read, list, update, delete. */
-import { CreateMachine, type MachineConfig, UpdateMachine } from "../../providers/fly/wire.ts";
+import { CreateMachine, type MachineConfig, UpdateMachine } from "../../fly/wire.ts";
 import { type Core, networkOfApp } from "./core.ts";
 import { aborted, alreadyExists, badRequest, failedPrecondition, invalidArgument, notFound } from "./errors.ts";
 import { record, renderEvent } from "./events.ts";

@@ -1,7 +1,7 @@
 /** Volumes: disks on one host. They grow, never shrink, and outlive their machine. */
 import { z } from "zod";
-import { regionByCode } from "../../providers/fly/regions.ts";
-import { CreateVolume } from "../../providers/fly/wire.ts";
+import { regionByCode } from "../../fly/regions.ts";
+import { CreateVolume } from "../../fly/wire.ts";
 import type { Core } from "./core.ts";
 import { badRequest, failedPrecondition, invalidArgument, unavailable, unimplemented } from "./errors.ts";
 import { type Apart, isClosed, placeVolume } from "./placement.ts";

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { HostUnreachable } from "../../providers/fly/errors.ts";
+import { HostUnreachable } from "../../fly/errors.ts";
 import { createRolloutGate, RolloutStopped } from "../../providers/fly/rollout-gate.ts";
 
 const lines: string[] = [];

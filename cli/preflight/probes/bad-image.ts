@@ -1,5 +1,5 @@
 /** An update to an image that nobody has. */
-import { FlyError } from "../../../providers/fly/errors.ts";
+import { FlyError } from "../../../fly/errors.ts";
 import { withLease } from "../../../providers/fly/lease.ts";
 import { createRolloutGate } from "../../../providers/fly/rollout-gate.ts";
 import { probe, resultOf } from "../assumption.ts";

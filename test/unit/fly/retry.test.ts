@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
+import { FlyError } from "../../../fly/errors.ts";
+import { retryAfterMs, retryFlyCall } from "../../../fly/retry.ts";
 import type { Clock } from "../../../lib/clock.ts";
-import { FlyError } from "../../../providers/fly/errors.ts";
-import { retryAfterMs, retryFlyCall } from "../../../providers/fly/retry.ts";
 
 /** Time passes only by waiting. */
 function clockOf() {

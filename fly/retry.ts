@@ -1,5 +1,5 @@
-import type { Clock } from "../../lib/clock.ts";
-import { withRetry } from "../../lib/retry.ts";
+import type { Clock } from "../lib/clock.ts";
+import { withRetry } from "../lib/retry.ts";
 import { FlyError } from "./errors.ts";
 
 /**

@@ -1,8 +1,8 @@
 import { expect, test } from "vitest";
-import type { Clock } from "../../lib/clock.ts";
-import { Fly } from "../../providers/fly/api.ts";
-import { FlyError } from "../../providers/fly/errors.ts";
-import { type Answer, httpServer } from "../support/http-server.ts";
+import { Fly } from "../../../fly/api.ts";
+import { FlyError } from "../../../fly/errors.ts";
+import type { Clock } from "../../../lib/clock.ts";
+import { type Answer, httpServer } from "../../support/http-server.ts";
 
 const token = "planted-token-0123456789";
 

@@ -3,7 +3,7 @@
  * https://docs.machines.dev, https://fly.io/docs/machines/api/
  */
 import { z } from "zod";
-import { type Clock, sleep } from "../../lib/clock.ts";
+import { type Clock, sleep } from "../lib/clock.ts";
 import { isLive } from "./existence.ts";
 import { type Call, FlyHttp, type FlyOptions } from "./http.ts";
 import { pollUntil, staleReadMs } from "./lag.ts";

@@ -1,4 +1,4 @@
-import { type Clock, sleep } from "../../lib/clock.ts";
+import { type Clock, sleep } from "../lib/clock.ts";
 
 /**
  * Fly's documented rate limits, per action and object: 1 call per second with a burst of 3; 5 per second with a burst of 10 for reading a machine

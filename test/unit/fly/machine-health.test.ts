@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
-import { describeExit, unexpectedExit } from "../../providers/fly/machine-health.ts";
-import type { MachineEvent } from "../../providers/fly/wire.ts";
+import { describeExit, unexpectedExit } from "../../../fly/machine-health.ts";
+import type { MachineEvent } from "../../../fly/wire.ts";
 
 const event = (id: string, type: string): MachineEvent => ({ id, type });
 const exit = (id: string, of: object = {}): MachineEvent => ({

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { distanceKm, regionByCode, regions } from "../../providers/fly/regions.ts";
+import { distanceKm, regionByCode, regions } from "../../../fly/regions.ts";
 
 fc.configureGlobal({ seed: 20261124 });
 

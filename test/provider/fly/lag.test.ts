@@ -1,16 +1,16 @@
 /** Reads that lag writes, deeds that come late, lists that forget: what Fly has shown its own clients, and what ours makes of it. */
 import { expect, test } from "vitest";
-import { httpTransport, type Transport } from "../../lib/http-transport.ts";
-import type { Fault } from "../../local/fly/faults.ts";
-import { noQuirks } from "../../local/fly/quirks.ts";
-import { failingCheck, passingAfter } from "../../local/fly/state-runner.ts";
-import { addressHandler } from "../../providers/fly/address.ts";
-import { Fly } from "../../providers/fly/api.ts";
-import { appHandler } from "../../providers/fly/app.ts";
-import { machineHandler } from "../../providers/fly/machine.ts";
-import { volumeHandler } from "../../providers/fly/volume.ts";
-import type { Machine } from "../../providers/fly/wire.ts";
-import { PartialResourceError } from "../../providers/handler.ts";
+import { Fly } from "../../../fly/api.ts";
+import type { Machine } from "../../../fly/wire.ts";
+import { httpTransport, type Transport } from "../../../lib/http-transport.ts";
+import type { Fault } from "../../../local/fly/faults.ts";
+import { noQuirks } from "../../../local/fly/quirks.ts";
+import { failingCheck, passingAfter } from "../../../local/fly/state-runner.ts";
+import { addressHandler } from "../../../providers/fly/address.ts";
+import { appHandler } from "../../../providers/fly/app.ts";
+import { machineHandler } from "../../../providers/fly/machine.ts";
+import { volumeHandler } from "../../../providers/fly/volume.ts";
+import { PartialResourceError } from "../../../providers/handler.ts";
 import {
   app,
   type HandlerFixture,
@@ -19,8 +19,8 @@ import {
   machineInputs,
   volumeInputs,
   withImage,
-} from "../support/context.ts";
-import { errorMessage } from "../support/error-message.ts";
+} from "../../support/context.ts";
+import { errorMessage } from "../../support/error-message.ts";
 
 const seeds = [1, 2, 3, 4, 5, 6];
 /** As late as a read can be. */

@@ -2,7 +2,7 @@
  * How stale Fly's reads can be and how late its writes can take effect, and the timeouts that follow. Each of its API servers keeps its own replica
  * and learns of writes by gossip: https://fly.io/infra-log/ (flaps affinity, Corrosion), flyctl's internal/command/machine/wait.go.
  */
-import { type Clock, sleep } from "../../lib/clock.ts";
+import { type Clock, sleep } from "../lib/clock.ts";
 
 /** How long a read may return the state before a write, in milliseconds. What reads show for longer is current. */
 export const staleReadMs = 15_000;

@@ -1,5 +1,5 @@
 /** Waits until one version of a machine is healthy: started, no exit since, all checks of that version passing. Throws the reason if it is not. */
-import { type Clock, sleep } from "../../lib/clock.ts";
+import { type Clock, sleep } from "../lib/clock.ts";
 import type { Fly } from "./api.ts";
 import { FlyError, isNotFound } from "./errors.ts";
 import { staleReadMs } from "./lag.ts";

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
-import type { Clock } from "../../lib/clock.ts";
-import { createRateLimiter } from "../../providers/fly/rate-limit.ts";
+import { createRateLimiter } from "../../../fly/rate-limit.ts";
+import type { Clock } from "../../../lib/clock.ts";
 
 /** A clock that stands still and notes what it was asked to wait. */
 function stillClock() {

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { cpuCounts, guestProblem, memoryRange, nearestMemory, presets } from "../../providers/fly/guests.ts";
+import { cpuCounts, guestProblem, memoryRange, nearestMemory, presets } from "../../../fly/guests.ts";
 
 fc.configureGlobal({ seed: 20261124 });
 

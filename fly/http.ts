@@ -2,9 +2,9 @@
  * One call to the Machines API. Rate limit, retry, redaction and the form of errors are the same for all calls and handled here.
  */
 import type { z } from "zod";
-import type { Clock } from "../../lib/clock.ts";
-import { httpTransport, NoResponseError, parseJson, type Transport } from "../../lib/http-transport.ts";
-import { redact } from "../../lib/redact.ts";
+import type { Clock } from "../lib/clock.ts";
+import { httpTransport, NoResponseError, parseJson, type Transport } from "../lib/http-transport.ts";
+import { redact } from "../lib/redact.ts";
 import { createAffinity } from "./affinity.ts";
 import { FlyError } from "./errors.ts";
 import { lateWriteMs, newAppMs, writeTimeoutMs } from "./lag.ts";

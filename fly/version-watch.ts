@@ -1,5 +1,5 @@
 /** Which version of a machine a read shows, although reads can be stale. */
-import type { Clock } from "../../lib/clock.ts";
+import type { Clock } from "../lib/clock.ts";
 import { staleReadMs } from "./lag.ts";
 import type { Machine, MachineEvent } from "./wire.ts";
 

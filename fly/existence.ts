@@ -1,4 +1,4 @@
-import type { Clock } from "../../lib/clock.ts";
+import type { Clock } from "../lib/clock.ts";
 import { ifNotFound, isNotFound } from "./errors.ts";
 import { pollUntil, staleReadMs } from "./lag.ts";
 
