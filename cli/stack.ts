@@ -4,9 +4,9 @@ import { parseSeconds } from "../config/duration.ts";
 import { ownConfigValues } from "../config/stack-values.ts";
 import type { EdgeConfig } from "../config/types.ts";
 import type { Fly } from "../fly/api.ts";
+import type { ConfigLookup, FlySettings } from "../fly/settings.ts";
 import type { Tailnet } from "../image/spec.ts";
 import { stackName as localStack, projectDir } from "../local/paths.ts";
-import type { ConfigLookup, FlySettings } from "../providers/settings.ts";
 import type { TailnetApi } from "../providers/tailnet/tailnet-api.ts";
 import { addRedaction, type CliContext, CliError, note } from "./context.ts";
 import { noBackendPattern, pulumiErrorText, pulumiOutput, runPulumi } from "./pulumi.ts";
@@ -104,7 +104,7 @@ async function readSettings(
 ): Promise<FlySettings> {
   if (isLocal(context, reference) && !(await loadDaemon()))
     throw new CliError("The local stack is not running. Start it: npm run local");
-  const { flySettings } = await import("../providers/settings.ts");
+  const { flySettings } = await import("../fly/settings.ts");
   const { stripScheme } = await import("../fly/http.ts");
   const settings = flySettings(await readConfig(context, "fly:", { reference, values, env }), lookupIn(env));
   addRedaction(context, settings.token);

@@ -7,6 +7,7 @@ import type * as pulumi from "@pulumi/pulumi";
 import type { z } from "zod";
 import { Fly } from "../fly/api.ts";
 import { withAdvice } from "../fly/errors.ts";
+import { type ConfigLookup, flySettings } from "../fly/settings.ts";
 import { systemClock } from "../lib/clock.ts";
 import { redact } from "../lib/redact.ts";
 import { isCancelled } from "./cancel.ts";
@@ -26,7 +27,7 @@ import {
   replacementKeys,
 } from "./handler.ts";
 import { providerSource, type ResourceType } from "./resource.ts";
-import { type ConfigLookup, flySettings, givenUpVolumes, secretKeys } from "./settings.ts";
+import { givenUpVolumes, secretKeys } from "./settings.ts";
 import { createSops } from "./sops/cli.ts";
 import { sealedSecretsHandler } from "./sops/sealed-secrets.ts";
 import { authKeyHandler } from "./tailnet/auth-key.ts";

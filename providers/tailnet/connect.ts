@@ -1,6 +1,8 @@
 /** Creates the client of a control server with the stack's credentials. */
+
+import type { ConfigLookup } from "../../fly/settings.ts";
 import type { Clock } from "../../lib/clock.ts";
-import { type ConfigLookup, headscaleSettings, tailscaleSettings } from "../settings.ts";
+import { headscaleSettings, tailscaleSettings } from "../settings.ts";
 import { createHeadscale } from "./headscale.ts";
 import type { ControlServer, TailnetApi } from "./tailnet-api.ts";
 import { createTailscale } from "./tailscale.ts";
