@@ -5,7 +5,7 @@ import type { Tailnet } from "../image/spec.ts";
 import { Identity } from "../providers/fly/identity.ts";
 import { Machine } from "../providers/fly/machine.ts";
 import { Volume } from "../providers/fly/volume.ts";
-import { SealedSecrets } from "../providers/sops/sealed-secrets.ts";
+import { SealedSecrets } from "../providers/sealed-secrets.ts";
 import { AuthKey } from "../providers/tailnet/auth-key.ts";
 import { guardsOf } from "./guards.ts";
 import { guestOf, machineConfig, mountPath, type PopMachine, type SealedFiles } from "./machine-config.ts";

@@ -103,7 +103,7 @@ function codeHash(): string {
     [
       "{lib,fly,local,status-page}/**/*.{ts,html,css,mjs}",
       "local/{anycast,resolver}/{Dockerfile,boot,*.go}",
-      "providers/**/*.ts",
+      "image/limits.ts",
       "package-lock.json",
     ],
     {

@@ -3,8 +3,8 @@ import { isDeepStrictEqual } from "node:util";
 import type { z } from "zod";
 import type { Fly } from "../fly/api.ts";
 import type { Clock } from "../lib/clock.ts";
+import type { Sops } from "../sops/cli.ts";
 import type { RolloutGate } from "./fly/rollout-gate.ts";
-import type { Sops } from "./sops/cli.ts";
 import type { ControlServer, TailnetApi } from "./tailnet/tailnet-api.ts";
 
 /** What a handler needs for I/O. */

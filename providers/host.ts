@@ -10,6 +10,7 @@ import { withAdvice } from "../fly/errors.ts";
 import { type ConfigLookup, flySettings } from "../fly/settings.ts";
 import { systemClock } from "../lib/clock.ts";
 import { redact } from "../lib/redact.ts";
+import { createSops } from "../sops/cli.ts";
 import { isCancelled } from "./cancel.ts";
 import { currentConfig } from "./current-config.ts";
 import { addressHandler } from "./fly/address.ts";
@@ -27,9 +28,8 @@ import {
   replacementKeys,
 } from "./handler.ts";
 import { providerSource, type ResourceType } from "./resource.ts";
+import { sealedSecretsHandler } from "./sealed-secrets.ts";
 import { givenUpVolumes, secretKeys } from "./settings.ts";
-import { createSops } from "./sops/cli.ts";
-import { sealedSecretsHandler } from "./sops/sealed-secrets.ts";
 import { authKeyHandler } from "./tailnet/auth-key.ts";
 import { connectTailnet } from "./tailnet/connect.ts";
 import type { TailnetApi } from "./tailnet/tailnet-api.ts";

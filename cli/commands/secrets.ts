@@ -3,8 +3,8 @@ import { join } from "node:path";
 import type { EdgeConfig } from "../../config/types.ts";
 import { requiredKeys } from "../../image/render/secrets.ts";
 import { table } from "../../lib/table.ts";
-import { SopsError } from "../../providers/sops/cli.ts";
-import { plainRecipient, type SopsFile } from "../../providers/sops/file.ts";
+import { SopsError } from "../../sops/cli.ts";
+import { plainRecipient, type SopsFile } from "../../sops/file.ts";
 import {
   type Known,
   type PopRecipients,
@@ -12,9 +12,9 @@ import {
   type RekeyPlan,
   recipientFaults,
   recipientsOf,
-} from "../../providers/sops/recipients.ts";
-import { followRekey, rulesFor } from "../../providers/sops/rules-file.ts";
-import { editSecrets, readSecretsFile, rekeySecrets, secretsProblems } from "../../providers/sops/secrets-file.ts";
+} from "../../sops/recipients.ts";
+import { followRekey, rulesFor } from "../../sops/rules-file.ts";
+import { editSecrets, readSecretsFile, rekeySecrets, secretsProblems } from "../../sops/secrets-file.ts";
 import { type CliContext, CliError, type ExitCode, note, print, printJson } from "../context.ts";
 import { plural } from "../preflight/text.ts";
 import { pulumiOutput } from "../pulumi.ts";

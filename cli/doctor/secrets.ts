@@ -2,10 +2,10 @@
 import { join } from "node:path";
 import type { EdgeConfig } from "../../config/types.ts";
 import { requiredKeys } from "../../image/render/secrets.ts";
-import { createSops, findSops, SopsError } from "../../providers/sops/cli.ts";
-import type { SopsFile } from "../../providers/sops/file.ts";
-import { recipientFaults, recipientsOf } from "../../providers/sops/recipients.ts";
-import { readSecretsFile, secretsProblems } from "../../providers/sops/secrets-file.ts";
+import { createSops, findSops, SopsError } from "../../sops/cli.ts";
+import type { SopsFile } from "../../sops/file.ts";
+import { recipientFaults, recipientsOf } from "../../sops/recipients.ts";
+import { readSecretsFile, secretsProblems } from "../../sops/secrets-file.ts";
 import type { Finding } from "../commands/doctor.ts";
 import { known } from "../commands/secrets.ts";
 import type { CliContext } from "../context.ts";

@@ -11,7 +11,7 @@ import { type VolumeInputs, volumeHandler } from "../../providers/fly/volume.ts"
 import type { ChangeAction, Context, Handler, Properties } from "../../providers/handler.ts";
 import { createProvider } from "../../providers/host.ts";
 import type { ResourceType } from "../../providers/resource.ts";
-import { type SealedSecretsInputs, sealedSecretsHandler } from "../../providers/sops/sealed-secrets.ts";
+import { type SealedSecretsInputs, sealedSecretsHandler } from "../../providers/sealed-secrets.ts";
 import { type AuthKeyInputs, authKeyHandler } from "../../providers/tailnet/auth-key.ts";
 import { app, identityInputs, image, machineInputs, volumeInputs, withImage } from "../support/context.ts";
 import { type FaultFixture, faultFixture, liveMachines } from "../support/faults/fixture.ts";

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { delimiter, dirname, join } from "node:path";
 import type { DaemonFile } from "../../local/daemon-file.ts";
 import type { Status } from "../../local/status.ts";
-import { bundledDir } from "../../providers/sops/cli.ts";
+import { bundledDir } from "../../sops/cli.ts";
 import { freePorts } from "./free-ports.ts";
 
 const root = join(import.meta.dirname, "..", "..");

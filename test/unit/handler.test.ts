@@ -32,5 +32,5 @@ test("an error of one resource does not speak for the whole run: only an app, wh
     /nothing (was |is )?changed(?! there)/i.test(readFileSync(join(root, file), "utf8")),
   );
   // The operator's own commands on a secrets file stand alone.
-  expect(says.toSorted()).toEqual(["fly/settings.ts", "providers/fly/app.ts", "providers/sops/secrets-file.ts"]);
+  expect(says.toSorted()).toEqual(["fly/settings.ts", "providers/fly/app.ts", "sops/secrets-file.ts"]);
 });

@@ -1,8 +1,8 @@
 import { expect, test } from "vitest";
-import { hasRecipient, parseSopsFile, pickCiphertexts, plainRecipient } from "../../providers/sops/file.ts";
-import { secretsProblems } from "../../providers/sops/secrets-file.ts";
-import { identityOf } from "../support/identities.ts";
-import { enc, sopsText } from "../support/sealing.ts";
+import { hasRecipient, parseSopsFile, pickCiphertexts, plainRecipient } from "../../../sops/file.ts";
+import { secretsProblems } from "../../../sops/secrets-file.ts";
+import { identityOf } from "../../support/identities.ts";
+import { enc, sopsText } from "../../support/sealing.ts";
 
 const { recipient } = identityOf("cdg-1");
 const message = (text: string): string => {

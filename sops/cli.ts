@@ -4,8 +4,8 @@
  */
 import { spawn } from "node:child_process";
 import { join } from "node:path";
-import { which } from "../../lib/which.ts";
-import { pulumiHome } from "../../setup/pulumi-home.mjs";
+import { which } from "../lib/which.ts";
+import { pulumiHome } from "../setup/pulumi-home.mjs";
 
 /** Older versions do not support SSH keys as recipients. */
 const minVersion = [3, 10] as const;

@@ -1,17 +1,10 @@
 /** Who a file of secrets opens for, and who is to: no sops needed. */
 import { describe, expect, test } from "vitest";
-import { parseSopsFile, plainRecipient } from "../../providers/sops/file.ts";
-import {
-  marked,
-  type Rekey,
-  recipientFaults,
-  recipientsOf,
-  rekeyFault,
-  rekeyPlan,
-} from "../../providers/sops/recipients.ts";
-import { sopsRule } from "../../providers/sops/rules.ts";
-import { identityOf } from "../support/identities.ts";
-import { sopsText } from "../support/sealing.ts";
+import { parseSopsFile, plainRecipient } from "../../../sops/file.ts";
+import { marked, type Rekey, recipientFaults, recipientsOf, rekeyFault, rekeyPlan } from "../../../sops/recipients.ts";
+import { sopsRule } from "../../../sops/rules.ts";
+import { identityOf } from "../../support/identities.ts";
+import { sopsText } from "../../support/sealing.ts";
 
 const key = (seed: string): string => identityOf(seed).recipient;
 const [cdg, ewr, stray] = [key("cdg-1"), key("ewr-1"), key("stray")];

@@ -6,11 +6,11 @@ import { readFileSync } from "node:fs";
 import { isDeepStrictEqual } from "node:util";
 import type * as pulumi from "@pulumi/pulumi";
 import { z } from "zod";
-import type { ChangeAction, Context, Handler } from "../handler.ts";
-import { type Args, FlyResource } from "../resource.ts";
-import { SopsError } from "./cli.ts";
-import { encryptFor } from "./encrypt-for.ts";
-import { hasRecipient, parseSopsFile, pickCiphertexts, SopsFileError } from "./file.ts";
+import { SopsError } from "../sops/cli.ts";
+import { encryptFor } from "../sops/encrypt-for.ts";
+import { hasRecipient, parseSopsFile, pickCiphertexts, SopsFileError } from "../sops/file.ts";
+import type { ChangeAction, Context, Handler } from "./handler.ts";
+import { type Args, FlyResource } from "./resource.ts";
 
 const lifecycle = {
   pop: "ignored",
