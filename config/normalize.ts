@@ -1,5 +1,5 @@
 /** Expands shorthand and applies defaults. Call it with valid files only. */
-import type { Visitors } from "../components/visitors.ts";
+
 import { memoryRange, presets } from "../fly/guests.ts";
 import { limits } from "../image/limits.ts";
 import type {
@@ -37,6 +37,7 @@ import { serviceParts } from "./service-url.ts";
 import { time } from "./time.ts";
 import type { AddressType, EdgeConfig, ImagePlatform, PopConfig } from "./types.ts";
 import { isBehindRouter, normalizeEndpoint, normalizeName, normalizeOrigin, normalizePath } from "./validators.ts";
+import type { Visitors } from "./visitors.ts";
 
 export function normalizeConfig(file: StackFile): EdgeConfig {
   const pops = Object.keys(file.regions)
