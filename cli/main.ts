@@ -3,8 +3,8 @@ import { fstatSync } from "node:fs";
 import { buffer } from "node:stream/consumers";
 import { systemClock } from "../lib/clock.ts";
 import { projectDir } from "../local/paths.ts";
+import { findProject } from "../stack/project.ts";
 import { addRedaction, type CliContext } from "./context.ts";
-import { findProject } from "./project.ts";
 import { run } from "./run.ts";
 
 const interrupt = new AbortController();

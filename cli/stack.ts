@@ -8,10 +8,11 @@ import type { ConfigLookup, FlySettings } from "../fly/settings.ts";
 import type { Tailnet } from "../image/spec.ts";
 import { stackName as localStack, projectDir } from "../local/paths.ts";
 import type { TailnetApi } from "../providers/tailnet/tailnet-api.ts";
+import { noBackendPattern, pulumiErrorText } from "../stack/pulumi-cli.ts";
+import { selectedStack } from "../stack/selected-stack.ts";
+import { edgeConfig, projectName, readStackFile, StackFileError, type StackValues } from "../stack/stack-file.ts";
 import { addRedaction, type CliContext, CliError, note } from "./context.ts";
-import { noBackendPattern, pulumiErrorText, pulumiOutput, runPulumi } from "./pulumi.ts";
-import { selectedStack } from "./selected-stack.ts";
-import { edgeConfig, projectName, readStackFile, type StackValues } from "./stack-file.ts";
+import { pulumiOutput, runPulumi } from "./pulumi.ts";
 import { withWaitNotices } from "./wait-notices.ts";
 
 /** What read-only commands need of the stack file, available even if the file is invalid. */
@@ -160,7 +161,7 @@ function readLenientConfig(context: CliContext, name: string, values: StackValue
     return { app: config.app, config, rollout: config.rollout };
   } catch (error) {
     const { app } = ownConfigValues(values);
-    if (!(error instanceof CliError) || typeof app !== "string" || !/^[a-z][a-z0-9-]*$/.test(app)) throw error;
+    if (!(error instanceof StackFileError) || typeof app !== "string" || !/^[a-z][a-z0-9-]*$/.test(app)) throw error;
     note(context, `warning: ${error.message.replaceAll(/\s+/g, " ")} The running PoPs are not compared with the file.`);
     const [drainSeconds = 0, timeoutSeconds = 0] = [defaults.drain, defaults.timeout].map(parseSeconds);
     return { app, rollout: { drainSeconds, timeoutSeconds } };

@@ -2,8 +2,7 @@
 import { mkdir, readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type EngineEvent, LocalWorkspace, PulumiCommand, type Stack } from "@pulumi/pulumi/automation/index.js";
-import manifest from "../package.json" with { type: "json" };
-import { pulumiHome } from "../setup/pulumi-home.mjs";
+import { pulumiRoot } from "../stack/pulumi-cli.ts";
 import { localEnvironment } from "./environment.ts";
 import { paths, projectDir, stackName } from "./paths.ts";
 import { isAlive } from "./process.ts";
@@ -52,8 +51,7 @@ export async function deploy(
 
 async function openStack(): Promise<Stack> {
   await mkdir(paths.backend, { recursive: true });
-  const version = manifest.dependencies.pulumi;
-  const pulumiCommand = await PulumiCommand.get({ root: join(pulumiHome(), "versions", version) });
+  const pulumiCommand = await PulumiCommand.get({ root: pulumiRoot(process.env) });
   return LocalWorkspace.createOrSelectStack(
     { stackName, workDir: projectDir },
     { pulumiCommand, envVars: await localEnvironment() },

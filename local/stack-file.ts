@@ -1,11 +1,9 @@
 /** Pulumi.local.yaml as the program will read it, for what must be known before Pulumi runs. */
-import { readFileSync } from "node:fs";
 import { join, relative } from "node:path";
-import { parse, stringify } from "yaml";
-import { ConfigError } from "../config/issues.ts";
-import { parseStackValues } from "../config/stack-values.ts";
+import { stringify } from "yaml";
 import type { EdgeConfig } from "../config/types.ts";
 import { exactNames } from "../image/render/hosts.ts";
+import { edgeConfigOf, readStackFileAt } from "../stack/stack-file.ts";
 import { names } from "./internet/internet.ts";
 import { derivedStackFile, projectDir, stackName } from "./paths.ts";
 import { withoutHomelab } from "./stages.ts";
@@ -13,28 +11,24 @@ import { withoutHomelab } from "./stages.ts";
 const file = `Pulumi.${stackName}.yaml`;
 const written = join(projectDir, file);
 
-interface StackFile {
-  config?: Record<string, unknown>;
-}
-
 /** The configuration of what is deployed. Throws all mistakes of the file. */
 export function stackConfig(): EdgeConfig {
   const path = derivedStackFile() ?? written;
-  return configOf(read(path), relative(projectDir, path));
+  return read(path, relative(projectDir, path));
 }
 
 /** What Pulumi.local.yaml says. Throws all its mistakes. */
-export const writtenConfig = (): EdgeConfig => configOf(read(written), file);
+export const writtenConfig = (): EdgeConfig => read(written, file);
 
 export const appName = (): string => stackConfig().app;
 
 /** What of Pulumi.local.yaml holds without a homelab, as the text of a stack file. Throws what the program would not take. */
 export function firstStage(): string | undefined {
-  const { config = {}, ...others } = read(written);
+  const { config = {}, ...others } = readStackFileAt(written);
   const kept = withoutHomelab(config, `http://${names.origin}:8080`);
   if (kept === undefined) return undefined;
   const head = `# Written by \`npm run local\`: ${file} without what needs the homelab, for as long as there is none.\n`;
-  configOf({ config: kept }, `${file} without what needs the homelab`);
+  edgeConfigOf(`${file} without what needs the homelab`, kept);
   return head + stringify({ config: kept, ...others });
 }
 
@@ -55,12 +49,4 @@ const isProxied = ({ kind }: Site): boolean => kind === "proxy";
 const sitesOf = ({ image }: EdgeConfig, from?: "acme" | "vault"): Site[] =>
   image.sites.filter(({ certificateFrom = "vault" }) => from === undefined || certificateFrom === from);
 
-const read = (path: string): StackFile => parse(readFileSync(path, "utf8"), { merge: true }) as StackFile;
-
-function configOf({ config = {} }: StackFile, what: string): EdgeConfig {
-  try {
-    return parseStackValues(config);
-  } catch (error) {
-    throw error instanceof ConfigError ? new Error(`${what}: ${error.message}`, { cause: error }) : error;
-  }
-}
+const read = (path: string, name: string): EdgeConfig => edgeConfigOf(name, readStackFileAt(path).config ?? {});
