@@ -306,9 +306,12 @@ test.each(pages)("%s: links lead to files and headings that are there", (page) =
 
 describe("the runbook", () => {
   const runbook = read("docs/runbook.md");
-  const sources = globSync(["{lib,fly,sops,providers,components,stack,local,image,setup}/**/*.{ts,mjs,go}", "image/rootfs/**"], {
-    cwd: root,
-  })
+  const sources = globSync(
+    ["{lib,fly,sops,providers,components,stack,local,image,setup}/**/*.{ts,mjs,go}", "image/rootfs/**"],
+    {
+      cwd: root,
+    },
+  )
     .filter((path) => !path.endsWith("_test.go") && /\.\w+$|libexec/.test(path))
     .flatMap((path) => {
       try {
