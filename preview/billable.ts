@@ -3,7 +3,7 @@ import type { BillableItems, BillableMachine, Traffic } from "../components/cost
 import type { AddressType } from "../config/types.ts";
 import { presets } from "../fly/guests.ts";
 import { defaultSnapshotDays } from "../fly/snapshots.ts";
-import type { ResourceChange } from "./plan.ts";
+import type { ResourceChange } from "./resource-change.ts";
 
 interface Guest {
   cpu_kind: string;

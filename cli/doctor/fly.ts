@@ -5,9 +5,9 @@ import type { Fly } from "../../fly/api.ts";
 import { FlyError, isNotFound } from "../../fly/errors.ts";
 import { isLive } from "../../fly/existence.ts";
 import { findForeignMachine, sharedAdvice } from "../../providers/fly/owner.ts";
-import type { Finding } from "../commands/doctor.ts";
 import { CliError } from "../context.ts";
 import { owns, type Stack } from "../stack.ts";
+import type { Finding } from "./finding.ts";
 
 export async function tokenCheck(stack: Stack, { organization }: EdgeConfig): Promise<{ finding: Finding; fly?: Fly }> {
   const name = "Fly token";

@@ -8,10 +8,10 @@ import { engineReason, openDocker } from "../../local/docker-engine.ts";
 import manifest from "../../package.json" with { type: "json" };
 import { pulumiWorkspace } from "../../setup/pulumi-home.mjs";
 import { pulumiRoot } from "../../stack/pulumi-cli.ts";
-import type { Finding } from "../commands/doctor.ts";
 import type { CliContext } from "../context.ts";
 import { runPulumi } from "../pulumi.ts";
 import { flyRegistry } from "../registry.ts";
+import type { Finding } from "./finding.ts";
 
 const bring = "Let setup bring it: npm run setup -- --only";
 

@@ -6,10 +6,10 @@ import { createSops, findSops, SopsError } from "../../sops/cli.ts";
 import type { SopsFile } from "../../sops/file.ts";
 import { recipientFaults, recipientsOf } from "../../sops/recipients.ts";
 import { readSecretsFile, secretsProblems } from "../../sops/secrets-file.ts";
-import type { Finding } from "../commands/doctor.ts";
 import { known } from "../commands/secrets.ts";
 import type { CliContext } from "../context.ts";
 import type { Stack } from "../stack.ts";
+import type { Finding } from "./finding.ts";
 
 /** None for a stack without secrets. */
 export async function secretsChecks(context: CliContext, stack: Stack, edge: EdgeConfig): Promise<Finding[]> {

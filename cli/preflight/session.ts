@@ -6,8 +6,7 @@ import type { Machine, Volume } from "../../fly/wire.ts";
 import { type Clock, sleep } from "../../lib/clock.ts";
 import type { Transport } from "../../lib/http-transport.ts";
 import { createRecorder, type Recorded } from "./exchanges.ts";
-import type { Route } from "./route.ts";
-import type { Visitor } from "./visitor.ts";
+import type { Route, Visitor } from "./visitor.ts";
 
 export interface SessionOptions {
   endpoint: string;

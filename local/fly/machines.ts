@@ -4,12 +4,12 @@ import { type Core, networkOfApp } from "./core.ts";
 import { aborted, alreadyExists, badRequest, failedPrecondition, invalidArgument, notFound } from "./errors.ts";
 import { record, renderEvent } from "./events.ts";
 import { parseImage } from "./image-ref.ts";
+import { holderOf, isBorn } from "./lags.ts";
 import { acquire, fence } from "./leases.ts";
 import type { Lifecycle } from "./lifecycle.ts";
 import { refuseConfig } from "./machine-config.ts";
 import { renderMachine, renderSummary } from "./machine-view.ts";
 import { hasRoomIn, placeBeside, placeMachine, placeRegions } from "./placement.ts";
-import { holderOf, isBorn } from "./quirks.ts";
 import { renderConfig } from "./render.ts";
 import {
   appOf,

@@ -2,7 +2,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import type { Finding } from "../../cli/commands/doctor.ts";
+import type { Finding } from "../../cli/doctor/finding.ts";
 import manifest from "../../package.json" with { type: "json" };
 import { readSecretsFile, rekeySecrets } from "../../sops/secrets-file.ts";
 import { type Cli, cli, values } from "../support/cli.ts";

@@ -2,9 +2,9 @@
 import { defaults } from "../../../config/defaults.ts";
 import { parseDuration } from "../../../fly/durations.ts";
 import { type Finding, notMeasured, probe, resultOf } from "../assumption.ts";
-import type { Route } from "../route.ts";
 import type { Session } from "../session.ts";
 import { seconds } from "../text.ts";
+import type { Route } from "../visitor.ts";
 import { ask } from "./traffic.ts";
 
 /** How long a rollout waits between cordon and stop. */
