@@ -4,13 +4,14 @@ import { parseSeconds } from "../config/duration.ts";
 import { ownConfigValues } from "../config/stack-values.ts";
 import type { EdgeConfig } from "../config/types.ts";
 import type { Fly } from "../fly/api.ts";
-import type { ConfigLookup, FlySettings } from "../fly/settings.ts";
+import type { FlySettings } from "../fly/settings.ts";
 import type { Tailnet } from "../image/spec.ts";
+import type { ConfigLookup } from "../lib/config-lookup.ts";
 import { stackName as localStack, projectDir } from "../local/paths.ts";
-import type { TailnetApi } from "../providers/tailnet/tailnet-api.ts";
 import { noBackendPattern, pulumiErrorText } from "../stack/pulumi-cli.ts";
 import { selectedStack } from "../stack/selected-stack.ts";
 import { edgeConfig, projectName, readStackFile, StackFileError, type StackValues } from "../stack/stack-file.ts";
+import type { TailnetApi } from "../tailnet/tailnet-api.ts";
 import { addRedaction, type CliContext, CliError, note } from "./context.ts";
 import { pulumiOutput, runPulumi } from "./pulumi.ts";
 import { withWaitNotices } from "./wait-notices.ts";
@@ -120,7 +121,7 @@ async function connectToTailnet(
 ): Promise<TailnetApi> {
   if (driver === undefined) throw new Error("tailnet.driver is not set: nobody makes keys for this tailnet.");
   const { readCaBundle } = await import("../image/context.ts");
-  const { connectTailnet } = await import("../providers/tailnet/connect.ts");
+  const { connectTailnet } = await import("../tailnet/connect.ts");
   const server = {
     driver,
     server: loginServer,

@@ -1,3 +1,4 @@
+import type { ConfigLookup } from "../lib/config-lookup.ts";
 import { defaultEndpoint, stripScheme } from "./http.ts";
 
 /** How to reach Fly. Read from stack config first, then from the environment variables that Fly's own tools use. */
@@ -6,8 +7,6 @@ export interface FlySettings {
   /** Base URL without /v1. */
   endpoint: string;
 }
-
-export type ConfigLookup = (key: string) => string | undefined;
 
 /**
  * `config` looks up stack config (`fly:token`), `env` the environment. Throws if there is no token or the endpoint is not a URL.

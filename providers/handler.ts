@@ -4,8 +4,8 @@ import type { z } from "zod";
 import type { Fly } from "../fly/api.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Sops } from "../sops/cli.ts";
-import type { RolloutGate } from "./fly/rollout-gate.ts";
-import type { ControlServer, TailnetApi } from "./tailnet/tailnet-api.ts";
+import type { ControlServer, TailnetApi } from "../tailnet/tailnet-api.ts";
+import type { RolloutGate } from "./rollout-gate.ts";
 
 /** What a handler needs for I/O. */
 export interface Context {

@@ -7,17 +7,20 @@ import type * as pulumi from "@pulumi/pulumi";
 import type { z } from "zod";
 import { Fly } from "../fly/api.ts";
 import { withAdvice } from "../fly/errors.ts";
-import { type ConfigLookup, flySettings } from "../fly/settings.ts";
+import { flySettings } from "../fly/settings.ts";
 import { systemClock } from "../lib/clock.ts";
+import type { ConfigLookup } from "../lib/config-lookup.ts";
 import { redact } from "../lib/redact.ts";
 import { createSops } from "../sops/cli.ts";
+import { connectTailnet } from "../tailnet/connect.ts";
+import type { TailnetApi } from "../tailnet/tailnet-api.ts";
+import { authKeyHandler } from "./auth-key.ts";
 import { isCancelled } from "./cancel.ts";
 import { currentConfig } from "./current-config.ts";
 import { addressHandler } from "./fly/address.ts";
 import { appHandler } from "./fly/app.ts";
 import { identityHandler } from "./fly/identity.ts";
 import { machineHandler } from "./fly/machine.ts";
-import { createRolloutGate } from "./fly/rollout-gate.ts";
 import { volumeHandler } from "./fly/volume.ts";
 import {
   type CheckFailure,
@@ -28,11 +31,9 @@ import {
   replacementKeys,
 } from "./handler.ts";
 import { providerSource, type ResourceType } from "./resource.ts";
+import { createRolloutGate } from "./rollout-gate.ts";
 import { sealedSecretsHandler } from "./sealed-secrets.ts";
 import { givenUpVolumes, secretKeys } from "./settings.ts";
-import { authKeyHandler } from "./tailnet/auth-key.ts";
-import { connectTailnet } from "./tailnet/connect.ts";
-import type { TailnetApi } from "./tailnet/tailnet-api.ts";
 
 /** Pulumi's placeholder for unknown values in previews. */
 export const unknownValue = "04da6b54-80e4-46f7-96ec-b56ff0331ba9";

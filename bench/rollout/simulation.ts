@@ -12,9 +12,9 @@ import { createStateRunner, passingAfter } from "../../local/fly/state-runner.ts
 import { memoryStore } from "../../local/fly/store.ts";
 import { appHandler } from "../../providers/fly/app.ts";
 import { type MachineInputs, type MachineOutputs, machineHandler } from "../../providers/fly/machine.ts";
-import { createRolloutGate } from "../../providers/fly/rollout-gate.ts";
 import { volumeHandler } from "../../providers/fly/volume.ts";
 import type { Context } from "../../providers/handler.ts";
+import { createRolloutGate } from "../../providers/rollout-gate.ts";
 import { simClock } from "../../test/sim/clock.ts";
 import { app, image } from "../../test/support/context.ts";
 import { inProcess } from "../../test/support/local-fly.ts";

@@ -20,7 +20,7 @@ import * as wire from "../../fly/wire.ts";
 import { sleep } from "../../lib/clock.ts";
 import { type ChangeAction, type Context, type Handler, PartialResourceError, requiresUpdate } from "../handler.ts";
 import { type Args, FlyResource } from "../resource.ts";
-import { assertKeyUsable, TailnetJoin } from "../tailnet/joins.ts";
+import { assertKeyUsable, TailnetJoin } from "../tailnet-join.ts";
 import { destroyMachine } from "./machine-delete.ts";
 import { UpdateFailed, type UpdateTarget, updateVerified } from "./machine-update.ts";
 import { alignToDesired, sameConfig } from "./normalise.ts";

@@ -4,8 +4,8 @@ import { Fly } from "../../fly/api.ts";
 import { addressHandler } from "../../providers/fly/address.ts";
 import { appHandler } from "../../providers/fly/app.ts";
 import { machineHandler } from "../../providers/fly/machine.ts";
-import { createRolloutGate } from "../../providers/fly/rollout-gate.ts";
 import { volumeHandler } from "../../providers/fly/volume.ts";
+import { createRolloutGate } from "../../providers/rollout-gate.ts";
 import {
   app,
   type HandlerFixture,

@@ -307,7 +307,7 @@ test.each(pages)("%s: links lead to files and headings that are there", (page) =
 describe("the runbook", () => {
   const runbook = read("docs/runbook.md");
   const sources = globSync(
-    ["{lib,fly,sops,providers,components,stack,local,image,setup}/**/*.{ts,mjs,go}", "image/rootfs/**"],
+    ["{lib,fly,sops,tailnet,providers,components,stack,local,image,setup}/**/*.{ts,mjs,go}", "image/rootfs/**"],
     {
       cwd: root,
     },

@@ -32,7 +32,7 @@ export const cordonProbe = probe({
     },
     "uncordon-heeded": {
       says: `A machine that is uncordoned gets connections again within ${drainMs / 1000} s.`,
-      restsOn: ["providers/fly/rollout-gate.ts"],
+      restsOn: ["providers/rollout-gate.ts"],
       source: "inferred from the above",
       wrongIf: "it takes longer: with the next PoP cordoned already, a region could be without any",
     },

@@ -7,7 +7,7 @@ import { checksOf, unexpectedExit } from "../../../fly/machine-health.ts";
 import type { CheckStatus } from "../../../fly/wire.ts";
 import { withLease } from "../../../providers/fly/lease.ts";
 import { sameConfig } from "../../../providers/fly/normalise.ts";
-import { createRolloutGate } from "../../../providers/fly/rollout-gate.ts";
+import { createRolloutGate } from "../../../providers/rollout-gate.ts";
 import { ulidTime } from "../../ulid.ts";
 import { type Finding, notMeasured, probe, resultOf } from "../assumption.ts";
 import { controlConfig } from "../machine.ts";

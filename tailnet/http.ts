@@ -1,9 +1,9 @@
 /** One call to a control server's API. Timeout, retry, redaction and the form of errors are the same for all control servers. */
 import { z } from "zod";
-import type { Clock } from "../../lib/clock.ts";
-import { httpTransport, NoResponseError, parseJson } from "../../lib/http-transport.ts";
-import { redact } from "../../lib/redact.ts";
-import { withRetry } from "../../lib/retry.ts";
+import type { Clock } from "../lib/clock.ts";
+import { httpTransport, NoResponseError, parseJson } from "../lib/http-transport.ts";
+import { redact } from "../lib/redact.ts";
+import { withRetry } from "../lib/retry.ts";
 import { TailnetError } from "./tailnet-api.ts";
 
 export interface Call<T> {

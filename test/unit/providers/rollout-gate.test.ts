@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
-import { HostUnreachable } from "../../fly/errors.ts";
-import { createRolloutGate, RolloutStopped } from "../../providers/fly/rollout-gate.ts";
+import { HostUnreachable } from "../../../fly/errors.ts";
+import { createRolloutGate, RolloutStopped } from "../../../providers/rollout-gate.ts";
 
 const lines: string[] = [];
 const slot = (pop: string, maxUnavailable = 1, app = "a", maxUnavailableInRegion = maxUnavailable) => ({

@@ -1,9 +1,9 @@
 import { expect, onTestFinished, test } from "vitest";
-import { systemClock } from "../../lib/clock.ts";
-import { createHeadscale } from "../../providers/tailnet/headscale.ts";
-import { originCertificate, startOrigin } from "../image/support/origin.ts";
-import { errorMessage } from "../support/error-message.ts";
-import { httpServer } from "../support/http-server.ts";
+import { systemClock } from "../../../lib/clock.ts";
+import { createHeadscale } from "../../../tailnet/headscale.ts";
+import { originCertificate, startOrigin } from "../../image/support/origin.ts";
+import { errorMessage } from "../../support/error-message.ts";
+import { httpServer } from "../../support/http-server.ts";
 
 const clock = { now: () => Date.parse("2026-01-01T00:00:00Z"), after: systemClock.after };
 const asked = { tags: ["pop", "edge"], expirySeconds: 3600, description: "fly-pops cdg-1" };

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { headscaleSettings, tailscaleSettings } from "../../providers/settings.ts";
+import { headscaleSettings, tailscaleSettings } from "../../../tailnet/settings.ts";
 
 const from = (values: Record<string, string>) => (key: string) => values[key];
 const none = from({});

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import type { MachineConfig } from "../../fly/wire.ts";
-import { alignToDesired, normalise, sameConfig } from "../../providers/fly/normalise.ts";
+import type { MachineConfig } from "../../../fly/wire.ts";
+import { alignToDesired, normalise, sameConfig } from "../../../providers/fly/normalise.ts";
 
 const wanted: MachineConfig = {
   image: "registry.fly.io/a@sha256:1",

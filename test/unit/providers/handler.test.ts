@@ -1,8 +1,8 @@
 import { globSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { replacementKeys, requiresUpdate } from "../../providers/handler.ts";
-import { providerSource, type ResourceType } from "../../providers/resource.ts";
+import { replacementKeys, requiresUpdate } from "../../../providers/handler.ts";
+import { providerSource, type ResourceType } from "../../../providers/resource.ts";
 
 const lifecycle = { app: "replace", size: "update", note: "ignored" } as const;
 const state = { app: "a", size: { gb: 1 }, note: "n" };
@@ -27,8 +27,8 @@ test.each<ResourceType>(["App", "Address", "Volume", "Machine"])(
 );
 
 test("an error of one resource does not speak for the whole run: only an app, which comes first, and who has no token yet may say that nothing was changed", () => {
-  const root = join(import.meta.dirname, "..", "..");
-  const says = globSync("{lib,fly,sops,providers}/**/*.ts", { cwd: root }).filter((file) =>
+  const root = join(import.meta.dirname, "../../..");
+  const says = globSync("{lib,fly,sops,tailnet,providers}/**/*.ts", { cwd: root }).filter((file) =>
     /nothing (was |is )?changed(?! there)/i.test(readFileSync(join(root, file), "utf8")),
   );
   // The operator's own commands on a secrets file stand alone.

@@ -1,8 +1,8 @@
 import { expect, test } from "vitest";
-import { createTailscale } from "../../providers/tailnet/tailscale.ts";
-import { errorMessage } from "../support/error-message.ts";
-import { planted, type Scene, tailscaleApi } from "../support/tailscale-api.ts";
-import { virtualClock } from "../support/virtual-clock.ts";
+import { createTailscale } from "../../../tailnet/tailscale.ts";
+import { errorMessage } from "../../support/error-message.ts";
+import { planted, type Scene, tailscaleApi } from "../../support/tailscale-api.ts";
+import { virtualClock } from "../../support/virtual-clock.ts";
 
 const asClient: { clientId: string; clientSecret: string } = {
   clientId: "client1",

@@ -1,6 +1,6 @@
 /** The user's own headscale, by its REST API (0.28 and later). https://headscale.net, https://github.com/juanfont/headscale/tree/main/proto */
 import { z } from "zod";
-import type { Clock } from "../../lib/clock.ts";
+import type { Clock } from "../lib/clock.ts";
 import { AnyJson, createApiClient } from "./http.ts";
 import { type Device, type MintedKey, type TailnetApi, TailnetError } from "./tailnet-api.ts";
 

@@ -5,13 +5,20 @@
 import { isDeepStrictEqual } from "node:util";
 import type * as pulumi from "@pulumi/pulumi";
 import { z } from "zod";
-import { sleep } from "../../lib/clock.ts";
-import { SopsError } from "../../sops/cli.ts";
-import { encryptFor } from "../../sops/encrypt-for.ts";
-import { type ChangeAction, type Context, type Handler, noRecords } from "../handler.ts";
-import { type Args, FlyResource } from "../resource.ts";
-import { findNodesNamed, findOwnNodes, type JoinTraces, joinedWithKey, offlineForMs, staleAfterMs } from "./nodes.ts";
-import { type Device, type MintedKey, TailnetError } from "./tailnet-api.ts";
+import { sleep } from "../lib/clock.ts";
+import { SopsError } from "../sops/cli.ts";
+import { encryptFor } from "../sops/encrypt-for.ts";
+import {
+  findNodesNamed,
+  findOwnNodes,
+  type JoinTraces,
+  joinedWithKey,
+  offlineForMs,
+  staleAfterMs,
+} from "../tailnet/nodes.ts";
+import { type Device, type MintedKey, TailnetError } from "../tailnet/tailnet-api.ts";
+import { type ChangeAction, type Context, type Handler, noRecords } from "./handler.ts";
+import { type Args, FlyResource } from "./resource.ts";
 
 const lifecycle = {
   pop: "ignored",

@@ -1,6 +1,6 @@
 /** Tailscale's own control server. https://tailscale.com/api */
 import { z } from "zod";
-import type { Clock } from "../../lib/clock.ts";
+import type { Clock } from "../lib/clock.ts";
 import { AnyJson, createApiClient } from "./http.ts";
 import { staleAfterMs } from "./nodes.ts";
 import { type Device, type MintedKey, type TailnetApi, TailnetError } from "./tailnet-api.ts";

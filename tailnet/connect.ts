@@ -1,9 +1,9 @@
 /** Creates the client of a control server with the stack's credentials. */
 
-import type { ConfigLookup } from "../../fly/settings.ts";
-import type { Clock } from "../../lib/clock.ts";
-import { headscaleSettings, tailscaleSettings } from "../settings.ts";
+import type { Clock } from "../lib/clock.ts";
+import type { ConfigLookup } from "../lib/config-lookup.ts";
 import { createHeadscale } from "./headscale.ts";
+import { headscaleSettings, tailscaleSettings } from "./settings.ts";
 import type { ControlServer, TailnetApi } from "./tailnet-api.ts";
 import { createTailscale } from "./tailscale.ts";
 

@@ -4,7 +4,7 @@
  */
 
 import pLimit, { type LimitFunction } from "p-limit";
-import { HostUnreachable } from "../../fly/errors.ts";
+import { HostUnreachable } from "../fly/errors.ts";
 
 export interface RolloutGate {
   /** Runs `work` when a slot is free for this machine. Rejects without running it if the rollout was stopped. */
