@@ -81,7 +81,7 @@ export const isLocal = (context: CliContext, name: string): boolean =>
 export const owns = ({ project, name }: Stack, owner: string | undefined): boolean =>
   owner?.endsWith(`/${project}/${name}`) ?? false;
 
-const loadLocalEnvironment = async () => (await import("../local/environment.ts")).localEnvironment();
+const loadLocalEnvironment = async () => (await import("../local/stack/environment.ts")).localEnvironment();
 
 async function findSelectedStack(context: CliContext): Promise<string> {
   const kept = selectedStack(context.dir, projectName(context.dir), context.env);

@@ -1,8 +1,8 @@
 /** `npm run -s pulumi -- ARGS`: the CLI on the stack `local`, for everything that `npm run local` does not do by itself. */
 import { mkdir } from "node:fs/promises";
 import { PulumiStartError, startPulumi } from "../stack/pulumi-cli.ts";
-import { localEnvironment } from "./environment.ts";
 import { paths, projectDir } from "./paths.ts";
+import { localEnvironment } from "./stack/environment.ts";
 
 await mkdir(paths.backend, { recursive: true });
 const args = process.argv.slice(2);

@@ -4,7 +4,7 @@ import { homedir } from "node:os";
 import { join } from "node:path";
 import axios from "axios";
 import { stripScheme } from "../../fly/http.ts";
-import { engineReason, openDocker } from "../../local/docker-engine.ts";
+import { engineReason, openDocker } from "../../local/docker/engine.ts";
 import manifest from "../../package.json" with { type: "json" };
 import { pulumiWorkspace } from "../../setup/pulumi-home.mjs";
 import { pulumiRoot } from "../../stack/pulumi-cli.ts";

@@ -2,8 +2,8 @@
 import type { Readable } from "node:stream";
 import type Docker from "dockerode";
 import { type Clock, sleep } from "../../lib/clock.ts";
-import { engineReason, labels } from "../docker-engine.ts";
-import { textLines } from "../docker-output.ts";
+import { engineReason, labels } from "../docker/engine.ts";
+import { textLines } from "../docker/output.ts";
 
 export interface Watch {
   close(): void;

@@ -20,8 +20,8 @@ import {
   orMissing,
   removeContainer,
   statusOf,
-} from "../docker-engine.ts";
-import { lines } from "../docker-output.ts";
+} from "../docker/engine.ts";
+import { lines } from "../docker/output.ts";
 import { type Watch, watchContainers } from "./docker-events.ts";
 import { execIn, processesIn } from "./docker-exec.ts";
 import { exitOf } from "./docker-exit.ts";

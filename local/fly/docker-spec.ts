@@ -13,7 +13,7 @@
  */
 import type Docker from "dockerode";
 import type { MachineConfig } from "../../fly/wire.ts";
-import { labels } from "../docker-engine.ts";
+import { labels } from "../docker/engine.ts";
 import type { Instance } from "./runner.ts";
 
 /** Surroundings of a container that are not the machine's own. */

@@ -3,7 +3,7 @@ import dns from "dns-packet";
 import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
 import { Fly } from "../../fly/api.ts";
 import { systemClock } from "../../lib/clock.ts";
-import { ensureNetwork, removeContainer } from "../../local/docker-engine.ts";
+import { ensureNetwork, removeContainer } from "../../local/docker/engine.ts";
 import { createLocalFly, type LocalFly } from "../../local/fly/create.ts";
 import { groupOf } from "../../local/fly/private-network.ts";
 import { seeded } from "../../local/fly/random.ts";

@@ -8,7 +8,7 @@ import { preflight } from "../../cli/commands/preflight.ts";
 import type { Report } from "../../cli/preflight/report.ts";
 import { netVisitor } from "../../cli/preflight/visitor.ts";
 import { systemClock } from "../../lib/clock.ts";
-import { buildImage } from "../../local/docker-image.ts";
+import { buildImage } from "../../local/docker/image.ts";
 import { loopback } from "../../local/edge/bind.ts";
 import { createEdge } from "../../local/edge/edge.ts";
 import { createLocalFly } from "../../local/fly/create.ts";

@@ -2,8 +2,8 @@
 import { setTimeout } from "node:timers/promises";
 import { expect } from "vitest";
 import type { Fly } from "../../fly/api.ts";
-import { fetchPage } from "../../local/fetch-page.ts";
-import { appName } from "../../local/stack-file.ts";
+import { fetchPage } from "../../local/page/fetch-page.ts";
+import { appName } from "../../local/stack/stack-file.ts";
 import type { Checkout } from "./checkout.ts";
 import {
   flyOf,

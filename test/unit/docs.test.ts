@@ -73,7 +73,7 @@ const covers: Cover[] = [
     not: "the shell's own, in the reader's home",
   },
   { command: /^npm run local -- down$/, by: "test/e2e/local.test.ts", words: 'it.run("down")' },
-  { command: /^npm run local -- down --all$/, by: "test/unit/local-options.test.ts", words: '["down", "--all"]' },
+  { command: /^npm run local -- down --all$/, by: "test/unit/local/options.test.ts", words: '["down", "--all"]' },
   { command: /^npm run local -- --no-homelab$/, by: "test/e2e/first-page.test.ts", words: 'it.run("--no-homelab")' },
   { command: /^npm run local -- --https-port /, by: "test/e2e/local.test.ts", words: '"--https-port"' },
   { command: /^npm run local -- status --open$/, by: "test/e2e/local.test.ts", words: '["status", "--open"]' },

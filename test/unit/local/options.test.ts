@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { parseCommand, usage } from "../../local/options.ts";
+import { parseCommand, usage } from "../../../local/options.ts";
 
 const up = { name: "up", ports: {}, from: "cdg", homelab: true };
 

@@ -3,27 +3,27 @@
  * origin at home, through edge, PoP and tailnet. Each is fetched twice: from its origin, then from the cache.
  */
 import { existsSync, rmSync } from "node:fs";
-import { anycastImage } from "./anycast/anycast.ts";
-import { type Background, inBackground } from "./background.ts";
-import { rememberRegistry } from "./caches.ts";
-import { type LocalPorts, lastDaemon } from "./daemon-file.ts";
-import { type Changes, deploy } from "./deploy.ts";
-import { ensureNetwork, openDocker, orMissing } from "./docker-engine.ts";
-import { expectedMs, kindOf, readTimes, rememberTime } from "./estimates.ts";
-import { keepWritten } from "./files.ts";
-import { takeOver } from "./homelab/handover.ts";
-import { startHomelab } from "./homelab/homelab.ts";
-import { homelabIsBuilt } from "./homelab/image.ts";
-import { startInternet } from "./internet/internet.ts";
-import { curlCommand, pageLines, type Shown, showPage } from "./page.ts";
-import { derivedStackFile, paths } from "./paths.ts";
-import { startRegistry } from "./registry/registry.ts";
-import { resolverImage, resolverTag } from "./resolver/resolver.ts";
-import { defaultPorts, ensureDaemon, ensureToken, network, stackLabel } from "./services.ts";
-import { refreshSiteRoots } from "./site-roots.ts";
-import { firstStage, pageHost, siteHosts, writtenConfig } from "./stack-file.ts";
-import { type Stage, stagesOf } from "./stages.ts";
-import { type Clockwork, runSteps, type Step } from "./tasks.ts";
+import { keepWritten } from "../../lib/files.ts";
+import { anycastImage } from "../anycast/anycast.ts";
+import { type LocalPorts, lastDaemon } from "../daemon-file.ts";
+import { rememberRegistry } from "../docker/caches.ts";
+import { ensureNetwork, openDocker, orMissing } from "../docker/engine.ts";
+import { takeOver } from "../homelab/handover.ts";
+import { startHomelab } from "../homelab/homelab.ts";
+import { homelabIsBuilt } from "../homelab/image.ts";
+import { startInternet } from "../internet/internet.ts";
+import { curlCommand, pageLines, type Shown, showPage } from "../page/page.ts";
+import { derivedStackFile, paths } from "../paths.ts";
+import { type Background, inBackground } from "../progress/background.ts";
+import { expectedMs, kindOf, readTimes, rememberTime } from "../progress/estimates.ts";
+import { type Clockwork, runSteps, type Step } from "../progress/tasks.ts";
+import { startRegistry } from "../registry/registry.ts";
+import { resolverImage, resolverTag } from "../resolver/resolver.ts";
+import { defaultPorts, ensureDaemon, ensureToken, network, stackLabel } from "../services.ts";
+import { type Changes, deploy } from "../stack/deploy.ts";
+import { refreshSiteRoots } from "../stack/site-roots.ts";
+import { firstStage, pageHost, siteHosts, writtenConfig } from "../stack/stack-file.ts";
+import { type Stage, stagesOf } from "../stack/stages.ts";
 
 export interface UpOptions {
   ports: Partial<LocalPorts>;

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { inBackground } from "../../local/background.ts";
+import { inBackground } from "../../../local/progress/background.ts";
 
 test("those who wait hear what it said last, and all it says from then on", async () => {
   const done = Promise.withResolvers<string>();

@@ -1,8 +1,8 @@
 /** What the CLI needs to work on the stack `local`: backend, passphrase, keys, and where local Fly, its registry and headscale are. */
 import { readFile } from "node:fs/promises";
 import { delimiter, join } from "node:path";
-import { readDaemon } from "./daemon-file.ts";
-import { derivedStackFile, paths, projectDir } from "./paths.ts";
+import { readDaemon } from "../daemon-file.ts";
+import { derivedStackFile, paths, projectDir } from "../paths.ts";
 
 /**
  * The passphrase of the local stack. A constant and no secret: its state holds only what this machine made for itself,

@@ -1,9 +1,9 @@
 /** `npm run local -- logs [pop]`: what a PoP says, or without one what local Fly itself says. */
 import { createReadStream } from "node:fs";
 import { pipeline } from "node:stream/promises";
-import { containersOf, labels, openDocker } from "./docker-engine.ts";
-import { paths } from "./paths.ts";
-import { stackLabel } from "./services.ts";
+import { containersOf, labels, openDocker } from "../docker/engine.ts";
+import { paths } from "../paths.ts";
+import { stackLabel } from "../services.ts";
 import { status } from "./status.ts";
 
 export async function logs(pop: string | undefined, follow: boolean): Promise<void> {

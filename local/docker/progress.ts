@@ -3,7 +3,7 @@
  * line too. dockerode's own `followProgress` calls that, and a line that breaks off, a success.
  */
 import type { Readable } from "node:stream";
-import { textLines } from "./docker-output.ts";
+import { textLines } from "./output.ts";
 
 /** Resolves when the work is done. Rejects with the engine's words when it failed. `event` is told every line. */
 export async function followProgress(

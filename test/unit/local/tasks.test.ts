@@ -1,7 +1,7 @@
 /** The task list where no terminal is: lines, in order, with what is left. */
 import { stripVTControlCharacters } from "node:util";
 import { afterEach, expect, test, vi } from "vitest";
-import { type Clockwork, runSteps, type Step } from "../../local/tasks.ts";
+import { type Clockwork, runSteps, type Step } from "../../../local/progress/tasks.ts";
 
 afterEach(() => void vi.restoreAllMocks());
 

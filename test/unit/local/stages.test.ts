@@ -2,11 +2,11 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { parse } from "yaml";
-import { parseStackValues } from "../../config/stack-values.ts";
-import { pageHost, siteHosts } from "../../local/stack-file.ts";
-import { type Asked, stagesOf, withoutHomelab } from "../../local/stages.ts";
+import { parseStackValues } from "../../../config/stack-values.ts";
+import { pageHost, siteHosts } from "../../../local/stack/stack-file.ts";
+import { type Asked, stagesOf, withoutHomelab } from "../../../local/stack/stages.ts";
 
-const root = join(import.meta.dirname, "..", "..");
+const root = join(import.meta.dirname, "../../..");
 const { config: local } = parse(readFileSync(join(root, "Pulumi.local.yaml"), "utf8")) as {
   config: Record<string, unknown>;
 };

@@ -1,6 +1,6 @@
 /** How long steps take, and what that says of the time that is left. Pure but for the file of times. */
-import { readIfThere, writeWhole } from "./files.ts";
-import { paths } from "./paths.ts";
+import { readIfThere, writeWhole } from "../../lib/files.ts";
+import { paths } from "../paths.ts";
 
 /** What a start begins with. compile: no image is built yet. create: nothing is deployed. update: something is. */
 export type Kind = "compile" | "create" | "update";

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
-import type { Clock } from "../../lib/clock.ts";
-import { type Closable, keepRunning } from "../../local/keep-running.ts";
+import type { Clock } from "../../../lib/clock.ts";
+import { type Closable, keepRunning } from "../../../lib/keep-running.ts";
 
 const settle = () => new Promise((resolve) => setImmediate(resolve));
 

@@ -1,5 +1,5 @@
 /** Starts again what ends by itself. */
-import { type Clock, sleep } from "../lib/clock.ts";
+import { type Clock, sleep } from "./clock.ts";
 
 export interface Closable {
   close(): Promise<void>;

@@ -1,7 +1,7 @@
 /** Small programs of ours in containers that local Fly talks to by their standard streams. They keep nothing, and end with the connection to local Fly. */
 import type { Duplex } from "node:stream";
 import type Docker from "dockerode";
-import { containersOf, labels, removeContainer } from "./docker-engine.ts";
+import { containersOf, labels, removeContainer } from "./engine.ts";
 
 export interface AttachedOptions {
   docker: Docker;

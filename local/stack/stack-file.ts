@@ -1,11 +1,11 @@
 /** Pulumi.local.yaml as the program will read it, for what must be known before Pulumi runs. */
 import { join, relative } from "node:path";
 import { stringify } from "yaml";
-import type { EdgeConfig } from "../config/types.ts";
-import { exactNames } from "../image/render/hosts.ts";
-import { edgeConfigOf, readStackFileAt } from "../stack/stack-file.ts";
-import { names } from "./internet/internet.ts";
-import { derivedStackFile, projectDir, stackName } from "./paths.ts";
+import type { EdgeConfig } from "../../config/types.ts";
+import { exactNames } from "../../image/render/hosts.ts";
+import { edgeConfigOf, readStackFileAt } from "../../stack/stack-file.ts";
+import { names } from "../internet/internet.ts";
+import { derivedStackFile, projectDir, stackName } from "../paths.ts";
 import { withoutHomelab } from "./stages.ts";
 
 const file = `Pulumi.${stackName}.yaml`;

@@ -1,6 +1,6 @@
 /** `npm run local -- status --open`: the status page in the browser of whoever sits here. */
 import { spawn } from "node:child_process";
-import { readDaemon } from "./daemon-file.ts";
+import { readDaemon } from "../daemon-file.ts";
 
 /** What opens an address on each system. */
 const openers: Partial<Record<NodeJS.Platform, string[]>> = {

@@ -4,10 +4,10 @@ import { globSync, statSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type Docker from "dockerode";
+import { projectDir } from "../paths.ts";
 import { readTrace, traceId } from "./buildkit-trace.ts";
-import { engineReason, engineWords, labels, orMissing } from "./docker-engine.ts";
-import { followProgress } from "./docker-progress.ts";
-import { projectDir } from "./paths.ts";
+import { engineReason, engineWords, labels, orMissing } from "./engine.ts";
+import { followProgress } from "./progress.ts";
 
 export interface ImageBuild {
   /** Repository and tag, e.g. "fly-pops-anycast:local". */

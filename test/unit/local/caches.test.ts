@@ -12,8 +12,8 @@ import {
   recordsOf,
   rememberRegistry,
   sizeOf,
-} from "../../local/caches.ts";
-import { paths } from "../../local/paths.ts";
+} from "../../../local/docker/caches.ts";
+import { paths } from "../../../local/paths.ts";
 
 test.each([
   [0, "0 B"],
@@ -60,7 +60,7 @@ test("a Dockerfile's commands are as BuildKit tells them: joined, without mounts
 test.each(["image", "local/anycast", "local/homelab", "local/internet", "local/registry", "local/resolver"])(
   "the Dockerfile of %s has commands to know its cache by",
   (folder) => {
-    const path = join(import.meta.dirname, "..", "..", folder, "Dockerfile");
+    const path = join(import.meta.dirname, "../../..", folder, "Dockerfile");
     expect(commandsOf(readFileSync(path, "utf8")).length).toBeGreaterThan(0);
   },
 );

@@ -2,10 +2,10 @@
 import { mkdir, readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type EngineEvent, LocalWorkspace, PulumiCommand, type Stack } from "@pulumi/pulumi/automation/index.js";
-import { pulumiRoot } from "../stack/pulumi-cli.ts";
+import { isAlive } from "../../lib/process.ts";
+import { pulumiRoot } from "../../stack/pulumi-cli.ts";
+import { paths, projectDir, stackName } from "../paths.ts";
 import { localEnvironment } from "./environment.ts";
-import { paths, projectDir, stackName } from "./paths.ts";
-import { isAlive } from "./process.ts";
 
 /** Resources changed, by operation: create, update, same, ... */
 export type Changes = Record<string, number>;

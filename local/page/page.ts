@@ -2,10 +2,10 @@
 import { readFileSync } from "node:fs";
 import { relative } from "node:path";
 import { setTimeout } from "node:timers/promises";
-import { readDaemon } from "./daemon-file.ts";
-import { inWords } from "./estimates.ts";
+import { readDaemon } from "../daemon-file.ts";
+import { paths } from "../paths.ts";
+import { inWords } from "../progress/estimates.ts";
 import { fetchPage, type Page } from "./fetch-page.ts";
-import { paths } from "./paths.ts";
 
 /** New PoPs serve at once, with a certificate of their own; the one that is trusted, and the way to an origin at home, come seconds later. */
 const joiningMs = 90_000;

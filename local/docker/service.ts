@@ -1,7 +1,7 @@
 /** A container of local Fly's own that shall run, such as the registry or the homelab: started once, found again by every later start. */
 import { createHash } from "node:crypto";
 import type Docker from "dockerode";
-import { containersOf, engineReason, engineWords, labels, removeContainer } from "./docker-engine.ts";
+import { containersOf, engineReason, engineWords, labels, removeContainer } from "./engine.ts";
 
 export interface Service {
   /** What it is to the stack, one of each: "registry", "homelab". */

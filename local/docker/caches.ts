@@ -6,9 +6,9 @@ import { globSync, lstatSync, readdirSync, readFileSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import type Docker from "dockerode";
-import { labels, statusOf } from "./docker-engine.ts";
-import { keepWritten, readIfThere } from "./files.ts";
-import { paths, projectDir } from "./paths.ts";
+import { keepWritten, readIfThere } from "../../lib/files.ts";
+import { paths, projectDir } from "../paths.ts";
+import { labels, statusOf } from "./engine.ts";
 
 /** Folder of all that setup and the local stack keep. */
 const folder = join(projectDir, ".cache");

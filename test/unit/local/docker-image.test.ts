@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
-import { projectBuild } from "../../local/docker-image.ts";
-import { projectDir } from "../../local/paths.ts";
+import { projectBuild } from "../../../local/docker/image.ts";
+import { projectDir } from "../../../local/paths.ts";
 
 test("an image of the project is named after its folder, and made of its Dockerfile and what that copies", () => {
   const { files, ...build } = projectBuild("anycast", ["local/anycast/{boot,*.go}"]);

@@ -1,9 +1,9 @@
 /** The file of root certificates that the sites are verified by: those of the homelab's authority and of the Internet's, of every start so far. */
 import type Docker from "dockerode";
-import { keepWritten, readIfThere } from "./files.ts";
-import { homelabRoots } from "./homelab/handover.ts";
-import { internetRoot } from "./internet/internet.ts";
-import { paths } from "./paths.ts";
+import { keepWritten, readIfThere } from "../../lib/files.ts";
+import { homelabRoots } from "../homelab/handover.ts";
+import { internetRoot } from "../internet/internet.ts";
+import { paths } from "../paths.ts";
 
 /**
  * Brings it up to date with what runs: an authority forgets its key whenever it is started anew. The roots before stay in it, for their certificates may

@@ -1,16 +1,16 @@
 /** What runs, for people and as JSON. */
 import { readFile } from "node:fs/promises";
-import { Fly } from "../fly/api.ts";
-import { isNotFound } from "../fly/errors.ts";
-import { checksOf } from "../fly/machine-health.ts";
-import { systemClock } from "../lib/clock.ts";
-import { table } from "../lib/table.ts";
-import { readDaemon } from "./daemon-file.ts";
-import { openDocker } from "./docker-engine.ts";
-import { paths } from "./paths.ts";
-import { stackLabel } from "./services.ts";
-import { refreshSiteRoots } from "./site-roots.ts";
-import { appName, siteHosts, stackConfig } from "./stack-file.ts";
+import { Fly } from "../../fly/api.ts";
+import { isNotFound } from "../../fly/errors.ts";
+import { checksOf } from "../../fly/machine-health.ts";
+import { systemClock } from "../../lib/clock.ts";
+import { table } from "../../lib/table.ts";
+import { readDaemon } from "../daemon-file.ts";
+import { openDocker } from "../docker/engine.ts";
+import { paths } from "../paths.ts";
+import { stackLabel } from "../services.ts";
+import { refreshSiteRoots } from "../stack/site-roots.ts";
+import { appName, siteHosts, stackConfig } from "../stack/stack-file.ts";
 
 export interface Status {
   /** Where the edge serves, host:port. */

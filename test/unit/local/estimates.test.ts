@@ -9,10 +9,10 @@ import {
   rememberTime,
   type Times,
   timesWith,
-} from "../../local/estimates.ts";
+} from "../../../local/progress/estimates.ts";
 
 // Below a file, where no folder can be.
-vi.mock("../../local/paths.ts", () => ({ paths: { times: `${import.meta.filename}/times.json` } }));
+vi.mock("../../../local/paths.ts", () => ({ paths: { times: `${import.meta.filename}/times.json` } }));
 
 test.each([
   [0, "1 s"],

@@ -4,13 +4,13 @@ import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
 import { afterAll, afterEach, expect, test, vi } from "vitest";
 import { parse } from "yaml";
-import { localEnvironment } from "../../local/environment.ts";
-import { paths, projectDir } from "../../local/paths.ts";
-import { appName, firstStage, stackConfig } from "../../local/stack-file.ts";
+import { paths, projectDir } from "../../../local/paths.ts";
+import { localEnvironment } from "../../../local/stack/environment.ts";
+import { appName, firstStage, stackConfig } from "../../../local/stack/stack-file.ts";
 
 const { folder } = vi.hoisted(() => ({ folder: { name: "" } }));
-vi.mock("../../local/paths.ts", async (original) => {
-  const real = await original<typeof import("../../local/paths.ts")>();
+vi.mock("../../../local/paths.ts", async (original) => {
+  const real = await original<typeof import("../../../local/paths.ts")>();
   folder.name = mkdtempSync(join(tmpdir(), "fly-pops-stack-file-"));
   Object.assign(real.paths, { firstStage: join(folder.name, "Pulumi.local.yaml"), daemon: join(folder.name, "none") });
   return real;

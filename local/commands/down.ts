@@ -1,11 +1,18 @@
 /** `npm run local -- down`: nothing of the local stack is left, running or stored; with `--all` no cache either. */
 import { rm } from "node:fs/promises";
-import { buildCacheSize, bytesInWords, imagesOf, knownRegistries, removeCacheFolder, removeImages } from "./caches.ts";
-import { readDaemon } from "./daemon-file.ts";
-import { openDocker, removeEverything } from "./docker-engine.ts";
-import { paths } from "./paths.ts";
-import { stackLabel, stopDaemon } from "./services.ts";
-import { runSteps, type Step } from "./tasks.ts";
+import { readDaemon } from "../daemon-file.ts";
+import {
+  buildCacheSize,
+  bytesInWords,
+  imagesOf,
+  knownRegistries,
+  removeCacheFolder,
+  removeImages,
+} from "../docker/caches.ts";
+import { openDocker, removeEverything } from "../docker/engine.ts";
+import { paths } from "../paths.ts";
+import { runSteps, type Step } from "../progress/tasks.ts";
+import { stackLabel, stopDaemon } from "../services.ts";
 
 interface Removal {
   /** Bytes, of caches. */
