@@ -7,8 +7,8 @@ import { systemClock } from "../../lib/clock.ts";
 import { ensureNetwork, removeContainer } from "../docker/engine.ts";
 import { lines } from "../docker/output.ts";
 import { ensureService } from "../docker/service.ts";
-import { execIn } from "../fly/docker-exec.ts";
-import { tunDevice } from "../fly/docker-spec.ts";
+import { execIn } from "../fly/runners/docker/exec.ts";
+import { tunDevice } from "../fly/runners/docker/spec.ts";
 import { homelabImage } from "./image.ts";
 
 export interface HomelabOptions {

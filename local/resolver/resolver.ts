@@ -6,7 +6,6 @@ import { startAttached } from "../docker/attached.ts";
 import { labels, removeContainer } from "../docker/engine.ts";
 import { buildImage, projectBuild } from "../docker/image.ts";
 import { frames } from "../docker/output.ts";
-import type { Runner } from "../fly/runner.ts";
 
 const sources = ["image/build/*", "local/resolver/{boot,go.mod,*.go}"];
 
@@ -21,7 +20,8 @@ export interface ResolverOptions {
   /** Network over which the engine's own name server is reached: the private one leads nowhere. */
   outward: string;
   image: string;
-  answer: Runner["onQuestion"];
+  /** Answers a DNS message, or says "elsewhere" for names that the engine's own servers answer. Undefined: no answer. */
+  answer: (message: Buffer, from: { address: string; tcp: boolean }) => Buffer | "elsewhere" | undefined;
   /** It ended, and was not asked to. */
   ended: () => void;
 }

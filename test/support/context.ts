@@ -1,7 +1,7 @@
 /** A handler's context over local Fly, and inputs to start from. */
 
 import { Fly } from "../../fly/api.ts";
-import { lagging, type Quirks } from "../../local/fly/quirks.ts";
+import { lagging, type Quirks } from "../../local/fly/core/quirks.ts";
 import type { IdentityInputs } from "../../providers/fly/identity.ts";
 import type { MachineInputs } from "../../providers/fly/machine.ts";
 import type { VolumeInputs } from "../../providers/fly/volume.ts";

@@ -28,7 +28,7 @@ export const birthProbe = probe({
       restsOn: ["fly/machine-health.ts"],
       source: "[flyctl#4618](https://github.com/superfly/flyctl/issues/4618): 404 for a moment",
       wrongIf: "it answers 404 for longer: a machine that is well would count as gone",
-      playedBy: "test/provider/local-fly-faults.test.ts: born late: a new app and a new machine read 404 for a moment",
+      playedBy: "test/provider/local-fly/faults.test.ts: born late: a new app and a new machine read 404 for a moment",
     },
     "machine-on-volume": {
       says: "A machine is made in its volume's region.",
@@ -56,7 +56,7 @@ export const birthProbe = probe({
       restsOn: ["fly/machine-health.ts"],
       source: "[fly-go `RemoveCompatChecks`](https://github.com/superfly/fly-go/blob/main/machine_types.go)",
       wrongIf: "there are other rows: an update would wait for what never passes, or not wait at all",
-      playedBy: "test/provider/local-fly-checks.test.ts: Fly's mirror rows come on request, and are never well",
+      playedBy: "test/provider/local-fly/checks.test.ts: Fly's mirror rows come on request, and are never well",
     },
     "checks-pass": {
       says: `The checks of a machine that serves pass within ${passMs / 1000} s of its start.`,
