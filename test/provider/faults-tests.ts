@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
-import { brokenOf, faultsPath, section, summary, titleOf, tryAll } from "../../../tools/docs/faults.ts";
-import { type Operation, operations } from "./operations.ts";
+import { brokenOf, faultsPath, section, summary, titleOf, tryAll } from "../../tools/docs/faults.ts";
+import { type Operation, operations } from "../support/faults/operations.ts";
 
 /** Thousands of runs take their time, most of all beside other tests. */
 const timeoutMs = 180_000;
