@@ -24,12 +24,13 @@ import { createRolloutGate } from "../../providers/rollout-gate.ts";
 import { type Authority, startAuthority } from "../image/support/authority.ts";
 import { http, https, trustedCertificate, type Visited } from "../image/support/client.ts";
 import { type NameServer, startNameServer } from "../image/support/dns.ts";
-import { Bench, build, type Health, processCompose, until } from "../image/support/pop.ts";
+import { Bench, build, type Health, until } from "../image/support/pop.ts";
 import { originName } from "../image/support/spec.ts";
 import { app, machineInputs, volumeInputs } from "../support/context.ts";
 import { cleanUp, docker, lab, newStack, tinyTag } from "../support/docker.ts";
 import { inProcess } from "../support/local-fly.ts";
 import { noSecrets } from "../support/no-secrets.ts";
+import { processCompose } from "../support/process-compose.ts";
 
 const token = "e2e-acme";
 const network = { name: "fly-pops-e2e-acme", subnet: "172.31.243.0/24", gateway: "172.31.243.1" };
