@@ -42,7 +42,7 @@ export const general = [
 ];
 
 /** A line a request, for `pop health`, which gives back the space of what it has read. */
-export const countsFile = "/run/pop/counts/requests";
+const countsFile = "/run/pop/counts/requests";
 
 export const logging = (logs: Logs = {}): string[] => [
   ...logMaps(logs),

@@ -26,7 +26,7 @@ export const strictHeaders: Headers = {
 type Presets = Pick<Site, "headers" | "hsts" | "securityHeaders">;
 
 /** Headers of the site's presets, except those that its `headers` set. */
-export function presetHeaders({ headers = {}, hsts: wanted, securityHeaders }: Presets): Headers {
+function presetHeaders({ headers = {}, hsts: wanted, securityHeaders }: Presets): Headers {
   const own = new Set(Object.keys(headers).map((name) => name.toLowerCase()));
   const all: Headers = { ...(securityHeaders === "strict" && strictHeaders), ...(wanted && hsts) };
   return Object.fromEntries(Object.entries(all).filter(([name]) => !own.has(name.toLowerCase())));

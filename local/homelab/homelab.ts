@@ -30,7 +30,7 @@ export interface Homelab {
 }
 
 /** Names by which machines know what is here; the stack file of the local stack has them too. */
-export const names = {
+const names = {
   /** headscale, on the network. */
   headscale: "headscale.home.internal",
   /** The home's node, in the tailnet: origin on 8080, vault on 8200. */

@@ -67,7 +67,7 @@ function rendersEqual(wanted: MachineConfig, found: MachineConfig): boolean {
 }
 
 /** Why a machine does not serve as desired; undefined: it does. `mayRest`: others may have stopped it. */
-export function unhealthyReason(
+function unhealthyReason(
   sim: Sim,
   pop: string,
   wanted: {

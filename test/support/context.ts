@@ -20,7 +20,7 @@ export interface HandlerFixture extends AsyncDisposable {
 export const app = "my-edge";
 
 /** What live Fly does to its clients' patience, and reads that lag writes. On wherever handlers are tested, unless a test wants it otherwise. */
-export const lagQuirks = {
+const lagQuirks = {
   ...lagging,
   boundMs: 90_000,
   destroyingMs: 5_000,

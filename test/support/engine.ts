@@ -78,7 +78,7 @@ export interface Engine extends AsyncDisposable {
   mutations(): string[];
 }
 
-export const site = { host: "www.example.org", origin: "http://origin.example:8080" };
+const site = { host: "www.example.org", origin: "http://origin.example:8080" };
 
 /** A small valid stack. */
 export const stack = (over: Record<string, unknown> = {}): Record<string, unknown> => ({

@@ -50,7 +50,7 @@ export const appProbe = probe({
   },
 });
 
-export const visible = (ms: number | undefined): Finding =>
+const visible = (ms: number | undefined): Finding =>
   resultOf(
     ms !== undefined && ms <= usableMs,
     ms === undefined ? `not after ${seconds(2 * usableMs)}` : `after ${seconds(ms)}`,

@@ -128,7 +128,7 @@ const failing = (machine: Machine): string =>
     .map(({ name, output = "" }) => `${name} says ${JSON.stringify(output.slice(0, 80))}`)
     .join(", ");
 
-export function readsBack(sent: MachineConfig, { config, image_ref }: Machine): Finding {
+function readsBack(sent: MachineConfig, { config, image_ref }: Machine): Finding {
   if (!config) return resultOf(false, "it has no config");
   if (sameConfig(sent, config, image_ref)) return resultOf(true, "no drift");
   // What means the same has the spelling of what was sent.
@@ -141,7 +141,7 @@ export function readsBack(sent: MachineConfig, { config, image_ref }: Machine): 
   );
 }
 
-export function rows(machine: Machine): Finding {
+function rows(machine: Machine): Finding {
   const { checks = {}, services = [] } = machine.config ?? {};
   const named = Object.keys(checks ?? {});
   const inServices = (services ?? []).reduce((sum, service) => sum + (service.checks?.length ?? 0), 0);

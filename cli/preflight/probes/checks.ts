@@ -50,7 +50,7 @@ export const checksProbe = probe({
   },
 });
 
-export const out = (ms: number | undefined): Finding =>
+const out = (ms: number | undefined): Finding =>
   resultOf(
     ms !== undefined,
     ms === undefined

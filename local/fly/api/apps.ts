@@ -99,7 +99,7 @@ export const renderOrganization = ({ settings: { organization } }: Core) => ({
 
 export const statusOf = (app: AppRow): string => (app.deployed ? "deployed" : "pending");
 
-export function renderApp(core: Core, app: AppRow) {
+function renderApp(core: Core, app: AppRow) {
   const { organization } = core.settings;
   const mine = (rows: { app: string; state: string }[], gone: string) =>
     rows.filter((it) => it.app === app.name && it.state !== gone).length;

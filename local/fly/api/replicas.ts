@@ -11,7 +11,7 @@ import type { AddressRow, AppRow, MachineRow, VolumeRow, World } from "../core/w
 import type { Call, Handler, RouteTable } from "./request.ts";
 import type { Match } from "./router.ts";
 
-export const affinityCookie = "fly_flaps_affinity";
+const affinityCookie = "fly_flaps_affinity";
 
 export interface Replica {
   name: string;

@@ -188,7 +188,7 @@ function apartFrom({ require_unique_zone, unique_zone_app_wide }: CreateVolume):
 
 const blockSize = 4096;
 
-export function renderVolume(core: Core, volume: VolumeRow) {
+function renderVolume(core: Core, volume: VolumeRow) {
   const mounted = volume.fstype !== "";
   const blocks = mounted ? ((volume.fileSystemGb ?? volume.sizeGb) * 2 ** 30) / blockSize : 0;
   return {

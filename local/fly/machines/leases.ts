@@ -6,7 +6,7 @@ import { type LeaseRow, type MachineRow, rfc3339 } from "../core/world.ts";
 /** Fly documents neither a default nor a maximum; a client that dies must not block a machine for long. */
 const defaultTtlSeconds = 120;
 
-export function liveLease(core: Core, machine: MachineRow): LeaseRow | undefined {
+function liveLease(core: Core, machine: MachineRow): LeaseRow | undefined {
   return machine.lease && machine.lease.expiresAt > core.clock.now() ? machine.lease : undefined;
 }
 

@@ -3,7 +3,7 @@ import type { Exit } from "../core/runner.ts";
 
 /** Restarts within this time count; Fly gives up after `max_retries` of them (10 when unset). */
 export const windowMs = 5 * 60_000;
-export const defaultRetries = 10;
+const defaultRetries = 10;
 /** Between an exit and the next boot. */
 export const restartDelayMs = 1000;
 
