@@ -1,12 +1,14 @@
 /** Rules for luggage: for each entry, and for entries together. */
 import { ports, tcpPorts } from "../../image/ports.ts";
 import { dependableProcessNames, findInvalidChain, maxDependencyDepth } from "../../image/render/dependencies.ts";
+import { isReservedVariable } from "../../image/render/luggage.ts";
+import { isVariableName } from "../../image/render/validators.ts";
 import { defaults } from "../defaults.ts";
 import { parseSeconds } from "../duration.ts";
 import { type ConfigIssue, formatValue, issue } from "../issues.ts";
 import { suggest } from "../suggest.ts";
 import type { ValidPart } from "../valid-part.ts";
-import { envName, luggageNameProblem } from "../validators.ts";
+import { luggageNameProblem } from "../validators.ts";
 
 /** Every entry has a valid name, exactly one source, a program, and a port that nothing else uses. */
 export function checkLuggage({ file, isInvalid }: ValidPart): ConfigIssue[] {
@@ -49,16 +51,13 @@ export function checkLuggage({ file, isInvalid }: ValidPart): ConfigIssue[] {
     });
 }
 
-/** Variables the image sets for every process, or that control the dynamic linker: image/render/process-compose.ts passes none of them on. */
-const reservedVariables = /^(?:PATH|HOME|USER|LOGNAME|SHELL|PORT|POP_NAME|GCONV_PATH|LD_.*)$/;
-
 function envProblem(name: string, variable: string): ConfigIssue[] {
   const path = ["luggage", name, "env", variable];
   const refuse = (why: string) => [issue(path, why, ":")];
-  if (!envName.test(variable))
+  if (!isVariableName(variable))
     return refuse("a variable name may have letters, digits and _, and must not begin with a digit.");
   if (variable.startsWith("FLY_")) return refuse("names that begin with FLY_ are reserved by Fly. Choose another.");
-  return reservedVariables.test(variable) ? refuse("this variable is reserved by the image. Choose another.") : [];
+  return isReservedVariable(variable) ? refuse("this variable is reserved by the image. Choose another.") : [];
 }
 
 /** A health check has exactly one kind of probe, and its timeout fits into its interval. */

@@ -1,4 +1,5 @@
 /** Headers of the presets `hsts` and `securityHeaders`. Headers that the site itself sets, in its stack file or at its origin, take precedence. */
+import { byKey } from "../../lib/order.ts";
 import type { Site } from "../spec.ts";
 import type { SitePart } from "./site-parts.ts";
 import { header } from "./validators.ts";
@@ -40,7 +41,7 @@ export function presetMaps(parts: readonly SitePart[]): string[] {
   const passing = parts.filter(({ kind }) => kind === "proxy" || kind === "luggage").map(presetHeaders);
   const all: Headers = Object.assign({}, ...passing);
   return Object.entries(all)
-    .toSorted(([a], [b]) => (a < b ? -1 : 1))
+    .toSorted(byKey)
     .map(([name, value]) => `map $upstream_http_${key(name)} ${variable(name)} { "" "${value}"; default ""; }`);
 }
 
@@ -53,5 +54,5 @@ export const defaultPresetLines = (site: Presets): string[] =>
 /** Directives of a location that nginx answers itself. */
 export const presetLines = (site: Presets): string[] =>
   Object.entries(presetHeaders(site))
-    .toSorted(([a], [b]) => (a < b ? -1 : 1))
+    .toSorted(byKey)
     .map(([name, value]) => `add_header ${header(name, value)} always;`);

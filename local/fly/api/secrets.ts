@@ -1,6 +1,8 @@
 /** App secrets. Setting one touches no machine: the next create or update of one sees it. */
+
 import { createHash } from "node:crypto";
 import { z } from "zod";
+import { byKey } from "../../../lib/order.ts";
 import type { Core } from "../core/core.ts";
 import { invalidArgument, notFound } from "../core/errors.ts";
 import { type AppRow, rfc3339, secretsAt, secretsVersion } from "../core/world.ts";
@@ -22,7 +24,7 @@ export function secretRoutes(core: Core): RouteTable {
   };
   const list = (app: AppRow, show = false) =>
     Object.entries(secretsAt(app, secretsVersion(app)))
-      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .sort(byKey)
       .map(([name, value]) => {
         const changes = app.secrets.filter((it) => it.name === name);
         return {

@@ -1,8 +1,8 @@
 import type { Clock } from "../../../lib/clock.ts";
+import { ulidDigits } from "../../../lib/ulid.ts";
 import { machineAddress, type PrivateNetwork } from "./private-network.ts";
 import type { Random } from "./random.ts";
 
-const crockford = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 const hex = "0123456789abcdef";
 const base36 = "0123456789abcdefghijklmnopqrstuvwxyz";
 const adjectives = ["autumn", "billowing", "cold", "damp", "empty", "falling", "late", "misty", "quiet", "snowy"];
@@ -36,7 +36,7 @@ export function createIds(clock: Clock, random: Random): Ids {
     ulid() {
       // Monotonic as the ULID document asks: two versions minted in one millisecond still sort by birth.
       const time = clock.now();
-      lastTail = time === lastTime && lastTail !== "" ? increment(lastTail) : pick(crockford, 16);
+      lastTail = time === lastTime && lastTail !== "" ? increment(lastTail) : pick(ulidDigits, 16);
       lastTime = time;
       return encodeTime(time) + lastTail;
     },
@@ -53,7 +53,7 @@ function encodeTime(time: number): string {
   let left = time;
   let text = "";
   for (let digit = 0; digit < 10; digit++) {
-    text = crockford[left % 32] + text;
+    text = ulidDigits[left % 32] + text;
     left = Math.floor(left / 32);
   }
   return text;
@@ -62,8 +62,8 @@ function encodeTime(time: number): string {
 function increment(tail: string): string {
   const digits = [...tail];
   for (let at = digits.length - 1; at >= 0; at--) {
-    const next = crockford.indexOf(digits[at] ?? "0") + 1;
-    digits[at] = crockford[next % 32] ?? "0";
+    const next = ulidDigits.indexOf(digits[at] ?? "0") + 1;
+    digits[at] = ulidDigits[next % 32] ?? "0";
     if (next < 32) break;
   }
   return digits.join("");

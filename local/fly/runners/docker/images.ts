@@ -1,6 +1,8 @@
 /** Images of machines: from a registry by tag or digest, or already in the engine. */
+
 import type Docker from "dockerode";
 import type { ImageRef } from "../../../../fly/wire.ts";
+import { isLoopback } from "../../../../lib/loopback.ts";
 import { engineReason, orMissing } from "../../../docker/engine.ts";
 import { followProgress } from "../../../docker/progress.ts";
 import { parseImage, pinned } from "../../core/image-ref.ts";
@@ -59,5 +61,3 @@ function registryDigest(info: Docker.ImageInspectInfo, image: string): string | 
     .map((name) => parseImage(name))
     .find((ref) => ref.registry === registry && ref.repository === repository)?.digest;
 }
-
-const isLoopback = (registry: string): boolean => /^(localhost|127\.|\[::1\])/.test(registry);
