@@ -1,5 +1,5 @@
 /** Rules for luggage: for each entry, and for entries together. */
-import { ports, tcpPorts } from "../../image/ports.ts";
+import { imagePortHolders, portConflicts } from "../../image/ports.ts";
 import { dependableProcessNames, findInvalidChain, maxDependencyDepth } from "../../image/render/dependencies.ts";
 import { isReservedVariable } from "../../image/render/luggage.ts";
 import { isVariableName } from "../../image/render/validators.ts";
@@ -12,43 +12,36 @@ import { luggageNameProblem } from "../validators.ts";
 
 /** Every entry has a valid name, exactly one source, a program, and a port that nothing else uses. */
 export function checkLuggage({ file, isInvalid }: ValidPart): ConfigIssue[] {
-  const holders = new Map<number, string>(Object.entries(ports).map(([name, port]) => [port, `the image (${name})`]));
-  const written = Object.keys(file.ports ?? {}).map((port) => ({ port: Number(port) }));
-  for (const [port, internal] of tcpPorts(written)) holders.set(internal, `the image (ports.${port})`);
-  return Object.keys(file.luggage ?? {})
-    .toSorted()
-    .flatMap((name) => {
-      const issues = [];
-      const problem = luggageNameProblem(name);
-      if (problem !== undefined) issues.push(issue(["luggage", name], `the name is invalid: ${problem}.`, ":"));
-      const luggage = file.luggage?.[name];
-      if (luggage === undefined) return issues;
-      const sources = (["files", "image"] as const).filter((it) => it in luggage || isInvalid("luggage", name, it));
-      if (sources.length === 0) issues.push(issue(["luggage", name], "has neither files nor image: use exactly one."));
-      if (sources.length === 2) issues.push(issue(["luggage", name], "has files and image: use exactly one."));
-      if (luggage.command?.[0] === "")
-        issues.push(issue(["luggage", name, "command", 0], "is empty: expected a program."));
-      for (const variable of Object.keys(luggage.env ?? {}).toSorted()) issues.push(...envProblem(name, variable));
-      for (const [at, key] of (luggage.secrets ?? []).entries()) {
-        const other = luggage.secrets?.indexOf(key) ?? at;
-        if (other !== at)
-          issues.push(
-            issue(["luggage", name, "secrets", at], `is ${formatValue(key)}: secrets[${other}] is the same.`),
-          );
-      }
-      if (luggage.port !== undefined) {
-        const holder = holders.get(luggage.port);
-        if (holder !== undefined)
-          issues.push(
-            issue(
-              ["luggage", name, "port"],
-              `is ${luggage.port}: this port is already used by ${holder}. Choose another.`,
-            ),
-          );
-        else holders.set(luggage.port, `luggage.${name}`);
-      }
-      return issues;
-    });
+  const names = Object.keys(file.luggage ?? {}).toSorted();
+  const tcp = Object.keys(file.ports ?? {}).map((port) => ({ port: Number(port) }));
+  const conflicts = portConflicts(
+    names.map((name) => [name, file.luggage?.[name]?.port]),
+    imagePortHolders(tcp),
+  );
+  return names.flatMap((name) => {
+    const issues = [];
+    const problem = luggageNameProblem(name);
+    if (problem !== undefined) issues.push(issue(["luggage", name], `the name is invalid: ${problem}.`, ":"));
+    const luggage = file.luggage?.[name];
+    if (luggage === undefined) return issues;
+    const sources = (["files", "image"] as const).filter((it) => it in luggage || isInvalid("luggage", name, it));
+    if (sources.length === 0) issues.push(issue(["luggage", name], "has neither files nor image: use exactly one."));
+    if (sources.length === 2) issues.push(issue(["luggage", name], "has files and image: use exactly one."));
+    if (luggage.command?.[0] === "")
+      issues.push(issue(["luggage", name, "command", 0], "is empty: expected a program."));
+    for (const variable of Object.keys(luggage.env ?? {}).toSorted()) issues.push(...envProblem(name, variable));
+    for (const [at, key] of (luggage.secrets ?? []).entries()) {
+      const other = luggage.secrets?.indexOf(key) ?? at;
+      if (other !== at)
+        issues.push(issue(["luggage", name, "secrets", at], `is ${formatValue(key)}: secrets[${other}] is the same.`));
+    }
+    const holder = conflicts.get(name);
+    if (holder !== undefined)
+      issues.push(
+        issue(["luggage", name, "port"], `is ${luggage.port}: this port is already used by ${holder}. Choose another.`),
+      );
+    return issues;
+  });
 }
 
 function envProblem(name: string, variable: string): ConfigIssue[] {

@@ -1,6 +1,6 @@
 import { posix } from "node:path";
 import { byKey } from "../../lib/order.ts";
-import { ports } from "../ports.ts";
+import { imagePortHolders, portConflicts } from "../ports.ts";
 import type { ImageSpec, Luggage, LuggageHealth } from "../spec.ts";
 import { dependencies } from "./dependencies.ts";
 import { type Process, runas, stopTimeoutSeconds } from "./process.ts";
@@ -49,13 +49,9 @@ export function luggageProcess(name: string, luggage: Luggage, spec: SecretsSpec
 }
 
 export function assertUniquePorts(luggage: ImageSpec["luggage"]): void {
-  const taken = new Map<number, string>(Object.values(ports).map((port) => [port, "the PoP itself"]));
-  for (const [name, { port }] of Object.entries(luggage)) {
-    if (port === undefined) continue;
-    const owner = taken.get(port);
-    if (owner) throw new Error(`luggage.${name}.port is ${port}: already used by ${owner}.`);
-    taken.set(port, `luggage.${name}`);
-  }
+  const wanted = Object.entries(luggage).map(([name, { port }]) => [name, port] as const);
+  for (const [name, holder] of portConflicts(wanted, imagePortHolders()))
+    throw new Error(`luggage.${name}.port is ${luggage[name]?.port}: already used by ${holder}.`);
 }
 
 /** Runs as the luggage's own user with its environment. `pop check` writes the status for `pop health`, and can do no more than the luggage itself. */
