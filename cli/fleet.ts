@@ -1,10 +1,10 @@
 /** The PoPs of a stack: those in its file and those on Fly. One API call. */
 import type { PopConfig } from "../config/types.ts";
-import type { Fly } from "../providers/fly/api.ts";
-import { type FlyError, ifNotFound, isLeased } from "../providers/fly/errors.ts";
-import { isLive } from "../providers/fly/existence.ts";
+import type { Fly } from "../fly/api.ts";
+import { type FlyError, ifNotFound, isLeased } from "../fly/errors.ts";
+import { isLive } from "../fly/existence.ts";
+import type { Machine } from "../fly/wire.ts";
 import { ownerKeys } from "../providers/fly/owner.ts";
-import type { Machine } from "../providers/fly/wire.ts";
 import { CliError } from "./context.ts";
 import { owns, type Stack } from "./stack.ts";
 

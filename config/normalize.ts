@@ -1,5 +1,6 @@
 /** Expands shorthand and applies defaults. Call it with valid files only. */
-import type { Visitors } from "../components/visitors.ts";
+
+import { memoryRange, presets } from "../fly/guests.ts";
 import { limits } from "../image/limits.ts";
 import type {
   Acme,
@@ -15,7 +16,6 @@ import type {
   TailnetDriver,
   Vault,
 } from "../image/spec.ts";
-import { memoryRange, presets } from "../providers/fly/guests.ts";
 import { type CertificateKey, nameInVault, sourceOf } from "./certificate-source.ts";
 import { cacheMb, defaults, indexMb } from "./defaults.ts";
 import { directoryUrl } from "./directory.ts";
@@ -37,6 +37,7 @@ import { serviceParts } from "./service-url.ts";
 import { time } from "./time.ts";
 import type { AddressType, EdgeConfig, ImagePlatform, PopConfig } from "./types.ts";
 import { isBehindRouter, normalizeEndpoint, normalizeName, normalizeOrigin, normalizePath } from "./validators.ts";
+import type { Visitors } from "./visitors.ts";
 
 export function normalizeConfig(file: StackFile): EdgeConfig {
   const pops = Object.keys(file.regions)

@@ -3,8 +3,8 @@
  * connection, and that can be made to fail either of its health checks. Pure.
  */
 import { healthCheck, machineConfig } from "../../components/machine-config.ts";
+import type { Check, Guest, MachineConfig } from "../../fly/wire.ts";
 import { ports } from "../../image/ports.ts";
-import type { Check, Guest, MachineConfig } from "../../providers/fly/wire.ts";
 import { ownerKey } from "./ownership.ts";
 
 /** Public, current, and the server that PoPs run, so that no program of our own is needed. Fly pulls it itself. */

@@ -1,5 +1,5 @@
 /** Recognises a preflight's objects: by the app's name and network, and by its machines' metadata. Pure. */
-import type { App, Machine } from "../../providers/fly/wire.ts";
+import type { App, Machine } from "../../fly/wire.ts";
 
 const prefix = "fly-pops-preflight-";
 /** Seconds since the epoch in base 36, then eight random characters. */

@@ -3,8 +3,8 @@
  * left out, durations become milliseconds, "stop" becomes true.
  */
 import { isDeepStrictEqual } from "node:util";
-import { parseDuration } from "./durations.ts";
-import type { ImageRef, MachineConfig } from "./wire.ts";
+import { parseDuration } from "../../fly/durations.ts";
+import type { ImageRef, MachineConfig } from "../../fly/wire.ts";
 
 type Plain = Record<string, unknown>;
 
