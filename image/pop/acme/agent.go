@@ -1,11 +1,12 @@
-// Package acme gets certificates from an authority by HTTP-01 (https://www.rfc-editor.org/rfc/rfc8555) and renews them, for `pop certs`.
+// Package acme gets certificates from an authority (https://www.rfc-editor.org/rfc/rfc8555) and renews them, for `pop certs`.
 //
-// Each PoP has an account and keys of its own, made on its volume (/var/lib/pop/acme, which only the user of `pop certs` reads). One certificate covers all names
-// of a site. nginx gets a copy in /var/lib/pop/certs; the last good one stays until there is a better one.
+// Each PoP has an account of its own, and makes its keys on its volume (/var/lib/pop/acme, which only the user of `pop certs` reads). One certificate covers all
+// names of a site. nginx gets a copy in /var/lib/pop/certs; the last good one stays until there is a better one.
 //
-// A certificate is due when there is none for all of its names, or when the time of its renewal has come (schedule.go). Then its names are checked
-// (name_check.go), an order is made (order.go), and its challenges are answered on whichever PoP they arrive (challenges.go). An order is on the volume before
-// the authority hears of it, so that a PoP that starts again continues it.
+// A certificate is due when there is none for all of its names, or when the time of its renewal has come (schedule.go). PoPs that share certificates ask the
+// others for a newer one first (share.go). Otherwise an order is made (order.go). Names are proved by HTTP-01 or by DNS-01: with HTTP-01 they are checked before
+// (name_check.go), and challenges are answered by the PoP that they arrive at (challenges.go); with DNS-01 TXT records are set (dns01.go). An order is on the
+// volume before the authority hears of it, so that a PoP that starts again continues it.
 package acme
 
 import (
