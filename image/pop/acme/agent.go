@@ -12,6 +12,7 @@ package acme
 import (
 	"bytes"
 	"context"
+	"crypto/cipher"
 	"errors"
 	"fmt"
 	"net"
@@ -43,6 +44,8 @@ type Agent struct {
 	ready bool
 	// nil: nothing is wrong.
 	environmentError, listenError, shareError error
+	// Encrypts what the PoPs share, as of this round. nil: nothing is shared, or the secret is not there.
+	share cipher.AEAD
 	// Authorities that did not answer in this round, by directory: one that hangs is waited for once, not once per certificate.
 	unavailable map[string]error
 	// When files were last looked for that no site has.
@@ -79,8 +82,14 @@ func New(config *Config, environment Environment, problems []string, now func() 
 
 // Serve answers challenges until ctx is done, and reports what is on the volume before any request is made.
 func (a *Agent) Serve(ctx context.Context) {
-	a.listenError = a.challenges.listen(ctx, a.config.Socket)
+	a.prepare(ctx)
 	a.report(nil)
+}
+
+// prepare tries again what may not have been there at the boot: a private address, the secret that is shared.
+func (a *Agent) prepare(ctx context.Context) {
+	a.listenError = a.challenges.listen(ctx, a.config.Socket)
+	a.share, a.shareError = a.config.sharing()
 }
 
 // StatusPath is where the status file belongs.
@@ -88,7 +97,7 @@ func (a *Agent) StatusPath() string { return a.config.Status }
 
 // Round does what is due, and returns how long to wait for the next one.
 func (a *Agent) Round(ctx context.Context) time.Duration {
-	a.listenError = a.challenges.listen(ctx, a.config.Socket)
+	a.prepare(ctx)
 	failure := a.blocker()
 	a.unavailable = map[string]error{}
 	for _, cert := range a.certs {

@@ -29,15 +29,14 @@ func (a *Agent) takeShared(ctx context.Context, cert *managedCert) bool {
 		pause = time.Minute
 	}
 	cert.nextShare = now.Add(pause)
-	with, err := a.config.sharing()
-	if a.shareError = err; err != nil {
+	if a.share == nil {
 		return false
 	}
 	until := time.Time{}
 	if cert.leaf != nil && checkCovers(cert.leaf, cert.Names) == nil && slices.Contains(a.config.Directories, cert.order.IssuedBy) {
 		until = cert.leaf.NotAfter
 	}
-	request, err := sealJSON(with, sharedRequest{Names: namesDigest(cert.Names), Until: until, At: now}, requestContext)
+	request, err := sealJSON(a.share, sharedRequest{Names: namesDigest(cert.Names), Until: until, At: now}, requestContext)
 	if err != nil {
 		return false
 	}
@@ -45,7 +44,7 @@ func (a *Agent) takeShared(ctx context.Context, cert *managedCert) bool {
 	var bestContent []byte
 	var issuedBy, from string
 	for address, answer := range a.challenges.askShared(ctx, request) {
-		leaf, content, directory, err := a.config.openShared(with, request, answer, cert.Certificate, until, now)
+		leaf, content, directory, err := a.config.openShared(a.share, request, answer, cert.Certificate, until, now)
 		if err != nil {
 			fmt.Fprintf(os.Stderr, "pop: certificate of %s from the PoP at %s: %v\n", cert.Names[0], address, err)
 			continue

@@ -305,3 +305,32 @@ func TestAShareSecretThatIsNone(t *testing.T) {
 		})
 	}
 }
+
+// Also while no certificate is due, or one would be noticed 60 days later.
+func TestAShareSecretIsLookedAtWhileNoCertificateIsDue(t *testing.T) {
+	f := sharedFleet(t, 1)[0]
+	f.mustRun()
+	secret := f.config.ShareFile
+	if err := os.Rename(secret, secret+".away"); err != nil {
+		t.Fatal(err)
+	}
+	pause := f.round()
+	f.says("the secret of certificates.acme.share: open", 1)
+	if pause > 4*time.Second {
+		t.Errorf("a secret that comes after the boot is looked for in %v", pause)
+	}
+	f.clock = f.clock.Add(time.Hour)
+	f.shareBy("planted-hmac")
+	if pause := f.round(); pause > time.Minute {
+		t.Errorf("the next round is in %v", pause)
+	}
+	f.says("has 12 characters: expected 32 at least", 1)
+	// It is said before the first round, too.
+	f.startShared(f.agent.challenges.port)
+	f.agent.Serve(t.Context())
+	f.says("has 12 characters: expected 32 at least", 1)
+	if err := os.Rename(secret+".away", secret); err != nil {
+		t.Fatal(err)
+	}
+	f.mustRun()
+}
