@@ -16,6 +16,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"strings"
 	"time"
@@ -48,6 +49,10 @@ type Agent struct {
 	share cipher.AEAD
 	// Authorities that did not answer in this round, by directory: one that hangs is waited for once, not once per certificate.
 	unavailable map[string]error
+	// PoPs that did not answer in this round, likewise.
+	silentPeers map[netip.Addr]bool
+	// When another PoP gave a certificate last.
+	lastShared time.Time
 	// When files were last looked for that no site has.
 	unusedCheck time.Time
 	unusedError error
@@ -99,7 +104,7 @@ func (a *Agent) StatusPath() string { return a.config.Status }
 func (a *Agent) Round(ctx context.Context) time.Duration {
 	a.prepare(ctx)
 	failure := a.blocker()
-	a.unavailable = map[string]error{}
+	a.unavailable, a.silentPeers = map[string]error{}, map[netip.Addr]bool{}
 	for _, cert := range a.certs {
 		if ctx.Err() != nil {
 			return 0
