@@ -5,6 +5,7 @@ import { ports, tcpPorts } from "../image/ports.ts";
 import { acmeVariables } from "../image/render/acme.ts";
 import { sealedFiles } from "../image/render/secrets.ts";
 import type { TcpPort } from "../image/spec.ts";
+import { metadataKeys } from "../providers/fly/metadata.ts";
 import type { MachineConfig, Service } from "../providers/fly/wire.ts";
 
 export interface PopMachine {
@@ -21,9 +22,6 @@ export interface PopMachine {
 
 /** Mount path of the volume, with certificates, cache and logs. */
 export const mountPath = "/var";
-
-/** Metadata key of a machine with the size of its volume in GB. */
-export const volumeSizeKey = "fly_pops_volume_gb";
 
 /** Name of the check that a PoP must pass before the next one is updated. */
 export const healthCheck = "health";
@@ -55,7 +53,7 @@ export function machineConfig<Text>(
       ...(addresses !== undefined && { [acmeVariables.addresses]: addresses }),
     },
     // A file system may grow only at boot. With the size in the config, a grown volume causes an update, and so a boot.
-    metadata: { [volumeSizeKey]: String(pop.volumeGb) },
+    metadata: { [metadataKeys.volumeGb]: String(pop.volumeGb) },
     services: services(pop),
     // By the API's schema a named check of kind readiness affects routing, by Fly's guides only the checks of a service do: configure both.
     checks: { [healthCheck]: { ...check, kind: "readiness" } },

@@ -3,14 +3,12 @@ import type { Context } from "../handler.ts";
 import type { Fly } from "./api.ts";
 import { isNotFound } from "./errors.ts";
 import { isLive } from "./existence.ts";
+import { metadataKeys } from "./metadata.ts";
 import type { Machine, Volume } from "./wire.ts";
-
-/** Metadata keys that mark a machine as one of fly-pops. */
-export const ownerKeys = { stack: "fly_pops_stack", pop: "fly_pops_key" } as const;
 
 /** The stack a machine belongs to, as organization/project/stack; undefined if it was not created by fly-pops. */
 export const ownerOf = ({ config, incomplete_config }: Machine): string | undefined =>
-  (config ?? incomplete_config)?.metadata?.[ownerKeys.stack] || undefined;
+  (config ?? incomplete_config)?.metadata?.[metadataKeys.stack] || undefined;
 
 /** A live machine of another stack. */
 export interface ForeignMachine {
