@@ -3,6 +3,7 @@ import type { Visitors } from "../components/visitors.ts";
 import { limits } from "../image/limits.ts";
 import type {
   Acme,
+  ControlPlane,
   ImageSpec,
   Luggage,
   LuggageHealth,
@@ -12,7 +13,6 @@ import type {
   Site,
   SiteCache,
   Tailnet,
-  TailnetDriver,
   Vault,
 } from "../image/spec.ts";
 import { memoryRange, presets } from "../providers/fly/guests.ts";
@@ -275,7 +275,7 @@ function tailnet(it: NonNullable<StackFile["tailnet"]>, addresses: string[]): Ta
     domain: normalizeName(it.domain),
     ...(it.loginServer !== undefined && { loginServer: normalizeOrigin(it.loginServer) }),
     ...(it.ca !== undefined && { ca: normalizePath(it.ca) }),
-    ...(it.driver !== undefined && { driver: it.driver as TailnetDriver }),
+    ...(it.controlPlane !== undefined && { controlPlane: it.controlPlane as ControlPlane }),
     tags: [...new Set(it.tags ?? defaults.tailnetTags)].toSorted(),
     hostPrefix: it.hostPrefix ?? defaults.hostPrefix,
     ...(acceptRoutes && { acceptRoutes }),
