@@ -11,7 +11,7 @@ import { defaultPresetLines } from "./nginx-presets.ts";
 import { allRequestFields, requestFields, upstreamHostNames } from "./nginx-requests.ts";
 import { clientCertificate } from "./nginx-secrets.ts";
 import { originServers, primaryParameters, upstream } from "./nginx-upstream.ts";
-import { certificateName, isUniform, type ProxyPart, targets, upstreamName } from "./origins.ts";
+import { certificateName, isUniform, type ProxyPart, type Target, targets, upstreamName } from "./origins.ts";
 import { boundedInt, type Origin } from "./validators.ts";
 
 /**
