@@ -63,7 +63,7 @@ func New(config *Config, environment Environment, problems []string, now func() 
 	a := &Agent{config: config, environment: environment, now: now, started: now(), tokens: newTokenStore()}
 	a.challenges = newChallengeServer(a.tokens, newPeers(environment, now), environment.Private, config.PeerPort)
 	if config.ShareFile != "" {
-		a.challenges.shared = func(request string) string { return config.sharedAnswer(request, now()) }
+		a.challenges.shared = a.sharedAnswer
 	}
 	resolver := resolve.By(config.NameServer)
 	if resolver == nil {

@@ -440,3 +440,71 @@ func TestAPoPThatHangsIsAskedOnceARound(t *testing.T) {
 		t.Errorf("asked %d times in two rounds, %d orders", count, f.authority.Count("order"))
 	}
 }
+
+// Whether a certificate is due says the authority, where it says when it wants it renewed.
+func TestACertificateIsSharedUntilTheAuthorityWantsItRenewed(t *testing.T) {
+	for name, test := range map[string]struct {
+		// Of 90 days: when the window begins, how long it is, and what the day is.
+		begin, length, day int
+		code               int
+	}{
+		"all certificates are revoked":         {10, 1, 20, http.StatusNotFound},
+		"renewals are wanted later than usual": {70, 4, 65, http.StatusOK},
+		"as usual":                             {58, 2, 50, http.StatusOK},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := sharedFleet(t, 1)[0]
+			f.mustRun()
+			days := func(count int) time.Time { return f.leaf(host).NotBefore.Add(time.Duration(count) * 24 * time.Hour) }
+			f.authority.Renew(f.leaf(host), days(test.begin), days(test.begin+test.length))
+			// Renewals fail, so that there is one that is due.
+			f.authority.Fault(func(operation string, answer http.ResponseWriter, _ *http.Request) bool {
+				if operation == "order" {
+					answer.WriteHeader(http.StatusBadGateway)
+				}
+				return operation == "order"
+			})
+			f.clock = days(test.day)
+			f.round()
+			request := f.sealed(shareSecret, sharedRequest{Names: namesDigest([]string{host, alias}), At: f.clock})
+			code, text := f.get(request)
+			if code != test.code {
+				t.Fatalf("%d %.60s", code, text)
+			}
+			if code != http.StatusOK {
+				return
+			}
+			certificate := f.config.Certificates[0]
+			if _, _, _, err := f.config.openShared(f.agent.share, strings.TrimPrefix(request, sharePath), text, certificate, time.Time{}, f.clock); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// What an authority wants does not end because another PoP had a certificate.
+func TestAnAuthorityIsLeftAloneAfterACertificateWasTaken(t *testing.T) {
+	fleet := sharedFleet(t, 2)
+	first, second := fleet[0], fleet[1]
+	first.authority.Problem("order", "rateLimited", 429, "7200")
+	second.request(0)
+	second.round()
+	second.says("the authority's limit is reached", 1)
+	until := *second.own().RetryAt
+	first.authority.Fault(nil)
+	first.authority.SetEdge(first.agent.challenges.nginxHandler())
+	first.mustRun()
+	second.clock = second.clock.Add(4 * time.Second)
+	second.startShared(second.agent.challenges.port)
+	second.mustRun()
+	if !second.leaf(host).Equal(first.leaf(host)) {
+		t.Fatal("nothing was taken")
+	}
+	plan, err := PlanRenewal(second.config, host, second.clock)
+	if err != nil || !strings.Contains(plan.Problem, "the authority wants to be left alone until") || !strings.Contains(plan.Problem, "limit is reached: planted") {
+		t.Errorf("%+v, %v", plan, err)
+	}
+	if plan, err := PlanRenewal(second.config, host, until); err != nil || plan.Problem != "" {
+		t.Errorf("%+v, %v", plan, err)
+	}
+}
