@@ -16,7 +16,6 @@ const isChecked = (file: string) =>
 /** Files and folders that are not clean yet. */
 const later = [
   ".github",
-  "CHANGELOG.md",
   "Pulumi",
   "bench",
   "cli",
