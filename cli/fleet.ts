@@ -4,9 +4,9 @@ import type { PopConfig } from "../config/types.ts";
 import type { Fly } from "../fly/api.ts";
 import { type FlyError, ifNotFound, isLeased } from "../fly/errors.ts";
 import { isLive } from "../fly/existence.ts";
+import { metadataKeys } from "../fly/metadata.ts";
 import type { Machine } from "../fly/wire.ts";
 import { naturalOrder } from "../lib/order.ts";
-import { ownerKeys } from "../providers/fly/owner.ts";
 import { CliError } from "./context.ts";
 import { owns, type Stack } from "./stack.ts";
 
@@ -35,8 +35,8 @@ export async function readFleet(stack: Stack): Promise<Fleet> {
   const wanted = config?.pops ?? [];
   const fly = await stack.fly();
   const machines = await fly.listMachines(app).catch(ifNotFound([]));
-  const ours = machines.filter((it) => isLive(it) && owns(stack, it.config?.metadata?.[ownerKeys.stack]));
-  const byName = new Map(ours.map((it) => [it.config?.metadata?.[ownerKeys.pop] ?? it.name ?? it.id, it]));
+  const ours = machines.filter((it) => isLive(it) && owns(stack, it.config?.metadata?.[metadataKeys.stack]));
+  const byName = new Map(ours.map((it) => [it.config?.metadata?.[metadataKeys.pop] ?? it.name ?? it.id, it]));
   // Fly shows no metadata of machines on an unreachable host, so identify them by name.
   for (const it of machines)
     if (it.host_status === "unreachable" && it.name && !byName.has(it.name)) byName.set(it.name, it);

@@ -116,18 +116,19 @@ async function readSettings(
 
 async function connectToTailnet(
   context: CliContext,
-  { driver, loginServer, ca }: Tailnet,
+  { controlPlane, loginServer, ca }: Tailnet,
   of: StackSource,
 ): Promise<TailnetApi> {
-  if (driver === undefined) throw new Error("tailnet.driver is not set: nobody makes keys for this tailnet.");
+  if (controlPlane === undefined)
+    throw new Error("tailnet.controlPlane is not set, so no auth keys are created for this tailnet.");
   const { readCaBundle } = await import("../image/context.ts");
   const { connectTailnet } = await import("../tailnet/connect.ts");
   const server = {
-    driver,
+    driver: controlPlane,
     server: loginServer,
     ca: ca === undefined ? undefined : readCaBundle(context.dir, ca, "tailnet.ca"),
   };
-  const config = await readConfig(context, `${driver}:`, of);
+  const config = await readConfig(context, `${controlPlane}:`, of);
   return connectTailnet(server, { config, env: lookupIn(of.env), clock: context.clock });
 }
 

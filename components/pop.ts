@@ -99,7 +99,7 @@ export class Pop extends pulumi.ComponentResource {
       },
       { parent: this, protect: guards.Volume, retainOnDelete: args.keepVolumes },
     );
-    const usesMintedKey = args.tailnet?.driver !== undefined;
+    const usesMintedKey = args.tailnet?.controlPlane !== undefined;
     const identity =
       args.secrets || usesMintedKey
         ? new Identity(
@@ -197,7 +197,7 @@ export class Pop extends pulumi.ComponentResource {
 
 /** The control server that creates auth keys; undefined: auth keys are not created. */
 function controlServer({ tailnet, tailnetCa }: PopArgs) {
-  return tailnet?.driver && { driver: tailnet.driver, server: tailnet.loginServer, ca: tailnetCa };
+  return tailnet?.controlPlane && { driver: tailnet.controlPlane, server: tailnet.loginServer, ca: tailnetCa };
 }
 
 /** Input of the machine for checking that its auth key has not expired. */

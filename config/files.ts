@@ -31,7 +31,7 @@ export function readStackFiles(
   dir = ".",
 ): StackFiles {
   const keys = requiredKeys(image);
-  const ca = image.tailnet?.driver === undefined ? undefined : image.tailnet.ca;
+  const ca = image.tailnet?.controlPlane === undefined ? undefined : image.tailnet.ca;
   return {
     ...(file !== undefined && keys.length > 0 && { secrets: { file, ciphertexts: ciphertexts(dir, file, keys) } }),
     ...(ca !== undefined && { tailnetCa: asConfigError(() => readCaBundle(dir, ca, "tailnet.ca")) }),

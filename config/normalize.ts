@@ -4,6 +4,7 @@ import { memoryRange, presets } from "../fly/guests.ts";
 import { limits } from "../image/limits.ts";
 import type {
   Acme,
+  ControlPlane,
   ImageSpec,
   Luggage,
   LuggageHealth,
@@ -13,7 +14,6 @@ import type {
   Site,
   SiteCache,
   Tailnet,
-  TailnetDriver,
   Vault,
 } from "../image/spec.ts";
 import { byKey } from "../lib/order.ts";
@@ -277,7 +277,7 @@ function tailnet(it: NonNullable<StackFile["tailnet"]>, addresses: string[]): Ta
     domain: normalizeName(it.domain),
     ...(it.loginServer !== undefined && { loginServer: normalizeOrigin(it.loginServer) }),
     ...(it.ca !== undefined && { ca: normalizePath(it.ca) }),
-    ...(it.driver !== undefined && { driver: it.driver as TailnetDriver }),
+    ...(it.controlPlane !== undefined && { controlPlane: it.controlPlane as ControlPlane }),
     tags: [...new Set(it.tags ?? defaults.tailnetTags)].toSorted(),
     hostPrefix: it.hostPrefix ?? defaults.hostPrefix,
     ...(acceptRoutes && { acceptRoutes }),

@@ -3,6 +3,7 @@
  * the whole config, and dropped fields would be removed. Shapes: https://docs.machines.dev
  */
 import { z } from "zod";
+import { withCurrentKeys } from "./metadata.ts";
 
 /** A JSON map or list that Fly may send as null, although its specification does not say so. */
 const orNull = <T extends z.ZodType>(type: T) => type.nullish();
@@ -85,7 +86,7 @@ export const MachineConfig = z.looseObject({
   image: z.string().optional(),
   guest: Guest.nullish(),
   env: orNull(z.record(z.string(), z.string())),
-  metadata: orNull(z.record(z.string(), z.string())),
+  metadata: orNull(z.record(z.string(), z.string()).transform(withCurrentKeys)),
   mounts: orNull(z.array(Mount)),
   services: orNull(z.array(Service)),
   checks: orNull(z.record(z.string(), Check)),

@@ -3,9 +3,9 @@
 import { type Estimate, estimateBill, type Traffic } from "../components/cost.ts";
 import type { EdgeConfig } from "../config/types.ts";
 import { naturalOrder } from "../lib/order.ts";
-import { machineHandler } from "../providers/fly/machine.ts";
+import { requiresMachineUpdate } from "../providers/fly/machine.ts";
 import { volumeHandler } from "../providers/fly/volume.ts";
-import { type ChangeAction, requiresUpdate } from "../providers/handler.ts";
+import type { ChangeAction } from "../providers/handler.ts";
 import { nameOf } from "../stack/engine-text.ts";
 import { type Before, beforeOf } from "./before.ts";
 import { billableItems } from "./billable.ts";
@@ -196,9 +196,7 @@ function actionOf(machine: ResourceChange | undefined): Action | undefined {
 
 /** Whether the update calls Fly at all. Timeouts and rollout limits are only stored in the state. */
 function restarts({ old, new: new_ }: ResourceChange): boolean {
-  return (
-    old?.outputs.complete === false || requiresUpdate(machineHandler.lifecycle, old?.inputs ?? {}, new_?.inputs ?? {})
-  );
+  return old?.outputs.complete === false || requiresMachineUpdate(old?.inputs ?? {}, new_?.inputs ?? {});
 }
 
 /** `secrets`: names of changed secrets, if known. The machine itself has one value for all of them. */

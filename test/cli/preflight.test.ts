@@ -109,7 +109,7 @@ test("an app of an earlier run is named with its age, removed after a yes, and t
   using bench = await preflightBench();
   await bench.call("POST", "/apps", { name: orphan, org_slug: "personal", network: orphan });
   await bench.call("POST", `/apps/${orphan}/machines`, {
-    config: { image: "x", metadata: { fly_pops_preflight: orphan } },
+    config: { image: "x", metadata: { pops_preflight: orphan } },
   });
   const questions: string[] = [];
   const ask = async (question: string) => {

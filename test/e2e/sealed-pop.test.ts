@@ -33,7 +33,7 @@ let volume: string;
 beforeAll(async () => {
   const spec = outward();
   const [built, { runner }] = await Promise.all([
-    build("sealed", { ...spec, ...(spec.tailnet && { tailnet: { ...spec.tailnet, driver: "headscale" } }) }),
+    build("sealed", { ...spec, ...(spec.tailnet && { tailnet: { ...spec.tailnet, controlPlane: "headscale" } }) }),
     lab(newStack()),
   ]);
   image = built;

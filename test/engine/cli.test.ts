@@ -268,7 +268,7 @@ test("orphans: what this stack made and lost is listed, and deleted only when to
   const foreignVolume = await made("POST", "volumes", { name: "data", region: "fra", size_gb: 1 });
   const config = (stackName: string) => ({
     image: image(1),
-    metadata: { fly_pops_stack: `organization/fly-pops/${stackName}`, fly_pops_key: "fra-1" },
+    metadata: { pops_stack: `organization/fly-pops/${stackName}`, pops_pop: "fra-1" },
   });
   const mounts = [{ volume, path: "/var" }];
   const machine = await made("POST", "machines", {

@@ -21,7 +21,7 @@ const secured = (over: Record<string, unknown> = {}) =>
   stack({
     secretsFile: "./secrets.yaml",
     certificates: { vault: { address: "https://vault.tail.example:8200" } },
-    tailnet: { domain: "tail.example", driver: "tailscale" },
+    tailnet: { domain: "tail.example", controlPlane: "tailscale" },
     ...over,
   });
 

@@ -399,12 +399,12 @@ test("a check that fails for a minute is drift, one that recovers is not", async
 });
 
 test("a PoP's mark that somebody changed or took is drift, and is put back", async () => {
-  const marks: Record<string, string>[] = [{ fly_pops_key: "ewr-9" }, {}];
+  const marks: Record<string, string>[] = [{ pops_pop: "ewr-9" }, {}];
   for (const mark of marks) {
     await using world = await faultFixture();
     const it = await pop(world);
     await edit(it, (config) => {
-      const { fly_pops_key: _, ...metadata } = config.metadata ?? {};
+      const { pops_pop: _, ...metadata } = config.metadata ?? {};
       config.metadata = { ...metadata, ...mark };
     });
     const { shown, outs } = await refreshed(it);

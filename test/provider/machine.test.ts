@@ -83,7 +83,7 @@ test("what is posted is the config, its mount and its owner", async () => {
     config: {
       ...inputs.config,
       mounts: [{ volume, path: "/var" }],
-      metadata: { fly_pops_stack: "me/fly-pops/prod", fly_pops_key: "cdg-1" },
+      metadata: { pops_stack: "me/fly-pops/prod", pops_pop: "cdg-1" },
     },
   });
 });

@@ -127,7 +127,7 @@ test("another stack's PoP is taken over whole by the stack that is told to: the 
   const machine = await machineHandler.create({ ...inputs, ...heir }, fixture.context);
   expect(machine.id).toBe(id);
   expect(
-    fixture.local.machines().map(({ name, versions }) => [name, versions.at(-1)?.received.metadata?.fly_pops_stack]),
+    fixture.local.machines().map(({ name, versions }) => [name, versions.at(-1)?.received.metadata?.pops_stack]),
   ).toEqual([["cdg-1", theirs]]);
 });
 

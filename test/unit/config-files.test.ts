@@ -57,7 +57,7 @@ describe("stack files", () => {
         certificateFrom: "acme",
       },
     ]);
-    expect(config.image.tailnet).toMatchObject({ domain: "tail.internal", driver: "headscale", tags: ["pop"] });
+    expect(config.image.tailnet).toMatchObject({ domain: "tail.internal", controlPlane: "headscale", tags: ["pop"] });
     expect(config.image.certificates?.vault?.address).toBe("https://home.tail.internal:8200");
     expect(config.secretsFile).toBe(".cache/local/home/secrets.yaml");
   });

@@ -152,7 +152,7 @@ describe("reasons", () => {
     config: {
       ...machine("cdg-1", { memoryMb }).config,
       services: services(limit),
-      metadata: { fly_pops_volume_gb: gb },
+      metadata: { pops_volume_gb: gb },
     },
   });
 

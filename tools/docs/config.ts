@@ -38,11 +38,11 @@ They stand beside the others in the stack file, under names of their own. Pulumi
 | --- | --- | --- | --- |
 | \`fly:token\` | string, secret | \`FLY_API_TOKEN\`, then \`FLY_ACCESS_TOKEN\` of the environment | Token of the Fly API and of Fly's registry. \`pulumi config set --secret fly:token\`. |
 | \`fly:endpoint\` | string | \`FLY_API_HOSTNAME\` of the environment, then \`https://api.machines.dev\` | Base URL of the Machines API, without \`/v1\`. |
-| \`tailscale:oauthClientId\`, \`tailscale:oauthClientSecret\` | string, secret | \`TAILSCALE_OAUTH_CLIENT_ID\`, \`TAILSCALE_OAUTH_CLIENT_SECRET\` of the environment | OAuth client that makes auth keys (\`tailnet.driver: tailscale\`): scopes \`auth_keys\` and \`devices:core\`, owner of the PoPs' tags. |
+| \`tailscale:oauthClientId\`, \`tailscale:oauthClientSecret\` | string, secret | \`TAILSCALE_OAUTH_CLIENT_ID\`, \`TAILSCALE_OAUTH_CLIENT_SECRET\` of the environment | OAuth client that makes auth keys (\`tailnet.controlPlane: tailscale\`): scopes \`auth_keys\` and \`devices:core\`, owner of the PoPs' tags. |
 | \`tailscale:apiKey\` | string, secret | \`TAILSCALE_API_KEY\` of the environment | Instead of the OAuth client. |
 | \`tailscale:tailnet\` | string | \`TAILSCALE_TAILNET\` of the environment, then \`-\` | The tailnet; \`-\` is the one the credentials belong to. |
 | \`tailscale:baseUrl\` | string | \`TAILSCALE_BASE_URL\` of the environment, then \`https://api.tailscale.com\` | Base URL of Tailscale's API. |
-| \`headscale:apiKey\` | string, secret | \`HEADSCALE_API_KEY\` of the environment | API key of headscale (\`tailnet.driver: headscale\`). |
+| \`headscale:apiKey\` | string, secret | \`HEADSCALE_API_KEY\` of the environment | API key of headscale (\`tailnet.controlPlane: headscale\`). |
 | \`headscale:endpoint\` | string | \`HEADSCALE_ENDPOINT\` of the environment, then \`tailnet.loginServer\` | Base URL of headscale's API, where it is not the one nodes log in at. |
 | \`fly:registry\` | string | \`FLY_REGISTRY_HOST\` of the environment, then \`registry.fly.io\` | Registry the image is pushed to, as host or host:port. |
 `;

@@ -98,7 +98,7 @@ does not hold, please open an issue and attach it.
 Needed: a token of an organization (\`fly tokens create org ORGANIZATION\`) as \`FLY_API_TOKEN\`, and IPv6 if connections are to be watched from outside; without it visitors are played from
 inside the machine, and idle connections are not measured. The machines run [nginx](https://hub.docker.com/_/nginx) as published, pulled by Fly itself, on their own private network.
 
-The app is named \`fly-pops-preflight-…\`, its network likewise, and its machines have the metadata key \`fly_pops_preflight\`. If a run is killed, the next one finds the app by these
+The app is named \`fly-pops-preflight-…\`, its network likewise, and its machines have the metadata key \`pops_preflight\`. If a run is killed, the next one finds the app by these
 marks and removes it; \`npx fly-pops preflight --clean\` does only that. After Ctrl-C or a failure the run cleans up itself.
 
 That each finding can come out either way is tested against local Fly: [test/cli/preflight-quirks.test.ts](../test/cli/preflight-quirks.test.ts). That nothing is left on Fly when any call

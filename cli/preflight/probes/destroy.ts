@@ -1,8 +1,8 @@
 /** The end of a machine, and when its volume is free. */
 import { FlyError, isConflict, isNotFound } from "../../../fly/errors.ts";
 import { isLive } from "../../../fly/existence.ts";
+import { metadataKeys } from "../../../fly/metadata.ts";
 import { probe, resultOf } from "../assumption.ts";
-import { ownerKey } from "../ownership.ts";
 import { seconds } from "../text.ts";
 
 /** How long a deletion of a volume is repeated (providers/fly/volume.ts). */
@@ -62,7 +62,7 @@ export const destroyProbe = probe({
       "destroy-ends",
       resultOf(end !== undefined, end ? `${end.value}, after ${seconds(end.ms)}` : `not after ${seconds(goneMs)}`),
     );
-    const config = { image: session.image, metadata: { [ownerKey]: app } };
+    const config = { image: session.image, metadata: { [metadataKeys.preflight]: app } };
     const named = await session.until({ everyMs: 2_000, forMs: boundMs }, async () => {
       try {
         await fly.createMachine(app, { name: "control", region: session.region, config, skip_launch: true });

@@ -67,7 +67,7 @@ test.each<[string, object, object]>([
   ["autostart switched off", { services: [{ autostart: false }] }, { services: [{}] }],
   ["a machine check's interval", { checks: { a: { interval: "2m" } } }, { checks: { a: { interval: "1m" } } }],
   ["more memory", { guest: { cpu_kind: "shared", cpus: 1, memory_mb: 512 } }, {}],
-  ["our own metadata", { metadata: { fly_pops_stack: "a" } }, { metadata: { fly_pops_stack: "b" } }],
+  ["our own metadata", { metadata: { pops_stack: "a" } }, { metadata: { pops_stack: "b" } }],
   ["another policy", { restart: { policy: "always" } }, { restart: { policy: "no" } }],
 ])("%s is a change", (_, a, b) => {
   expect(normalise(a as MachineConfig)).not.toEqual(normalise(b as MachineConfig));
