@@ -10,8 +10,8 @@ import type { Status } from "../../local/commands/status.ts";
 import { containersOf, labels, openDocker } from "../../local/docker/engine.ts";
 import { ask, role } from "../../local/homelab/homelab.ts";
 import { splitAddress } from "../../local/page/fetch-page.ts";
-import { processCompose } from "../image/support/pop.ts";
 import type { Checkout } from "./checkout.ts";
+import { processCompose } from "./process-compose.ts";
 
 export const docker = openDocker();
 
