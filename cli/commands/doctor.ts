@@ -8,10 +8,10 @@ export interface Finding {
   /** What was looked at. */
   name: string;
   /** `warning`: good enough to deploy. `skipped`: not needed by this stack, or not to be seen before something else is mended. */
-  verdict: "good" | "warning" | "bad" | "skipped";
+  status: "ok" | "warning" | "failed" | "skipped";
   /** What was found. */
   detail: string;
-  /** What to do; with `bad` and `warning` alone. */
+  /** What to do. Only with `failed` and `warning`. */
   fix?: string;
 }
 
@@ -23,16 +23,16 @@ export async function doctor(
   return showFindings(context, await checks(context, asked), json);
 }
 
-/** A line each, then what to do about those that are bad. */
+/** A line each, then what to do about those that failed. */
 export function showFindings(context: CliContext, findings: readonly Finding[], json: boolean | undefined): ExitCode {
   if (json) printJson(context, findings);
   else {
-    const tones = { good: "good", warning: "warning", bad: "bad", skipped: "faint" } as const;
+    const tones = { ok: "good", warning: "warning", failed: "bad", skipped: "faint" } as const;
     print(
       context,
-      table(findings.map(({ name, verdict, detail }) => [styled(context, tones[verdict], verdict), name, detail])),
+      table(findings.map(({ name, status, detail }) => [styled(context, tones[status], status), name, detail])),
     );
     for (const { name, fix } of findings) if (fix !== undefined) print(context, `\n${name}: ${fix}`);
   }
-  return findings.some(({ verdict }) => verdict === "bad") ? 3 : 0;
+  return findings.some(({ status }) => status === "failed") ? 3 : 0;
 }

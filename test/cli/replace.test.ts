@@ -69,8 +69,8 @@ test("doctor names hosts that are shared, and egress addresses", async () => {
       (JSON.parse((await it.run(["doctor", "--json"])).out) as { name: string }[]).map((row) => [row.name, row]),
     );
   expect(await found()).toMatchObject({
-    hosts: { verdict: "bad", fix: expect.stringContaining("cdg-1 and cdg-2 are on one host, cdg-04") },
-    "egress addresses": { verdict: "good", detail: expect.stringMatching(/^not fixed/) },
+    hosts: { status: "failed", fix: expect.stringContaining("cdg-1 and cdg-2 are on one host, cdg-04") },
+    "egress addresses": { status: "ok", detail: expect.stringMatching(/^not fixed/) },
   });
   await it.local.call("POST", "/apps/my-edge/ip_assignments", { type: "egress_v4" });
   expect(await found()).toMatchObject({ "egress addresses": { detail: "fixed: 198.51.100.1" } });
