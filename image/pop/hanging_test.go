@@ -88,7 +88,7 @@ func TestAnNginxThatHangsFails(t *testing.T) {
 	if status != 503 || seen.Status != failing || seen.Parts["nginx"] != (part{failing, "did not answer within 0.05 s"}) {
 		t.Errorf("%d %+v", status, seen)
 	}
-	wants(t, scrape(t, h), `pop_info{pop="cdg-1"} 1`, `pop_serving 0`, `pop_part_ok{part="volume"} 0`, `pop_part_ok{part="certificates"} 1`)
+	wants(t, scrape(t, h), `pop_info{pop="cdg-1"} 1`, `pop_serving 0`, `pop_component_up{component="volume"} 0`, `pop_component_up{component="certificates"} 1`)
 }
 
 func TestAPipeInAWordsPlaceIsNoWord(t *testing.T) {

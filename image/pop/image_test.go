@@ -30,7 +30,7 @@ func TestTheWrongImageFails(t *testing.T) {
 			if body := answer.Body.String(); !strings.Contains(body[:min(len(body), 180)], test.reason) {
 				t.Errorf("the reason is not in the first 180 characters of %s", body)
 			}
-			wants(t, scrape(t, it), `pop_serving 0`, `pop_part_ok{part="image"} 0`)
+			wants(t, scrape(t, it), `pop_serving 0`, `pop_component_up{component="image"} 0`)
 		})
 	}
 }
@@ -42,7 +42,7 @@ func TestTheRightImageIsTold(t *testing.T) {
 	if status != 200 || seen.Parts["image"].Status != ok || seen.Image != wantedContext {
 		t.Errorf("%d %+v", status, seen)
 	}
-	wants(t, scrape(t, it), `pop_build_info{context="`+wantedContext+`"} 1`, `pop_part_ok{part="image"} 1`)
+	wants(t, scrape(t, it), `pop_build_info{context="`+wantedContext+`"} 1`, `pop_component_up{component="image"} 1`)
 }
 
 func TestWhereNoImageIsExpectedAnyWillDo(t *testing.T) {

@@ -48,7 +48,7 @@ describe("a PoP with a process that hangs", () => {
       expect(parts.nginx?.status).toBe("ok");
       expect((await https({ port: pop.https, host: "files.example.test" })).status).toBe(200);
       const metrics = await check(pop, "/metrics");
-      expect(metrics.text).toContain('pop_part_ok{part="unbound"} 0');
+      expect(metrics.text).toContain('pop_component_up{component="unbound"} 0');
     });
     await untilHealthy(pop);
   });
