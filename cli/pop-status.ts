@@ -90,7 +90,7 @@ export function buildPopStatus(pop: PopObservation, details: PopDetails): PopSta
     image: machine?.config?.image ?? null,
     context: health?.image ?? null,
     checks: { passing, all: checks.length },
-    tailnet: health ? (health.parts.tailnet?.status ?? null) : "unknown",
+    tailnet: health ? (health.components.tailnet?.status ?? null) : "unknown",
     origins: (health?.origins ?? []).map(({ origin, node = null, via, relay, latencySeconds }) => ({
       origin,
       node,
@@ -177,10 +177,11 @@ function problems({ name, machine, wanted }: PopObservation, state: string, deta
   if (state === "started")
     for (const check of checksOf(machine).filter(({ status }) => status !== "passing"))
       found.push(`${name}: check ${check.name} is ${check.status}, ${shorten(check.output)}`);
-  for (const [part, { status, reason: why }] of Object.entries(health?.parts ?? {}).toSorted(([a], [b]) =>
+  for (const [component, { status, reason: why }] of Object.entries(health?.components ?? {}).toSorted(([a], [b]) =>
     a < b ? -1 : 1,
   ))
-    if (status !== "ok") found.push(`${name}: ${part} is ${status}${why ? `, ${shorten(why, maxReasonLength)}` : ""}`);
+    if (status !== "ok")
+      found.push(`${name}: ${component} is ${status}${why ? `, ${shorten(why, maxReasonLength)}` : ""}`);
   if (reason !== undefined) found.push(`${name}: could not query its health, ${reason}`);
   return found;
 }

@@ -49,7 +49,7 @@ func (h *health) metrics() []metric {
 		{"pop_info", "gauge", "1, with the name of the PoP.", []sample{one(1, "pop", now.Pop)}},
 		buildMetric(now.Image),
 		{"pop_serving", "gauge", "1 while visitors are served, which is what Fly's check sees.", []sample{one(truth(now.Status != failing))}},
-		partsMetric(now.Parts),
+		componentsMetric(now.Components),
 		certificatesMetric("pop_certificate_not_before_timestamp_seconds", "Start of a certificate's validity, in seconds since 1970.", now.Certificates,
 			func(it certificateStatus) (float64, bool) {
 				return float64(it.NotBefore.Unix()), !it.NotBefore.IsZero()
@@ -76,10 +76,10 @@ func buildMetric(context string) metric {
 	return it
 }
 
-func partsMetric(parts map[string]part) metric {
+func componentsMetric(components map[string]component) metric {
 	it := metric{"pop_component_up", "gauge", "1 while a component of the PoP is healthy. If it is not, /healthz has the reason.", nil}
-	for _, name := range sorted(parts) {
-		it.samples = append(it.samples, one(truth(parts[name].Status == ok), "component", name))
+	for _, name := range sorted(components) {
+		it.samples = append(it.samples, one(truth(components[name].Status == ok), "component", name))
 	}
 	return it
 }

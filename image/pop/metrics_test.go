@@ -158,8 +158,8 @@ func TestReportHasTrafficAndMemory(t *testing.T) {
 	if seen.Traffic.Requests != 3 || seen.Traffic.SentBytes != 5110 || seen.Traffic.HitRate == nil || *seen.Traffic.HitRate != 0.5 {
 		t.Errorf("%+v", seen.Traffic)
 	}
-	if seen.Memory == nil || seen.Memory.LimitBytes != 256<<20 || seen.Parts["counts"].Status != ok {
-		t.Errorf("%+v %+v", seen.Memory, seen.Parts["counts"])
+	if seen.Memory == nil || seen.Memory.LimitBytes != 256<<20 || seen.Components["counts"].Status != ok {
+		t.Errorf("%+v %+v", seen.Memory, seen.Components["counts"])
 	}
 }
 
@@ -168,7 +168,7 @@ func TestCountsThatCannotBeReadAreSaid(t *testing.T) {
 	if err := os.MkdirAll(filepath.Join(it.run, "counts", "requests"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if status, seen := get(t, it, "GET", "/healthz"); status != 200 || seen.Parts["counts"].Status != degraded || seen.Parts["counts"].Reason == "" {
-		t.Errorf("%d %+v", status, seen.Parts["counts"])
+	if status, seen := get(t, it, "GET", "/healthz"); status != 200 || seen.Components["counts"].Status != degraded || seen.Components["counts"].Reason == "" {
+		t.Errorf("%d %+v", status, seen.Components["counts"])
 	}
 }

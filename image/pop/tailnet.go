@@ -14,7 +14,7 @@ import (
 	"fly-pops/pop/tailnet"
 )
 
-// tailnet is the part of that name and the paths to origins. No part when there is no socket, for then the PoP has no tailnet (or, said by "expects", should
+// tailnet is the component of that name and the paths to origins. No component when there is no socket, for then the PoP has no tailnet (or, said by "expects", should
 // have).
 func (h *health) tailnet(ctx context.Context) answer {
 	if _, err := os.Stat(h.tailscaled); errors.Is(err, fs.ErrNotExist) {
@@ -33,7 +33,7 @@ func (h *health) tailnet(ctx context.Context) answer {
 		faults = pathProblems(paths)
 	}
 	return func(to *snapshot) {
-		to.Parts["tailnet"] = judge(degraded, told(strings.Join(faults, "; ")))
+		to.Components["tailnet"] = judge(degraded, told(strings.Join(faults, "; ")))
 		to.Origins, to.tailnet = paths, traffic
 	}
 }

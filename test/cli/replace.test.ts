@@ -33,7 +33,10 @@ test("a volume that was taken over is not given up", () => {
 
 test("a certificate put there by hand is not given up where there is no vault", () => {
   const health = (selfSigned: boolean) =>
-    ({ parts: {}, certificates: [{ host: "www.example.org", notAfter: "2030-01-01T00:00:00Z", selfSigned }] }) as never;
+    ({
+      components: {},
+      certificates: [{ host: "www.example.org", notAfter: "2030-01-01T00:00:00Z", selfSigned }],
+    }) as never;
   expect(replacementLoss("cdg-1", edge(), health(true)).blockers).toEqual([]);
   expect(replacementLoss("cdg-1", edge(), health(false)).blockers.join()).toContain(
     "/var/lib/pop/certs/www.example.org.pem",

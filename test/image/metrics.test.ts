@@ -74,9 +74,11 @@ test("its memory is the container's, and its health reports the totals", async (
   expect(sampleOf(text, "pop_memory_limit_bytes")).toBe(256 * 2 ** 20);
   expect(sampleOf(text, "pop_memory_used_bytes")).toBeGreaterThan(20 * 2 ** 20);
   expect(sampleOf(text, "pop_memory_used_bytes")).toBeLessThan(256 * 2 ** 20);
-  const { report } = (await health(pop)) as unknown as { report: { traffic: { requests: number }; parts: object } };
+  const { report } = (await health(pop)) as unknown as {
+    report: { traffic: { requests: number }; components: object };
+  };
   expect(report.traffic.requests).toBeGreaterThanOrEqual(7);
-  expect(report.parts).toMatchObject({ counts: { status: "ok" } });
+  expect(report.components).toMatchObject({ counts: { status: "ok" } });
 });
 
 test("a killed health process counts again, and nginx did not wait for it", async () => {
