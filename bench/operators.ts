@@ -68,7 +68,7 @@ function answerTo(command: string[]): string {
   if (command.includes("purge")) return JSON.stringify({ objects: 12, bytes: 4096 });
   if (command.includes("block")) return JSON.stringify([{ address: "203.0.113.7/32", until: 4_000_000_000 }]);
   if (command.includes("maintenance")) return JSON.stringify({ maintenance: true, changed: true });
-  return JSON.stringify({ status: "ok", parts: { nginx: { status: "ok" } }, certificates: [] });
+  return JSON.stringify({ status: "ok", components: { nginx: { status: "ok" } }, certificates: [] });
 }
 
 /** Each as a user starts it, from the process to the last line. */

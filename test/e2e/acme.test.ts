@@ -222,7 +222,7 @@ async function untilTrusted(pop: Made, old: readonly string[] = []): Promise<str
       serials: (await Promise.all(allHosts.map((host) => certificateOf(pop, host)))).map(
         (it) => it?.serialNumber ?? "",
       ),
-      part: (await healthOf(pop))?.parts.certificates,
+      part: (await healthOf(pop))?.components.certificates,
     }),
     (seen) => seen.serials.every((serial) => serial !== "" && !old.includes(serial)),
     240,

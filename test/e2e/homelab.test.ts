@@ -46,7 +46,7 @@ const askPop = async (name: string, path: string) => {
 
 const healthOf = async (name: string) => {
   const text = await askPop(name, "/healthz");
-  return JSON.parse(text) as { status: string; parts: Record<string, { status: string; reason?: string }> };
+  return JSON.parse(text) as { status: string; components: Record<string, { status: string; reason?: string }> };
 };
 
 test("from nothing it ends in a page fetched, then cached, by the nearest PoP", () => {
@@ -117,7 +117,7 @@ test("a PoP that was logged out by a spent key, and has a good one of its own, c
   ];
   const tailscale = ["/usr/bin/tailscale", "--socket=/run/tailscale/tailscaled.sock"];
   await expect(place.exec([...tailscale, ...up, ...spent, "--force-reauth"])).rejects.toThrow();
-  const reason = async () => (await healthOf("cdg-1")).parts.tailnet?.reason ?? "";
+  const reason = async () => (await healthOf("cdg-1")).components.tailnet?.reason ?? "";
   await waitUntil(30, reason, (text) => text.includes("tailscaled is logged out although the node's key is good"));
   // It is looked after once a minute.
   await waitUntil(
@@ -203,7 +203,7 @@ test("a pair in the vault that does not belong together is refused, health says 
   await waitUntil(
     60,
     () => healthOf("cdg-1"),
-    ({ parts }) => /refused/.test(parts.certificates?.reason ?? ""),
+    ({ components }) => /refused/.test(components.certificates?.reason ?? ""),
   );
   expect((await servedCertificate(status, host)).serialNumber).toBe(before.serialNumber);
   expect(await fetchPage(status.edge.https, host, rootsOf(status))).toMatchObject({ status: 200 });

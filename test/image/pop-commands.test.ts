@@ -122,7 +122,7 @@ test("a replaced certificate is served by the same workers, and existing connect
 
 test("a certificate that nginx cannot use is moved aside, and health says so until it is removed", async () => {
   const pids = await nginxPids();
-  const part = async () => (await health(pop))?.report.parts.certificates;
+  const part = async () => (await health(pop))?.report.components.certificates;
   await sh(`cp -p ${path} /run/kept.pem && echo broken > ${path} && ${selfSigned}`);
   const seen = await until(part, (it) => it?.status === "degraded");
   expect(seen?.reason).toContain(`what was in ${path} cannot be used and is now ${host}.pem.broken`);

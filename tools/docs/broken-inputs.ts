@@ -55,7 +55,7 @@ const groups: readonly Group[] = [
     behaviour: "The command ends, and says the field by its path.",
     file: "image/pop/manifest_test.go",
     from: "TestManifest",
-    fine: ["whole", "a newline after", "an expected part", "luggage"],
+    fine: ["whole", "a newline after", "an expected component", "luggage"],
   },
   {
     what: "The manifest of secrets",
