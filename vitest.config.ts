@@ -1,5 +1,6 @@
 import { availableParallelism } from "node:os";
 import { defineConfig } from "vitest/config";
+import LongestFirst from "./test/times/longest-first.ts";
 
 /**
  * One project a folder of test/, so that `npm run test:fast` can leave out what needs Docker. Patience is for a machine without any cache, where
@@ -38,7 +39,8 @@ const alone = { order: 3, maxWorkers: 1 };
 
 export default defineConfig({
   test: {
-    reporters: ["default", "./test/reporters/first-failure.ts"],
+    reporters: ["default", "./test/times/reporter.ts", "./test/reporters/first-failure.ts"],
+    sequence: { sequencer: LongestFirst },
     projects: [
       project("unit", 30_000, quick),
       project("provider", 20_000, quick),
