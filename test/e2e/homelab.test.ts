@@ -3,9 +3,10 @@ import { X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { ports } from "../../image/ports.ts";
 import { fetchPage } from "../../local/fetch-page.ts";
 import { type Checkout, type CommandResult, checkout } from "../support/checkout.ts";
-import { homelabContainer, popContainer, rootsOf, servedCertificate, waitUntil } from "../support/homelab.ts";
+import { healthOf, homelabContainer, popContainer, rootsOf, servedCertificate, waitUntil } from "../support/homelab.ts";
 import { load } from "../support/load.ts";
 import { documentedMetrics, familiesOf } from "../support/metrics.ts";
 import { bootsAlone, outages, survives } from "../support/outages.ts";
@@ -38,16 +39,6 @@ async function putInVault(domain: string, pair: { key: string; chain: string }):
     export BAO_TOKEN; exec bao kv put -mount=kv certbot/domains/${domain} -`;
   await lab.exec(["sh", "-c", put], JSON.stringify(pair));
 }
-
-const askPop = async (name: string, path: string) => {
-  const place = await popContainer(it, name);
-  return place.exec(["wget", "-q", "-O", "-", `http://127.0.0.1:1105${path}`]);
-};
-
-const healthOf = async (name: string) => {
-  const text = await askPop(name, "/healthz");
-  return JSON.parse(text) as { status: string; parts: Record<string, { status: string; reason?: string }> };
-};
 
 test("from nothing it ends in a page fetched, then cached, by the nearest PoP", () => {
   expect(first.output).toMatch(/HTTP 200 {2}MISS {2}from cdg-1 in \d+ ms\n {2}HTTP 200 {2}HIT {3}from cdg-1 in \d+ ms/);
@@ -84,7 +75,7 @@ test("every part of every PoP is well", async () => {
   for (const name of ["cdg-1", "ewr-1"])
     await waitUntil(
       30,
-      () => healthOf(name),
+      () => healthOf(it, name),
       ({ status }) => status === "ok",
     );
 });
@@ -103,7 +94,7 @@ test("status shows the way from each PoP to the origin, and how long an answer t
 });
 
 test("every metric of docs/metrics.md is there, those of tailnet and vault too, and none is left untold", async () => {
-  const text = await askPop("cdg-1", "/metrics");
+  const text = await (await (await popContainer(it, "cdg-1")).fetch(ports.health, "/metrics")).text();
   expect(familiesOf(text)).toEqual([...documentedMetrics.withTailnet, ...documentedMetrics.vault].toSorted());
   expect(text).toMatch(/^pop_origin_direct\{.*node="home".*\} 1$/m);
 });
@@ -117,12 +108,12 @@ test("a PoP that was logged out by a spent key, and has a good one of its own, c
   ];
   const tailscale = ["/usr/bin/tailscale", "--socket=/run/tailscale/tailscaled.sock"];
   await expect(place.exec([...tailscale, ...up, ...spent, "--force-reauth"])).rejects.toThrow();
-  const reason = async () => (await healthOf("cdg-1")).parts.tailnet?.reason ?? "";
+  const reason = async () => (await healthOf(it, "cdg-1")).parts.tailnet?.reason ?? "";
   await waitUntil(30, reason, (text) => text.includes("tailscaled is logged out although the node's key is good"));
   // It is looked after once a minute.
   await waitUntil(
     120,
-    () => healthOf("cdg-1"),
+    () => healthOf(it, "cdg-1"),
     ({ status }) => status === "ok",
   );
 });
@@ -189,7 +180,7 @@ test("a pair in the vault that does not belong together is refused, health says 
   const status = await it.status();
   await waitUntil(
     60,
-    () => healthOf("cdg-1"),
+    () => healthOf(it, "cdg-1"),
     ({ status }) => status === "ok",
   );
   const before = await servedCertificate(status, host);
@@ -202,7 +193,7 @@ test("a pair in the vault that does not belong together is refused, health says 
   await putInVault(host, { key, chain });
   await waitUntil(
     60,
-    () => healthOf("cdg-1"),
+    () => healthOf(it, "cdg-1"),
     ({ parts }) => /refused/.test(parts.certificates?.reason ?? ""),
   );
   expect((await servedCertificate(status, host)).serialNumber).toBe(before.serialNumber);
@@ -211,7 +202,7 @@ test("a pair in the vault that does not belong together is refused, health says 
   await lab.exec(["certbot-to-vault", "run", "--config", "/run/home/certbot-to-vault.toml"]);
   await waitUntil(
     60,
-    () => healthOf("cdg-1"),
+    () => healthOf(it, "cdg-1"),
     ({ status }) => status === "ok",
   );
 });
