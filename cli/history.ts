@@ -4,8 +4,8 @@
  */
 import { z } from "zod";
 import { parseValue } from "../config/stack-values.ts";
+import { metadataKeys } from "../fly/metadata.ts";
 import { contextVariables } from "../image/identity.ts";
-import { ownerKeys } from "../providers/fly/owner.ts";
 import { type CliContext, CliError } from "./context.ts";
 import { type DeployedPop, deployedPops, readFleet } from "./fleet.ts";
 import { pulumiOutput } from "./pulumi.ts";
@@ -165,7 +165,7 @@ function imageAt(images: readonly ImageDeployment[], endTime: string): string | 
 async function listDeployedImages(stack: Stack): Promise<ImageDeployment[]> {
   const fleet = await readFleet(stack);
   const [oldest] = deployedPops(fleet)
-    .filter(({ machine }) => machine.config?.metadata?.[ownerKeys.stack] !== undefined)
+    .filter(({ machine }) => machine.config?.metadata?.[metadataKeys.stack] !== undefined)
     .toSorted((a, b) => createdAt(a) - createdAt(b));
   if (!oldest) return [];
   const versions = await fleet.fly.listVersions(fleet.app, oldest.machine.id);

@@ -1,6 +1,6 @@
 /** Parses and filters log lines of PoPs. Pure. */
 import { stripVTControlCharacters } from "node:util";
-import type { LogEntry } from "../providers/fly/logs.ts";
+import type { LogEntry } from "../fly/logs.ts";
 
 /** One line of a process in a PoP, without control characters. */
 export interface LogLine {

@@ -1,20 +1,11 @@
 /** The status of each PoP as plain data, with its problems. Pure. */
 
-import { checksOf } from "../providers/fly/machine-health.ts";
-import type { Machine } from "../providers/fly/wire.ts";
+import { checksOf } from "../fly/machine-health.ts";
+import type { Machine } from "../fly/wire.ts";
 import type { Connections } from "./connections.ts";
-import type { DeploymentState } from "./deployment-state.ts";
+import type { DeploymentState, Lease } from "./deployment-state.ts";
 import type { PopObservation } from "./fleet.ts";
 import type { Health } from "./health.ts";
-
-export interface Lease {
-  /** RFC 3339. */
-  until: string;
-  /** Owner of the token, as shown by Fly. */
-  owner: string | null;
-  /** Purpose, e.g. "fly-pops: update of cdg-1". */
-  description: string | null;
-}
 
 /** Details of a PoP besides its machine. */
 export interface PopDetails {

@@ -1,8 +1,10 @@
 /** Expands shorthand and applies defaults. Call it with valid files only. */
-import type { Visitors } from "../components/visitors.ts";
+
+import { memoryRange, presets } from "../fly/guests.ts";
 import { limits } from "../image/limits.ts";
 import type {
   Acme,
+  ControlPlane,
   ImageSpec,
   Luggage,
   LuggageHealth,
@@ -12,10 +14,8 @@ import type {
   Site,
   SiteCache,
   Tailnet,
-  TailnetDriver,
   Vault,
 } from "../image/spec.ts";
-import { memoryRange, presets } from "../providers/fly/guests.ts";
 import { type CertificateKey, nameInVault, sourceOf } from "./certificate-source.ts";
 import { cacheMb, defaults, indexMb } from "./defaults.ts";
 import { directoryUrl } from "./directory.ts";
@@ -37,6 +37,7 @@ import { serviceParts } from "./service-url.ts";
 import { time } from "./time.ts";
 import type { AddressType, EdgeConfig, ImagePlatform, PopConfig } from "./types.ts";
 import { isBehindRouter, normalizeEndpoint, normalizeName, normalizeOrigin, normalizePath } from "./validators.ts";
+import type { Visitors } from "./visitors.ts";
 
 export function normalizeConfig(file: StackFile): EdgeConfig {
   const pops = Object.keys(file.regions)
@@ -275,7 +276,7 @@ function tailnet(it: NonNullable<StackFile["tailnet"]>, addresses: string[]): Ta
     domain: normalizeName(it.domain),
     ...(it.loginServer !== undefined && { loginServer: normalizeOrigin(it.loginServer) }),
     ...(it.ca !== undefined && { ca: normalizePath(it.ca) }),
-    ...(it.driver !== undefined && { driver: it.driver as TailnetDriver }),
+    ...(it.controlPlane !== undefined && { controlPlane: it.controlPlane as ControlPlane }),
     tags: [...new Set(it.tags ?? defaults.tailnetTags)].toSorted(),
     hostPrefix: it.hostPrefix ?? defaults.hostPrefix,
     ...(acceptRoutes && { acceptRoutes }),

@@ -1,7 +1,7 @@
 /** The registry that the image is pushed to, and its credentials. */
 import * as pulumi from "@pulumi/pulumi";
-import { stripScheme } from "../providers/fly/http.ts";
-import { tokenFrom } from "../providers/settings.ts";
+import { stripScheme } from "../fly/http.ts";
+import { tokenFrom } from "../fly/settings.ts";
 
 export interface Registry {
   /** host or host:port */

@@ -4,11 +4,11 @@
  */
 import { readFileSync } from "node:fs";
 import { z } from "zod";
-import { systemClock } from "../providers/clock.ts";
+import { systemClock } from "../lib/clock.ts";
 import type { Pages } from "../status-page/pages.ts";
 import { startAnycast } from "./anycast/anycast.ts";
 import { type DaemonFile, writeDaemon } from "./daemon-file.ts";
-import { engineReason, openDocker } from "./docker-engine.ts";
+import { engineReason, openDocker } from "./docker/engine.ts";
 import { loopback } from "./edge/bind.ts";
 import { createEdge, type Edge } from "./edge/edge.ts";
 import { createLocalFly, type LocalFly } from "./fly/create.ts";

@@ -1,5 +1,5 @@
 /** What `npm run local` is told: command, options. Pure; what is unknown, or means nothing to the command, is refused in a sentence. */
-import { regionByCode } from "../providers/fly/regions.ts";
+import { regionByCode } from "../fly/regions.ts";
 import { optionsOf } from "../setup/options.mjs";
 import type { LocalPorts } from "./daemon-file.ts";
 

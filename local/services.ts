@@ -4,11 +4,11 @@ import { createHash, randomBytes } from "node:crypto";
 import { existsSync, globSync, mkdirSync, openSync, readFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
+import { writeWhole } from "../lib/files.ts";
+import { isAlive } from "../lib/process.ts";
 import type { DaemonOptions, Word } from "./daemon.ts";
 import { type DaemonFile, type LocalPorts, readDaemon } from "./daemon-file.ts";
-import { writeWhole } from "./files.ts";
 import { paths, projectDir } from "./paths.ts";
-import { isAlive } from "./process.ts";
 
 /** A checkout's own: several on one machine do not touch each other's containers. */
 export const stackLabel = `fly-pops-${createHash("sha256").update(projectDir).digest("hex").slice(0, 6)}`;
@@ -101,9 +101,9 @@ function codeHash(): string {
   const hash = createHash("sha256");
   for (const file of globSync(
     [
-      "local/**/*.{ts,html,css,mjs}",
+      "{lib,fly,local,status-page}/**/*.{ts,html,css,mjs}",
       "local/{anycast,resolver}/{Dockerfile,boot,*.go}",
-      "providers/**/*.ts",
+      "image/limits.ts",
       "package-lock.json",
     ],
     {

@@ -1,9 +1,9 @@
 /** The billable items among the engine's resources, before or after the change. */
 import type { BillableItems, BillableMachine, Traffic } from "../components/cost.ts";
 import type { AddressType } from "../config/types.ts";
-import { presets } from "../providers/fly/guests.ts";
-import { defaultSnapshotDays } from "../providers/fly/snapshots.ts";
-import type { ResourceChange } from "./plan.ts";
+import { presets } from "../fly/guests.ts";
+import { defaultSnapshotDays } from "../fly/snapshots.ts";
+import type { ResourceChange } from "./resource-change.ts";
 
 interface Guest {
   cpu_kind: string;

@@ -1,6 +1,6 @@
 /** Changes of a stack besides its resources' inputs: the canary and protection. They need no restart. Pure. */
 import type { Before } from "./before.ts";
-import type { ResourceChange } from "./plan.ts";
+import type { ResourceChange } from "./resource-change.ts";
 
 /** The changes as sentences. */
 export function settingChanges(

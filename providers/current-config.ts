@@ -5,7 +5,7 @@
  */
 import { execFile } from "node:child_process";
 import { readFileSync } from "node:fs";
-import type { ConfigLookup } from "./settings.ts";
+import type { ConfigLookup } from "../lib/config-lookup.ts";
 
 let programRan = false;
 let stack: string | undefined;

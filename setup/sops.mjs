@@ -17,7 +17,7 @@ const VENDOR = "https://github.com/getsops/sops/releases/download";
 /** Older ones know no SSH key as a recipient. */
 const LEAST = [3, 10];
 
-/** Where providers/sops/cli.ts looks after PATH. */
+/** Where sops/cli.ts looks after PATH. */
 const program = join(pulumiHome(), "fly-pops", "sops");
 
 /** The version that is brought stands in go.mod alone. */

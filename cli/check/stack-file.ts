@@ -10,6 +10,7 @@ import { suggest } from "../../config/suggest.ts";
 import type { EdgeConfig } from "../../config/types.ts";
 import { configWarnings } from "../../config/warnings.ts";
 import { secretKeys } from "../../providers/settings.ts";
+import { asPulumi } from "../../stack/stack-file.ts";
 
 export interface Finding {
   /** As given on the command line. */
@@ -42,8 +43,7 @@ interface Problem {
  */
 export function checkStackFile(file: string, text: string, dir: string): Finding[] {
   const lines = new LineCounter();
-  // As Pulumi reads it, with `<<` merges.
-  const document = parseDocument(text, { merge: true, lineCounter: lines });
+  const document = parseDocument(text, { ...asPulumi, lineCounter: lines });
   const broken = document.errors.map(({ message, pos: [at] }) => ({
     ...lineAndColumn(lines, at),
     file,

@@ -1,6 +1,7 @@
 /** `top`: current traffic by PoP and site: requests, errors, cache hits, durations. Reads the PoPs' counters twice and shows the rates in between. */
-import { table } from "../../local/table.ts";
-import { sleep } from "../../providers/clock.ts";
+
+import { sleep } from "../../lib/clock.ts";
+import { table } from "../../lib/table.ts";
 import {
   type ByTarget,
   bytesText,

@@ -1,11 +1,11 @@
 /** The tailnet's control server: reached, and the credentials good for what a new PoP takes. */
 import type { EdgeConfig } from "../../config/types.ts";
-import type { Finding } from "../commands/doctor.ts";
 import type { Stack } from "../stack.ts";
+import type { Finding } from "./finding.ts";
 
-/** None for a stack without a driver, whose auth keys are the operator's own. Makes no key: whether it may is seen by the first one. */
+/** None for a stack without tailnet.controlPlane, whose auth keys are the operator's own. Makes no key: whether it may is seen by the first one. */
 export async function tailnetChecks(stack: Stack, { image }: EdgeConfig): Promise<Finding[]> {
-  if (image.tailnet?.driver === undefined) return [];
+  if (image.tailnet?.controlPlane === undefined) return [];
   const name = "tailnet";
   try {
     const devices = await (await stack.tailnet(image.tailnet)).devices();

@@ -1,6 +1,7 @@
 /** The report of a run, as JSON and Markdown. Pure. */
+
+import { redact } from "../../lib/redact.ts";
 import manifest from "../../package.json" with { type: "json" };
-import { redact } from "../../providers/redact.ts";
 import type { Assumption, Finding, Verdict } from "./assumption.ts";
 import { everyProbe, plan as wholePlan } from "./plan.ts";
 import type { Outcome } from "./run.ts";

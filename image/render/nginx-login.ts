@@ -1,7 +1,7 @@
 import type { Auth, ForwardAuth, Site } from "../spec.ts";
 import { siteDigest } from "./hosts.ts";
 import { block } from "./nginx-block.ts";
-import { originServers, upstream } from "./nginx-origins.ts";
+import { originServers, upstream } from "./nginx-upstream.ts";
 import { isServicePath, parseOrigin, requestHeaderName } from "./validators.ts";
 
 /**

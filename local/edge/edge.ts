@@ -6,7 +6,7 @@
  * connection is closed), and Fly's accepting of ports that no service names.
  */
 import { createServer, type Server, type Socket } from "node:net";
-import { type Clock, systemClock } from "../../providers/clock.ts";
+import { type Clock, systemClock } from "../../lib/clock.ts";
 import type { Bind, LocalAddress } from "./bind.ts";
 import { choose } from "./choose.ts";
 import { Counters, type MachineCount } from "./counters.ts";

@@ -1,5 +1,5 @@
 /** Addresses of apps: anycast ones from the documentation ranges (RFC 5737, RFC 3849), which no packet can leave this machine for. */
-import { AssignAddress } from "../../providers/fly/wire.ts";
+import { AssignAddress } from "../../fly/wire.ts";
 import { type Core, networkOfApp } from "./core.ts";
 import { badRequest, notFound, unimplemented, unprocessable } from "./errors.ts";
 import { flycastAddress, type PrivateNetwork } from "./private-network.ts";

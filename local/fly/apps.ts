@@ -1,5 +1,5 @@
 /** Apps: the owners of machines, volumes, addresses and secrets. */
-import { CreateApp } from "../../providers/fly/wire.ts";
+import { CreateApp } from "../../fly/wire.ts";
 import type { Core } from "./core.ts";
 import { invalidArgument, unprocessable } from "./errors.ts";
 import type { Lifecycle } from "./lifecycle.ts";

@@ -3,8 +3,8 @@
  * runner, written into the machine's check rows. They steer routing; they never restart anything.
  */
 
-import { parseDuration } from "../../providers/fly/durations.ts";
-import type { Check, MachineConfig } from "../../providers/fly/wire.ts";
+import { parseDuration } from "../../fly/durations.ts";
+import type { Check, MachineConfig } from "../../fly/wire.ts";
 import type { Core } from "./core.ts";
 import { noQuirks, type Quirks } from "./quirks.ts";
 import type { ProbeResult } from "./runner.ts";

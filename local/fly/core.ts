@@ -1,5 +1,5 @@
 /** What the rooms of local Fly share: the world, its clock, and how a change of the world becomes known. */
-import type { Clock } from "../../providers/clock.ts";
+import type { Clock } from "../../lib/clock.ts";
 import type { Ids } from "./ids.ts";
 import type { PrivateNetwork } from "./private-network.ts";
 import { noQuirks, type Quirks } from "./quirks.ts";

@@ -2,7 +2,7 @@
  * Local Fly: the Machines API as rules, without sockets and without time of its own. http.ts puts it on a socket; a simulation calls
  * `handle` itself. Given clock, random and runner, the same calls give the same answers.
  */
-import type { Clock } from "../../providers/clock.ts";
+import type { Clock } from "../../lib/clock.ts";
 import type { Routes } from "../edge/routes.ts";
 import { addressRoutes } from "./addresses.ts";
 import { appRoutes } from "./apps.ts";

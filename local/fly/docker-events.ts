@@ -1,9 +1,9 @@
 /** The engine's own account of which containers ended. A stream that breaks is opened again; what was missed is the caller's to settle. */
 import type { Readable } from "node:stream";
 import type Docker from "dockerode";
-import { type Clock, sleep } from "../../providers/clock.ts";
-import { engineReason, labels } from "../docker-engine.ts";
-import { textLines } from "../docker-output.ts";
+import { type Clock, sleep } from "../../lib/clock.ts";
+import { engineReason, labels } from "../docker/engine.ts";
+import { textLines } from "../docker/output.ts";
 
 export interface Watch {
   close(): void;

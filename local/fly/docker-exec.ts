@@ -1,8 +1,8 @@
 /** Looking into a running container: commands, processes. */
 import type { Duplex } from "node:stream";
 import type Docker from "dockerode";
-import { type Clock, sleep } from "../../providers/clock.ts";
-import { frames } from "../docker-output.ts";
+import { type Clock, sleep } from "../../lib/clock.ts";
+import { frames } from "../docker/output.ts";
 import { type ExecResult, type Process, RunnerError } from "./runner.ts";
 
 /** Runs a command beside the machine's own processes, as the image's user. */

@@ -3,7 +3,7 @@ import { posix } from "node:path";
 import type { Readable } from "node:stream";
 import type Docker from "dockerode";
 import { pack } from "tar-stream";
-import { orMissing } from "../docker-engine.ts";
+import { orMissing } from "../docker/engine.ts";
 import type { Instance } from "./runner.ts";
 
 /** Owner root, permission bits as given; missing folders are made with 0755, those that are there keep owner and mode. */

@@ -1,8 +1,8 @@
 /** Images of machines: from a registry by tag or digest, or already in the engine. */
 import type Docker from "dockerode";
-import type { ImageRef } from "../../providers/fly/wire.ts";
-import { engineReason, orMissing } from "../docker-engine.ts";
-import { followProgress } from "../docker-progress.ts";
+import type { ImageRef } from "../../fly/wire.ts";
+import { engineReason, orMissing } from "../docker/engine.ts";
+import { followProgress } from "../docker/progress.ts";
 import { parseImage, pinned } from "./image-ref.ts";
 import { RunnerError } from "./runner.ts";
 

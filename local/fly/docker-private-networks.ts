@@ -10,7 +10,7 @@
  */
 import type Docker from "dockerode";
 import { doorAddress } from "../anycast/anycast.ts";
-import { engineReason, ensureNetwork, lowAddress, orMissing } from "../docker-engine.ts";
+import { engineReason, ensureNetwork, lowAddress, orMissing } from "../docker/engine.ts";
 import { addRoutes, resolverImage, startResolver } from "../resolver/resolver.ts";
 import { anycastRange } from "./addresses.ts";
 import { nameServer, type Range, rangeOf } from "./private-network.ts";

@@ -2,8 +2,8 @@
 import { request as httpRequest, type IncomingMessage } from "node:http";
 import { request as httpsRequest } from "node:https";
 import { connect } from "node:net";
-import { parseDuration } from "../../providers/fly/durations.ts";
-import type { Check } from "../../providers/fly/wire.ts";
+import { parseDuration } from "../../fly/durations.ts";
+import type { Check } from "../../fly/wire.ts";
 import type { ProbeResult } from "./runner.ts";
 
 /** Fly's own when a check names none. */

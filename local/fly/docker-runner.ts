@@ -8,8 +8,8 @@
 import { randomBytes } from "node:crypto";
 import { Readable } from "node:stream";
 import type Docker from "dockerode";
-import { type Clock, sleep, systemClock } from "../../providers/clock.ts";
-import type { Check, ImageRef } from "../../providers/fly/wire.ts";
+import type { Check, ImageRef } from "../../fly/wire.ts";
+import { type Clock, sleep, systemClock } from "../../lib/clock.ts";
 import {
   containersOf,
   engineReason,
@@ -20,8 +20,8 @@ import {
   orMissing,
   removeContainer,
   statusOf,
-} from "../docker-engine.ts";
-import { lines } from "../docker-output.ts";
+} from "../docker/engine.ts";
+import { lines } from "../docker/output.ts";
 import { type Watch, watchContainers } from "./docker-events.ts";
 import { execIn, processesIn } from "./docker-exec.ts";
 import { exitOf } from "./docker-exit.ts";

@@ -12,8 +12,8 @@
  * by the name in TLS or HTTP.
  */
 import type Docker from "dockerode";
-import type { MachineConfig } from "../../providers/fly/wire.ts";
-import { labels } from "../docker-engine.ts";
+import type { MachineConfig } from "../../fly/wire.ts";
+import { labels } from "../docker/engine.ts";
 import type { Instance } from "./runner.ts";
 
 /** Surroundings of a container that are not the machine's own. */

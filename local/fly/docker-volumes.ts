@@ -3,7 +3,7 @@
  * snapshots and encryption are not modelled.
  */
 import type Docker from "dockerode";
-import { containersOf, labels, orMissing, removeContainer } from "../docker-engine.ts";
+import { containersOf, labels, orMissing, removeContainer } from "../docker/engine.ts";
 import type { VolumeSpec } from "./runner.ts";
 
 /** Unique on the engine, as other stacks may have a volume of this id. */

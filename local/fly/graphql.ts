@@ -1,12 +1,12 @@
 /** Fly's GraphQL server, https://api.fly.io/graphql: what flyctl asks beside the Machines API. It reads; changes go the Machines API's way. */
 import { GraphQLError, graphql } from "graphql";
 import { z } from "zod";
-import { regions } from "../../providers/fly/regions.ts";
+import { regions } from "../../fly/regions.ts";
 import { renderOrganization, statusOf } from "./apps.ts";
 import type { Core } from "./core.ts";
 import { schema } from "./graphql-schema.ts";
+import { isBorn } from "./lags.ts";
 import { regionName } from "./platform.ts";
-import { isBorn } from "./quirks.ts";
 import { currentRelease, renderRelease } from "./releases.ts";
 import { bodyOf, isForgotten, json, type RouteTable } from "./request.ts";
 import { type AppRow, type MachineRow, type ReleaseRow, rfc3339 } from "./world.ts";

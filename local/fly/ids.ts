@@ -1,4 +1,4 @@
-import type { Clock } from "../../providers/clock.ts";
+import type { Clock } from "../../lib/clock.ts";
 import { machineAddress, type PrivateNetwork } from "./private-network.ts";
 import type { Random } from "./random.ts";
 

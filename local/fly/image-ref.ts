@@ -1,4 +1,4 @@
-import type { ImageRef } from "../../providers/fly/wire.ts";
+import type { ImageRef } from "../../fly/wire.ts";
 
 /** The parts of an image reference, Docker Hub's defaults filled in: `nginx` is registry-1.docker.io, library/nginx, latest. */
 export function parseImage(image: string): Required<Pick<ImageRef, "registry" | "repository">> & ImageRef {

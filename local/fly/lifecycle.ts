@@ -2,7 +2,7 @@
  * The life of a machine after a call was accepted: launch, stops, replacements, exits. Drives the runner and writes down what became of it;
  * whether a verb is allowed is the routes' business.
  */
-import { sleep } from "../../providers/clock.ts";
+import { sleep } from "../../lib/clock.ts";
 import { createChecks } from "./checks.ts";
 import type { Core } from "./core.ts";
 import { record, recordExit } from "./events.ts";

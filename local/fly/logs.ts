@@ -2,7 +2,7 @@
  * Logs as Fly's other server tells them, api.fly.io/api/v1/apps/:app/logs: no part of the Machines API, undocumented, and what flyctl falls back on.
  * Not modelled: levels, lines of Fly's own (proxy, runner), how long Fly keeps them.
  */
-import { nanosOf } from "../../providers/fly/logs.ts";
+import { nanosOf } from "../../fly/logs.ts";
 import type { Core } from "./core.ts";
 import { invalidArgument } from "./errors.ts";
 import { appOf, type Call, json, type RouteTable } from "./request.ts";

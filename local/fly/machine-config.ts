@@ -1,8 +1,8 @@
 /** What Fly refuses of a machine config, beyond its types. Throws the 400 it would answer. */
 
-import { parseDuration } from "../../providers/fly/durations.ts";
-import { cpuCounts, memoryRange, presets } from "../../providers/fly/guests.ts";
-import type { Check, MachineConfig, Service } from "../../providers/fly/wire.ts";
+import { parseDuration } from "../../fly/durations.ts";
+import { cpuCounts, memoryRange, presets } from "../../fly/guests.ts";
+import type { Check, MachineConfig, Service } from "../../fly/wire.ts";
 import { badRequest, invalidArgument } from "./errors.ts";
 
 const handlers = ["http", "tls", "pg_tls", "proxy_proto", "edge_http"];

@@ -1,15 +1,15 @@
 /** Machines as objects: create, read, list, update, delete. */
-import { CreateMachine, type MachineConfig, UpdateMachine } from "../../providers/fly/wire.ts";
+import { CreateMachine, type MachineConfig, UpdateMachine } from "../../fly/wire.ts";
 import { type Core, networkOfApp } from "./core.ts";
 import { aborted, alreadyExists, badRequest, failedPrecondition, invalidArgument, notFound } from "./errors.ts";
 import { record, renderEvent } from "./events.ts";
 import { parseImage } from "./image-ref.ts";
+import { holderOf, isBorn } from "./lags.ts";
 import { acquire, fence } from "./leases.ts";
 import type { Lifecycle } from "./lifecycle.ts";
 import { refuseConfig } from "./machine-config.ts";
 import { renderMachine, renderSummary } from "./machine-view.ts";
 import { hasRoomIn, placeBeside, placeMachine, placeRegions } from "./placement.ts";
-import { holderOf, isBorn } from "./quirks.ts";
 import { renderConfig } from "./render.ts";
 import {
   appOf,

@@ -4,7 +4,7 @@
  *
  * Not modelled: peers of WireGuard (`_peer.internal`), Flycast (`<app>.flycast`), names of addresses (PTR).
  */
-import { distanceKm, regionByCode } from "../../providers/fly/regions.ts";
+import { distanceKm, regionByCode } from "../../fly/regions.ts";
 
 /** All that the names are made of: apps and machines of every network, in a fixed order. */
 export interface Directory {

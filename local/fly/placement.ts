@@ -1,5 +1,5 @@
 /** Where things come to lie: regions, and the fake hosts (`zone`) in them. */
-import { regionByCode, regions } from "../../providers/fly/regions.ts";
+import { regionByCode, regions } from "../../fly/regions.ts";
 import type { Core } from "./core.ts";
 import { badRequest, failedPrecondition, invalidArgument, unprocessable } from "./errors.ts";
 import type { VolumeRow } from "./world.ts";

@@ -1,6 +1,6 @@
 /** What is no app's: regions, room in them, the token. Regions and placements answer in PascalCase, as live Fly does. */
 import { z } from "zod";
-import { type Region, regions } from "../../providers/fly/regions.ts";
+import { type Region, regions } from "../../fly/regions.ts";
 import type { Core } from "./core.ts";
 import { hasRoom, isClosed, placeRegions } from "./placement.ts";
 import { bodyOf, json, type RouteTable } from "./request.ts";

@@ -2,9 +2,6 @@
  * What live Fly does to its clients and a local one need not: lags, limits, rows nobody asked for. All off unless a test wants them, to see
  * whether a client has the patience Fly asks for.
  */
-import type { Core } from "./core.ts";
-import type { MachineRow, VolumeRow } from "./world.ts";
-
 export interface Quirks {
   /** A new app or machine reads 404, and lists without it, for so long. */
   bornMs: number;
@@ -67,18 +64,3 @@ export const noQuirks: Quirks = {
 
 /** Reads that lag writes, as far as a client that keeps its affinity cookie is spared them: what every test may meet. */
 export const lagging = { replicas: 3, staleMs: 4_000, newAppMs: 4_000, staleChecksMs: 2_000 } satisfies Partial<Quirks>;
-
-export const isBorn = (core: Core, row: { createdAt: number }): boolean =>
-  core.clock.now() - row.createdAt >= core.settings.quirks.bornMs;
-
-/** The machine a volume belongs to, as Fly sees it: the one it had until lately, too. */
-export function holderOf(core: Core, volume: VolumeRow): string | null {
-  const { attachedMachine, released } = volume;
-  if (attachedMachine !== null || !released) return attachedMachine;
-  return core.clock.now() - released.at < core.settings.quirks.boundMs ? released.machine : null;
-}
-
-export function isStillActive(core: Core, machine: MachineRow): boolean {
-  const exit = machine.events.find((it) => it.type === "exit");
-  return exit !== undefined && core.clock.now() - exit.timestamp < core.settings.quirks.stillActiveMs;
-}

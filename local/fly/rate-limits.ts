@@ -1,5 +1,5 @@
 /** Fly's documented limits (https://fly.io/docs/machines/api/working-with-machines-api/#rate-limits), a bucket for each action on each object. */
-import type { Clock } from "../../providers/clock.ts";
+import type { Clock } from "../../lib/clock.ts";
 
 interface Limit {
   perSecond: number;

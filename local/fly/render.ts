@@ -1,8 +1,8 @@
 /** A machine config as Fly answers it. Pure; rendering what was rendered changes nothing. */
 
-import { parseDuration } from "../../providers/fly/durations.ts";
-import { presets } from "../../providers/fly/guests.ts";
-import type { MachineConfig, Mount } from "../../providers/fly/wire.ts";
+import { parseDuration } from "../../fly/durations.ts";
+import { presets } from "../../fly/guests.ts";
+import type { MachineConfig, Mount } from "../../fly/wire.ts";
 import { formatDuration } from "./durations.ts";
 import { type Field, machineConfig, type Struct } from "./structs.ts";
 

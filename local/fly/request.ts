@@ -2,7 +2,7 @@
 import type { z } from "zod";
 import type { Core } from "./core.ts";
 import { badRequest, invalidArgument, notFound, unavailable } from "./errors.ts";
-import { isBorn } from "./quirks.ts";
+import { isBorn } from "./lags.ts";
 import type { AppRow, MachineRow, VolumeRow } from "./world.ts";
 
 export interface ApiRequest {

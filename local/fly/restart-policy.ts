@@ -1,4 +1,4 @@
-import type { MachineConfig } from "../../providers/fly/wire.ts";
+import type { MachineConfig } from "../../fly/wire.ts";
 import type { Exit } from "./runner.ts";
 
 /** Restarts within this time count; Fly gives up after `max_retries` of them (10 when unset). */

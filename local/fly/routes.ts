@@ -1,5 +1,5 @@
 /** The edge's view: which addresses listen on which ports, and which machines may take a connection now. */
-import type { Service, ServicePort } from "../../providers/fly/wire.ts";
+import type { Service, ServicePort } from "../../fly/wire.ts";
 import type { Backend, Listener, Routes } from "../edge/routes.ts";
 import type { Core } from "./core.ts";
 import { type MachineRow, versionOf } from "./world.ts";

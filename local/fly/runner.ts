@@ -1,4 +1,4 @@
-import type { Check, ImageRef, MachineConfig } from "../../providers/fly/wire.ts";
+import type { Check, ImageRef, MachineConfig } from "../../fly/wire.ts";
 
 /**
  * What runs machines under the Machines API server. The server owns the rules: states, versions, restart policy, check schedules,

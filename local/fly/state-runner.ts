@@ -3,8 +3,8 @@
  * Not modelled: files, network, output but for what a script says at each boot; `dial` leads nowhere.
  */
 import { createHash } from "node:crypto";
-import type { Clock } from "../../providers/clock.ts";
-import type { Check } from "../../providers/fly/wire.ts";
+import type { Check } from "../../fly/wire.ts";
+import type { Clock } from "../../lib/clock.ts";
 import { parseImage } from "./image-ref.ts";
 import { type ExecResult, type Exit, type Instance, type ProbeResult, type Runner, RunnerError } from "./runner.ts";
 

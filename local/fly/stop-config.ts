@@ -1,5 +1,5 @@
-import { parseDuration } from "../../providers/fly/durations.ts";
-import type { MachineConfig } from "../../providers/fly/wire.ts";
+import { parseDuration } from "../../fly/durations.ts";
+import type { MachineConfig } from "../../fly/wire.ts";
 
 const longestMs = 300_000;
 const defaultMs = 5000;

@@ -1,5 +1,5 @@
 /** One call on its way through the fault plan to the API server that takes it. */
-import { sleep } from "../../providers/clock.ts";
+import { sleep } from "../../lib/clock.ts";
 import type { Core } from "./core.ts";
 import { Dropped } from "./errors.ts";
 import type { Fault, FaultPlan } from "./faults.ts";

@@ -1,11 +1,11 @@
 /** Volumes: disks on one host. They grow, never shrink, and outlive their machine. */
 import { z } from "zod";
-import { regionByCode } from "../../providers/fly/regions.ts";
-import { CreateVolume } from "../../providers/fly/wire.ts";
+import { regionByCode } from "../../fly/regions.ts";
+import { CreateVolume } from "../../fly/wire.ts";
 import type { Core } from "./core.ts";
 import { badRequest, failedPrecondition, invalidArgument, unavailable, unimplemented } from "./errors.ts";
+import { holderOf } from "./lags.ts";
 import { type Apart, isClosed, placeVolume } from "./placement.ts";
-import { holderOf } from "./quirks.ts";
 import { appOf, bodyOf, type Call, json, type RouteTable, volumeOf } from "./request.ts";
 import { type AppRow, rfc3339, type SnapshotRow, type VolumeRow } from "./world.ts";
 

@@ -2,7 +2,7 @@
  * All that local Fly remembers: plain JSON, so that a store can write it and a test can read it. Times are milliseconds since the epoch;
  * nothing in here is a timer, a promise or a handle.
  */
-import type { ImageRef, MachineConfig } from "../../providers/fly/wire.ts";
+import type { ImageRef, MachineConfig } from "../../fly/wire.ts";
 
 export interface World {
   schemaVersion: 1;

@@ -1,12 +1,12 @@
 /** The name server of one private network, as a container of ours on it: main.go says what it does, this what local Fly has to do with it. */
 import type { Duplex } from "node:stream";
 import type Docker from "dockerode";
-import { startAttached } from "../attached.ts";
-import { labels, removeContainer } from "../docker-engine.ts";
-import { buildImage, projectBuild } from "../docker-image.ts";
-import { frames } from "../docker-output.ts";
+import type { Closable } from "../../lib/keep-running.ts";
+import { startAttached } from "../docker/attached.ts";
+import { labels, removeContainer } from "../docker/engine.ts";
+import { buildImage, projectBuild } from "../docker/image.ts";
+import { frames } from "../docker/output.ts";
 import type { Runner } from "../fly/runner.ts";
-import type { Closable } from "../keep-running.ts";
 
 const sources = ["image/build/*", "local/resolver/{boot,go.mod,*.go}"];
 

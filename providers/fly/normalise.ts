@@ -3,8 +3,9 @@
  * left out, durations become milliseconds, "stop" becomes true.
  */
 import { isDeepStrictEqual } from "node:util";
-import { parseDuration } from "./durations.ts";
-import type { ImageRef, MachineConfig } from "./wire.ts";
+import { parseDuration } from "../../fly/durations.ts";
+import { withCurrentKeys } from "../../fly/metadata.ts";
+import type { ImageRef, MachineConfig } from "../../fly/wire.ts";
 
 type Plain = Record<string, unknown>;
 
@@ -149,10 +150,8 @@ function normalRestart(restart: Plain | undefined): Plain {
   return { policy, ...(retries === undefined ? {} : { max_retries: retries }), ...rest };
 }
 
-/** The metadata without the keys that flyctl writes for itself. */
+/** The metadata without the keys that flyctl writes for itself, and with our former keys under their current names. */
 function stripFlyMetadata(metadata: Plain | undefined): Plain | undefined {
   if (metadata === undefined) return undefined;
-  return Object.fromEntries(
-    Object.entries(metadata).filter(([key]) => !key.startsWith("fly_") || key.startsWith("fly_pops_")),
-  );
+  return Object.fromEntries(Object.entries(withCurrentKeys(metadata)).filter(([key]) => !key.startsWith("fly_")));
 }

@@ -234,7 +234,7 @@ test("a failing check is told", async () => {
 test("machines of other stacks in the same app are not shown", async () => {
   await using it = await cli({ behaviour: { exec: says(health()) } });
   await it.deploy();
-  const metadata = { fly_pops_stack: "organization/fly-pops/other", fly_pops_key: "cdg-9" };
+  const metadata = { pops_stack: "organization/fly-pops/other", pops_pop: "cdg-9" };
   await it.local.call("POST", "/apps/my-edge/machines", {
     name: "cdg-9",
     region: "cdg",

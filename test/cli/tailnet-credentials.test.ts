@@ -1,10 +1,10 @@
 /** Whether a new PoP would get its auth key: said by `doctor`, and asked by `replace` before the old PoP is gone. */
 import { expect, test } from "vitest";
-import type { Finding } from "../../cli/commands/doctor.ts";
+import type { Finding } from "../../cli/doctor/finding.ts";
 import { type Cli, cli, values } from "../support/cli.ts";
 import { planted, type Scene, tailscaleApi } from "../support/tailscale-api.ts";
 
-const tailnet = { domain: "tail1.ts.net", driver: "tailscale", tags: ["pop"] };
+const tailnet = { domain: "tail1.ts.net", controlPlane: "tailscale", tags: ["pop"] };
 
 async function scene(of?: Scene) {
   const api = await tailscaleApi(of);

@@ -4,8 +4,8 @@ import { once } from "node:events";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterAll, expect, onTestFinished, test } from "vitest";
-import { orMissing } from "../../local/docker-engine.ts";
-import { followProgress } from "../../local/docker-progress.ts";
+import { orMissing } from "../../local/docker/engine.ts";
+import { followProgress } from "../../local/docker/progress.ts";
 import { startRegistry } from "../../local/registry/registry.ts";
 import { cleanUp, docker, instance, lab, newStack, startServing, tinyImage } from "./docker.ts";
 

@@ -2,11 +2,11 @@
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import { afterAll } from "vitest";
-import { openDocker, removeEverything } from "../../local/docker-engine.ts";
-import { buildImage } from "../../local/docker-image.ts";
+import type { MachineConfig } from "../../fly/wire.ts";
+import { openDocker, removeEverything } from "../../local/docker/engine.ts";
+import { buildImage } from "../../local/docker/image.ts";
 import { type DockerRunnerOptions, startDockerRunner } from "../../local/fly/docker-runner.ts";
 import type { Exit, Instance, Runner } from "../../local/fly/runner.ts";
-import type { MachineConfig } from "../../providers/fly/wire.ts";
 
 export const docker = openDocker();
 

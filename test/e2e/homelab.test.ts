@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { ports } from "../../image/ports.ts";
-import { fetchPage } from "../../local/fetch-page.ts";
+import { fetchPage } from "../../local/page/fetch-page.ts";
 import { type Checkout, type CommandResult, checkout } from "../support/checkout.ts";
 import { healthOf, homelabContainer, popContainer, rootsOf, servedCertificate, waitUntil } from "../support/homelab.ts";
 import { load } from "../support/load.ts";

@@ -1,19 +1,19 @@
 /** Real containers of the real image: an identity born on a volume, secrets sealed to it by the real sops, opened at boot, and what is said while one is missing. */
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { machineConfig } from "../../components/machine-config.ts";
+import { Fly } from "../../fly/api.ts";
+import { systemClock } from "../../lib/clock.ts";
 import { createLocalFly, type LocalFly } from "../../local/fly/create.ts";
 import { type HttpServer, serve } from "../../local/fly/http.ts";
 import { seeded } from "../../local/fly/random.ts";
 import { memoryStore } from "../../local/fly/store.ts";
-import { systemClock } from "../../providers/clock.ts";
-import { Fly } from "../../providers/fly/api.ts";
 import { identityHandler } from "../../providers/fly/identity.ts";
 import { machineHandler } from "../../providers/fly/machine.ts";
-import { createRolloutGate } from "../../providers/fly/rollout-gate.ts";
 import { volumeHandler } from "../../providers/fly/volume.ts";
 import type { Context } from "../../providers/handler.ts";
-import { createSops } from "../../providers/sops/cli.ts";
-import { encryptFor } from "../../providers/sops/encrypt-for.ts";
+import { createRolloutGate } from "../../providers/rollout-gate.ts";
+import { createSops } from "../../sops/cli.ts";
+import { encryptFor } from "../../sops/encrypt-for.ts";
 import { build } from "../image/support/pop.ts";
 import { outward } from "../image/support/spec.ts";
 import { app, identityInputs, machineInputs, volumeInputs } from "../support/context.ts";
@@ -33,7 +33,7 @@ let volume: string;
 beforeAll(async () => {
   const spec = outward();
   const [built, { runner }] = await Promise.all([
-    build("sealed", { ...spec, ...(spec.tailnet && { tailnet: { ...spec.tailnet, driver: "headscale" } }) }),
+    build("sealed", { ...spec, ...(spec.tailnet && { tailnet: { ...spec.tailnet, controlPlane: "headscale" } }) }),
     lab(newStack()),
   ]);
   image = built;

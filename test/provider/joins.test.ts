@@ -4,7 +4,7 @@ import { failingCheck } from "../../local/fly/state-runner.ts";
 import { machineHandler } from "../../providers/fly/machine.ts";
 import { volumeHandler } from "../../providers/fly/volume.ts";
 import { PartialResourceError } from "../../providers/handler.ts";
-import type { TailnetApi } from "../../providers/tailnet/tailnet-api.ts";
+import type { TailnetApi } from "../../tailnet/tailnet-api.ts";
 import { handlerFixture, machineInputs, volumeInputs } from "../support/context.ts";
 import type { LocalFlyTestOptions } from "../support/local-fly.ts";
 

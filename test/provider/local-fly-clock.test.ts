@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
-import { sleep } from "../../providers/clock.ts";
-import { type HttpRequest, httpTransport } from "../../providers/http-transport.ts";
+import { sleep } from "../../lib/clock.ts";
+import { type HttpRequest, httpTransport } from "../../lib/http-transport.ts";
 import { inProcess, localFly } from "../support/local-fly.ts";
 import { virtualClock } from "../support/virtual-clock.ts";
 

@@ -11,7 +11,7 @@ test("a PoP's whole life over HTTP: volume, machine, checks, update under a leas
     guest: { cpu_kind: "shared", cpus: 1, memory_mb: 256 },
     mounts: [{ volume: volume.id, path: "/var" }],
     checks: { health: { type: "http", port: 1105, path: "/healthz", interval: "15s", timeout: "2s" } },
-    metadata: { fly_pops_key: "ams-1" },
+    metadata: { pops_pop: "ams-1" },
   };
   const made = (await fly.call("POST", "/apps/edge/machines", { name: "ams-1", region: "ams", config })).body;
   expect(made).toMatchObject({ state: "created", name: "ams-1", region: "ams" });
@@ -21,7 +21,7 @@ test("a PoP's whole life over HTTP: volume, machine, checks, update under a leas
   );
   expect(started.body).toMatchObject({ ok: true, state: "started", version: made.instance_id });
   await fly.clock.advance(2000);
-  const list = (await fly.call("GET", "/apps/edge/machines?metadata.fly_pops_key=ams-1")).body;
+  const list = (await fly.call("GET", "/apps/edge/machines?metadata.pops_pop=ams-1")).body;
   expect(list).toHaveLength(1);
   expect(list[0].checks).toMatchObject([{ name: "health", status: "passing" }]);
   expect(list[0].image_ref.digest).toMatch(/^sha256:/);

@@ -1,5 +1,5 @@
 import { afterEach, expect, test } from "vitest";
-import { Fly } from "../../providers/fly/api.ts";
+import { Fly } from "../../fly/api.ts";
 import { inProcess, type LocalFlyUnderTest, localFly } from "../support/local-fly.ts";
 
 let fly: LocalFlyUnderTest;

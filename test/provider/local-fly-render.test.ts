@@ -1,12 +1,12 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { parseDuration } from "../../fly/durations.ts";
+import type { MachineConfig } from "../../fly/wire.ts";
 import { formatDuration } from "../../local/fly/durations.ts";
 import { createIds } from "../../local/fly/ids.ts";
 import { parseImage, pinned } from "../../local/fly/image-ref.ts";
 import { seeded } from "../../local/fly/random.ts";
 import { renderConfig } from "../../local/fly/render.ts";
-import { parseDuration } from "../../providers/fly/durations.ts";
-import type { MachineConfig } from "../../providers/fly/wire.ts";
 
 const noVolumes = () => undefined;
 const render = (config: Record<string, unknown>) => renderConfig(config as MachineConfig, noVolumes);

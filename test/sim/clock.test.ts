@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { sleep } from "../../providers/clock.ts";
+import { sleep } from "../../lib/clock.ts";
 import { DeadlockError, simClock } from "./clock.ts";
 
 test("time stands still until the last promise has gone its way", async () => {

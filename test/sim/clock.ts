@@ -3,7 +3,7 @@
  * when the microtask queue is empty: a tick queued from a microtask runs after the last of them.
  * Not setImmediate: one turn of the event loop per timer is ten times as slow.
  */
-import type { Clock } from "../../providers/clock.ts";
+import type { Clock } from "../../lib/clock.ts";
 
 interface Timer {
   at: number;

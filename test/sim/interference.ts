@@ -26,9 +26,7 @@ async function call(sim: Sim, method: string, path: string, body?: unknown): Pro
 }
 
 const anyPop = (sim: Sim): MachineRow | undefined => {
-  const own = liveMachines(sim).filter(
-    (it) => currentVersion(it).rendered.metadata?.fly_pops_stack === sim.stack.owner,
-  );
+  const own = liveMachines(sim).filter((it) => currentVersion(it).rendered.metadata?.pops_stack === sim.stack.owner);
   return own.length > 0 ? sim.rng.pick(own) : undefined;
 };
 

@@ -1,11 +1,12 @@
 /** One simulation: local Fly, a stack, its state, and what others changed. */
+
+import { Fly } from "../../fly/api.ts";
+import type { FlyOptions } from "../../fly/http.ts";
 import { createLocalFly, type LocalFly } from "../../local/fly/create.ts";
 import type { Quirks } from "../../local/fly/quirks.ts";
 import type { ApiRequest } from "../../local/fly/request.ts";
 import { type Behaviour, createStateRunner, type StateRunner } from "../../local/fly/state-runner.ts";
 import { emptyWorld, type MachineRow, type VolumeRow, type World } from "../../local/fly/world.ts";
-import { Fly } from "../../providers/fly/api.ts";
-import type { FlyOptions } from "../../providers/fly/http.ts";
 import { type SimClock, simClock } from "./clock.ts";
 import { type EngineState, emptyState } from "./engine.ts";
 import type { Network } from "./host.ts";

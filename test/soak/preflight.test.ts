@@ -7,14 +7,14 @@ import { expect, onTestFinished, test } from "vitest";
 import { preflight } from "../../cli/commands/preflight.ts";
 import type { Report } from "../../cli/preflight/report.ts";
 import { netVisitor } from "../../cli/preflight/visitor.ts";
-import { buildImage } from "../../local/docker-image.ts";
+import { systemClock } from "../../lib/clock.ts";
+import { buildImage } from "../../local/docker/image.ts";
 import { loopback } from "../../local/edge/bind.ts";
 import { createEdge } from "../../local/edge/edge.ts";
 import { createLocalFly } from "../../local/fly/create.ts";
 import { serve } from "../../local/fly/http.ts";
 import { systemRandom } from "../../local/fly/random.ts";
 import { memoryStore } from "../../local/fly/store.ts";
-import { systemClock } from "../../providers/clock.ts";
 import { docker, lab, newStack } from "../e2e/docker.ts";
 
 const token = "planted-preflight-e2e-token";

@@ -1,11 +1,12 @@
 /** A handler's context over local Fly, and inputs to start from. */
+
+import { Fly } from "../../fly/api.ts";
 import { lagging, type Quirks } from "../../local/fly/quirks.ts";
-import { Fly } from "../../providers/fly/api.ts";
 import type { IdentityInputs } from "../../providers/fly/identity.ts";
 import type { MachineInputs } from "../../providers/fly/machine.ts";
-import { createRolloutGate } from "../../providers/fly/rollout-gate.ts";
 import type { VolumeInputs } from "../../providers/fly/volume.ts";
 import type { Context } from "../../providers/handler.ts";
+import { createRolloutGate } from "../../providers/rollout-gate.ts";
 import { type LocalFlyTestOptions, type LocalFlyUnderTest, localFly } from "./local-fly.ts";
 import { noSecrets } from "./no-secrets.ts";
 

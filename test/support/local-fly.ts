@@ -3,6 +3,7 @@
  * test as well, and nothing ever sleeps.
  */
 import axios from "axios";
+import { type HttpRequest, NoResponseError, type Transport } from "../../lib/http-transport.ts";
 import { createLocalFly, type LocalFly, type LocalFlyOptions } from "../../local/fly/create.ts";
 import { Dropped } from "../../local/fly/errors.ts";
 import type { Fault, FaultWord } from "../../local/fly/faults.ts";
@@ -13,7 +14,6 @@ import type { ApiRequest } from "../../local/fly/request.ts";
 import { type Behaviour, createStateRunner, type StateRunner } from "../../local/fly/state-runner.ts";
 import { memoryStore, type Store } from "../../local/fly/store.ts";
 import type { MachineRow, VolumeRow, World } from "../../local/fly/world.ts";
-import { type HttpRequest, NoResponseError, type Transport } from "../../providers/http-transport.ts";
 import { wrongAnswers } from "./openapi/check.ts";
 import { type VirtualClock, virtualClock } from "./virtual-clock.ts";
 

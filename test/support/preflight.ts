@@ -10,6 +10,7 @@ import type { CliContext } from "../../cli/context.ts";
 import { type CheckPlace, checks, missingImage, type NginxReply, publicPort } from "../../cli/preflight/machine.ts";
 import type { Report, ReportRow } from "../../cli/preflight/report.ts";
 import { type Connection, ConnectionFailed, type Visitor } from "../../cli/preflight/visitor.ts";
+import { type HttpRequest, NoResponseError, type Transport } from "../../lib/http-transport.ts";
 import type { Backend } from "../../local/edge/routes.ts";
 import type { LoggedCall } from "../../local/fly/call-log.ts";
 import { createLocalFly, type LocalFly, type LocalFlyOptions } from "../../local/fly/create.ts";
@@ -18,7 +19,6 @@ import type { Quirks } from "../../local/fly/quirks.ts";
 import { seeded } from "../../local/fly/random.ts";
 import { type Behaviour, createStateRunner, type StateRunner } from "../../local/fly/state-runner.ts";
 import { memoryStore } from "../../local/fly/store.ts";
-import { type HttpRequest, NoResponseError, type Transport } from "../../providers/http-transport.ts";
 import { type SimClock, simClock } from "../sim/clock.ts";
 import { cliContext } from "./cli-context.ts";
 

@@ -66,7 +66,7 @@ test("the authorities of a control server are read for whoever asks it for keys,
   expect(
     readStackFiles({ image: { ...nothing, tailnet }, secretsFile: file(sopsText(all, ["age1me"])) }),
   ).not.toHaveProperty("tailnetCa");
-  expect(() => readStackFiles({ image: { ...nothing, tailnet: { ...tailnet, driver: "headscale" } } })).toThrow(
+  expect(() => readStackFiles({ image: { ...nothing, tailnet: { ...tailnet, controlPlane: "headscale" } } })).toThrow(
     /tailnet\.ca: no-such\.pem is not a file/,
   );
 });

@@ -2,13 +2,13 @@
 import { Readable } from "node:stream";
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { engineReason } from "../../local/docker-engine.ts";
-import { lines } from "../../local/docker-output.ts";
-import { followProgress } from "../../local/docker-progress.ts";
+import type { MachineConfig } from "../../fly/wire.ts";
+import { engineReason } from "../../local/docker/engine.ts";
+import { lines } from "../../local/docker/output.ts";
+import { followProgress } from "../../local/docker/progress.ts";
 import { exitOf } from "../../local/fly/docker-exit.ts";
 import { parentsOf } from "../../local/fly/docker-files.ts";
 import { commandOf, publishedPorts } from "../../local/fly/docker-spec.ts";
-import type { MachineConfig } from "../../providers/fly/wire.ts";
 
 const image = { entrypoint: ["/image"], cmd: ["image-cmd"] };
 test.each<[string, MachineConfig["init"], string[], string[]]>([

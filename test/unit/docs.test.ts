@@ -4,8 +4,8 @@ import { dirname, join } from "node:path";
 import type { Command } from "commander";
 import { describe, expect, test } from "vitest";
 import { createProgram } from "../../cli/program.ts";
-import { dashboard, dashboardPath } from "../../docs/grafana.ts";
 import manifest from "../../package.json" with { type: "json" };
+import { dashboard, dashboardPath } from "../../tools/docs/grafana.ts";
 import { cliContext } from "../support/cli-context.ts";
 import { documentedStack } from "../support/documented-stack.ts";
 import { virtualClock } from "../support/virtual-clock.ts";
@@ -73,7 +73,7 @@ const covers: Cover[] = [
     not: "the shell's own, in the reader's home",
   },
   { command: /^npm run local -- down$/, by: "test/e2e/local.test.ts", words: 'it.run("down")' },
-  { command: /^npm run local -- down --all$/, by: "test/unit/local-options.test.ts", words: '["down", "--all"]' },
+  { command: /^npm run local -- down --all$/, by: "test/unit/local/options.test.ts", words: '["down", "--all"]' },
   { command: /^npm run local -- --no-homelab$/, by: "test/e2e/first-page.test.ts", words: 'it.run("--no-homelab")' },
   { command: /^npm run local -- --https-port /, by: "test/e2e/local.test.ts", words: '"--https-port"' },
   { command: /^npm run local -- status --open$/, by: "test/e2e/local.test.ts", words: '["status", "--open"]' },
@@ -306,9 +306,12 @@ test.each(pages)("%s: links lead to files and headings that are there", (page) =
 
 describe("the runbook", () => {
   const runbook = read("docs/runbook.md");
-  const sources = globSync(["{providers,components,local,image,setup}/**/*.{ts,mjs,go}", "image/rootfs/**"], {
-    cwd: root,
-  })
+  const sources = globSync(
+    ["{lib,fly,sops,tailnet,providers,components,stack,local,image,setup}/**/*.{ts,mjs,go}", "image/rootfs/**"],
+    {
+      cwd: root,
+    },
+  )
     .filter((path) => !path.endsWith("_test.go") && /\.\w+$|libexec/.test(path))
     .flatMap((path) => {
       try {
@@ -350,7 +353,7 @@ describe("the runbook", () => {
   });
 });
 
-test("docs/grafana.json is what docs/grafana.ts writes", () => {
+test("docs/grafana.json is what tools/docs/grafana.ts writes", () => {
   expect(readFileSync(dashboardPath, "utf8")).toBe(dashboard());
 });
 

@@ -2,10 +2,10 @@
 import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
 import { onTestFinished } from "vitest";
+import { systemClock } from "../../lib/clock.ts";
 import { loopback } from "../../local/edge/bind.ts";
 import { createEdge, type Edge, type EdgeOptions } from "../../local/edge/edge.ts";
 import type { Backend, Listener, Routes } from "../../local/edge/routes.ts";
-import { systemClock } from "../../providers/clock.ts";
 
 export const anycast = { app: "my-edge", ip: "203.0.113.7", port: 443 } satisfies Listener;
 

@@ -1,9 +1,9 @@
 import { once } from "node:events";
 import { connect, createServer, type Socket } from "node:net";
 import { expect, onTestFinished, test } from "vitest";
+import type { Clock } from "../../lib/clock.ts";
 import { loopback } from "../../local/edge/bind.ts";
 import { createEdge } from "../../local/edge/edge.ts";
-import type { Clock } from "../../providers/clock.ts";
 import { anycast, dialled, edgeOver, Fleet, listening, machine, next, said, until } from "./edge-fleet.ts";
 
 const names = (id: string) => (socket: Socket) => void socket.end(id);

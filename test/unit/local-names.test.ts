@@ -1,7 +1,7 @@
 /** Small decisions of the local stack: whose listener an address is, which roots a file has. */
 import { expect, test } from "vitest";
 import { listenerOf } from "../../local/anycast/anycast.ts";
-import { rootsWith } from "../../local/site-roots.ts";
+import { rootsWith } from "../../local/stack/site-roots.ts";
 
 const listeners = [
   { app: "one", ip: "2001:db8::1", port: 80 },

@@ -48,6 +48,16 @@ describe("a machine", () => {
     ]);
   });
 
+  test("whose metadata keys alone get their current names is not restarted", () => {
+    const size = (key: string) => ({
+      ...machine("cdg-1"),
+      config: { ...machine("cdg-1").config, metadata: { [key]: "3" } },
+    });
+    expect(update(size("fly_pops_volume_gb"), size("pops_volume_gb")).pops).toEqual([
+      { name: "cdg-1", action: "adjusted", why: ["names of metadata keys"] },
+    ]);
+  });
+
   test("that was left half made restarts though nothing differs", () => {
     expect(update(machine("cdg-1"), machine("cdg-1"), { complete: false }).pops).toEqual([
       { name: "cdg-1", action: "restarts", why: ["not finished by the last run"] },

@@ -30,10 +30,10 @@ test.each([
 
 // bench, local and sim have tests of their own.
 test.each([
-  ["docs/main.ts", 2],
-  ["docs/cache-suite.ts", 2],
-  ["docs/simulation.ts", 2],
-  ["docs/status-page.ts", 2],
+  ["tools/docs/main.ts", 2],
+  ["tools/docs/cache-suite.ts", 2],
+  ["tools/docs/simulation.ts", 2],
+  ["tools/docs/status-page.ts", 2],
   ["preview/main.ts", 2],
   ["preview/deploy-summary.ts", 1],
   ["test/soak/cache-suite/main.ts", 2],

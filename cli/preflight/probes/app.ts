@@ -1,7 +1,7 @@
 /** A new app: how soon it is everywhere, and whose its name is. */
-import type { Fly } from "../../../providers/fly/api.ts";
-import { FlyError, isConflict } from "../../../providers/fly/errors.ts";
-import { newAppMs } from "../../../providers/fly/lag.ts";
+import type { Fly } from "../../../fly/api.ts";
+import { FlyError, isConflict } from "../../../fly/errors.ts";
+import { newAppMs } from "../../../fly/lag.ts";
 import { type Finding, probe, resultOf } from "../assumption.ts";
 import type { Session } from "../session.ts";
 import { errorText, expectRejected, seconds } from "../text.ts";
@@ -31,7 +31,7 @@ export const appProbe = probe({
     },
     "app-name-taken": {
       says: "A second create of an app's name is refused by 409 or 422, with the code `name_taken` or in known words.",
-      restsOn: ["providers/fly/errors.ts", "providers/fly/app.ts"],
+      restsOn: ["fly/errors.ts", "providers/fly/app.ts"],
       source: "[fly-go flaps_error.go](https://github.com/superfly/fly-go/blob/main/flaps/flaps_error.go)",
       wrongIf: "it succeeds, or the refusal is none of these",
       playedBy: "test/provider/app.test.ts: a name that somebody else has is refused as taken",

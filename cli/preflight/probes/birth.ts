@@ -1,15 +1,15 @@
 /** A new machine: how soon it shows, what it reads back, when it serves. */
 import { isDeepStrictEqual } from "node:util";
-import { isNotFound } from "../../../providers/fly/errors.ts";
-import { checksOf } from "../../../providers/fly/machine-health.ts";
+import { isNotFound } from "../../../fly/errors.ts";
+import { checksOf } from "../../../fly/machine-health.ts";
+import type { Machine, MachineConfig } from "../../../fly/wire.ts";
 import { alignToDesired, sameConfig } from "../../../providers/fly/normalise.ts";
-import type { Machine, MachineConfig } from "../../../providers/fly/wire.ts";
 import { type Finding, probe, resultOf } from "../assumption.ts";
 import { trafficConfig } from "../machine.ts";
 import { waitUntilStarted } from "../steps.ts";
 import { plural, seconds } from "../text.ts";
 
-/** A machine that reads as absent for longer counts as gone (providers/fly/machine-health.ts). */
+/** A machine that reads as absent for longer counts as gone (fly/machine-health.ts). */
 const absenceMs = 10_000;
 /** A PoP's own grace period and two checks more. */
 const passMs = 40_000;
@@ -25,7 +25,7 @@ export const birthProbe = probe({
     },
     "machine-visible": {
       says: `A new machine reads within ${absenceMs / 1000} s of its creation, for every client.`,
-      restsOn: ["providers/fly/machine-health.ts"],
+      restsOn: ["fly/machine-health.ts"],
       source: "[flyctl#4618](https://github.com/superfly/flyctl/issues/4618): 404 for a moment",
       wrongIf: "it answers 404 for longer: a machine that is well would count as gone",
       playedBy: "test/provider/local-fly-faults.test.ts: born late: a new app and a new machine read 404 for a moment",
@@ -53,7 +53,7 @@ export const birthProbe = probe({
     },
     "check-rows": {
       says: "Each check has one row: named ones by their name, a service's as `servicecheck-…`; further rows are named `bg_deployments_compat-…`.",
-      restsOn: ["providers/fly/machine-health.ts"],
+      restsOn: ["fly/machine-health.ts"],
       source: "[fly-go `RemoveCompatChecks`](https://github.com/superfly/fly-go/blob/main/machine_types.go)",
       wrongIf: "there are other rows: an update would wait for what never passes, or not wait at all",
       playedBy: "test/provider/local-fly-checks.test.ts: Fly's mirror rows come on request, and are never well",

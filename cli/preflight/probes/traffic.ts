@@ -2,8 +2,9 @@
 import { BlockList, isIPv4, isIPv6 } from "node:net";
 import { type Finding, notMeasured, probe, resultOf } from "../assumption.ts";
 import { type NginxReply, publicPort } from "../machine.ts";
-import { findRoute, type Route } from "../route.ts";
+import { findRoute } from "../route.ts";
 import { seconds } from "../text.ts";
+import type { Route } from "../visitor.ts";
 import { type Connection, ConnectionFailed } from "../visitor.ts";
 
 /** As long as a new address may take to lead somewhere. */

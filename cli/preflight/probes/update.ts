@@ -1,13 +1,13 @@
 /** An update in place: what reads show while the new version takes over, and whether a wait can be pinned to it. */
 
-import type { Fly } from "../../../providers/fly/api.ts";
-import { FlyError } from "../../../providers/fly/errors.ts";
-import { staleReadMs } from "../../../providers/fly/lag.ts";
+import type { Fly } from "../../../fly/api.ts";
+import { FlyError } from "../../../fly/errors.ts";
+import { staleReadMs } from "../../../fly/lag.ts";
+import { checksOf, unexpectedExit } from "../../../fly/machine-health.ts";
+import type { CheckStatus } from "../../../fly/wire.ts";
 import { withLease } from "../../../providers/fly/lease.ts";
-import { checksOf, unexpectedExit } from "../../../providers/fly/machine-health.ts";
 import { sameConfig } from "../../../providers/fly/normalise.ts";
-import { createRolloutGate } from "../../../providers/fly/rollout-gate.ts";
-import type { CheckStatus } from "../../../providers/fly/wire.ts";
+import { createRolloutGate } from "../../../providers/rollout-gate.ts";
 import { ulidTime } from "../../ulid.ts";
 import { type Finding, notMeasured, probe, resultOf } from "../assumption.ts";
 import { controlConfig } from "../machine.ts";
@@ -31,40 +31,42 @@ export const updateProbe = probe({
     },
     "update-reads": {
       says: `After an update's answer the client that sent it reads the old version for at most ${staleReadMs / 1000} s.`,
-      restsOn: ["providers/fly/machine-health.ts", "providers/fly/machine-update.ts"],
+      restsOn: ["fly/machine-health.ts", "providers/fly/machine-update.ts"],
       source:
         "[flyctl#4878](https://github.com/superfly/flyctl/pull/4878), [#4921](https://github.com/superfly/flyctl/pull/4921): live runs met the old version; [Fly, infra log 2026-04-28](https://fly.io/infra-log/)",
       wrongIf: "it is read for longer: a healthy update would count as reverted",
-      playedBy: "test/provider/lag.test.ts: with its cookie a client reads what it wrote, without it what was before",
+      playedBy:
+        "test/provider/fly/lag.test.ts: with its cookie a client reads what it wrote, without it what was before",
     },
     "update-reads-of-others": {
       says: "So does a client without the cookie of that answer.",
-      restsOn: ["cli/commands/status.ts", "providers/fly/machine-health.ts"],
+      restsOn: ["cli/commands/status.ts", "fly/machine-health.ts"],
       source: "as above",
       wrongIf: "it is read for longer",
-      playedBy: "test/provider/lag.test.ts: with its cookie a client reads what it wrote, without it what was before",
+      playedBy:
+        "test/provider/fly/lag.test.ts: with its cookie a client reads what it wrote, without it what was before",
     },
     "wait-pinned": {
       says: "After a wait pinned to the new version has succeeded, reads of the same client show that version.",
-      restsOn: ["providers/fly/machine-health.ts"],
+      restsOn: ["fly/machine-health.ts"],
       source: "[flyctl#4921](https://github.com/superfly/flyctl/pull/4921) pins first and compares then",
       wrongIf: "a read after it shows the old version",
-      playedBy: "test/provider/lag.test.ts: another version that stays is a revert also where no event tells of it",
+      playedBy: "test/provider/fly/lag.test.ts: another version that stays is a revert also where no event tells of it",
     },
     "wait-for-replaced": {
       says: "A wait for a version that was replaced is refused.",
-      restsOn: ["providers/fly/machine-health.ts"],
+      restsOn: ["fly/machine-health.ts"],
       source:
         "[flyctl machine/wait.go](https://github.com/superfly/flyctl/blob/master/internal/command/machine/wait.go)",
       wrongIf: "it succeeds: a pinned wait would prove nothing",
     },
     "check-rows-are-new": {
       says: `After an update a check's row of the version before, passing, is shown for at most ${staleReadMs / 1000} s.`,
-      restsOn: ["providers/fly/machine-health.ts"],
+      restsOn: ["fly/machine-health.ts"],
       source: "[alchemy](https://github.com/alchemy-run/alchemy)'s live tests reject stale observations of checks",
       wrongIf: "it is shown for longer: a version would pass by the health of the one before",
       playedBy:
-        "test/provider/lag.test.ts: rows that pass and are never written again count once they can no longer be the old version's",
+        "test/provider/fly/lag.test.ts: rows that pass and are never written again count once they can no longer be the old version's",
     },
     "update-states": {
       says: `While an update proceeds a machine is in these states only: ${known.join(", ")}.`,
@@ -74,7 +76,7 @@ export const updateProbe = probe({
     },
     "update-ends-told-apart": {
       says: "The end of the replaced instance can be told from an end of the new one: its event lies before the new launch or start.",
-      restsOn: ["providers/fly/machine-health.ts"],
+      restsOn: ["fly/machine-health.ts"],
       source:
         "[fly-go `MostRecentStartTimeAfterLaunch`](https://github.com/superfly/fly-go/blob/main/machine_types.go)",
       wrongIf: "it counts as an exit of the new version, and every update would be undone",

@@ -1,6 +1,6 @@
 /** Room, volumes of one region: on which hosts they lie, and what they are like when nothing is said. */
-import { FlyError, isOutOfCapacity } from "../../../providers/fly/errors.ts";
-import type { Volume } from "../../../providers/fly/wire.ts";
+import { FlyError, isOutOfCapacity } from "../../../fly/errors.ts";
+import type { Volume } from "../../../fly/wire.ts";
 import { type Finding, notMeasured, probe, resultOf } from "../assumption.ts";
 import { guest } from "../machine.ts";
 import type { Session } from "../session.ts";

@@ -7,8 +7,8 @@ import { writeContext } from "../../../image/context.ts";
 import { stopSeconds } from "../../../image/limits.ts";
 import { ports } from "../../../image/ports.ts";
 import type { ImageSpec } from "../../../image/spec.ts";
-import { openDocker } from "../../../local/docker-engine.ts";
-import { buildImage } from "../../../local/docker-image.ts";
+import { openDocker } from "../../../local/docker/engine.ts";
+import { buildImage } from "../../../local/docker/image.ts";
 import { originCertificate, originKey } from "./origin.ts";
 import { network, originName, spec } from "./spec.ts";
 

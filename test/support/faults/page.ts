@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
-import { brokenOf, faultsPath, section, summary, titleOf, tryAll } from "../../../docs/faults.ts";
+import { brokenOf, faultsPath, section, summary, titleOf, tryAll } from "../../../tools/docs/faults.ts";
 import { type Operation, operations } from "./operations.ts";
 
 /** Thousands of runs take their time, most of all beside other tests. */
