@@ -32,8 +32,8 @@ const cores = availableParallelism();
 const quick = { order: 0, maxWorkers: cores, isolate: false };
 /** Takes all cores by itself. */
 const simulation = { order: 1, maxWorkers: 1 };
-/** Waits for the CLI, for containers and for certificates as much as it computes: one more than there are cores. A further one gains nothing, and makes waits long. */
-const real = { order: 2, maxWorkers: cores + 1 };
+/** Waits for processes to start, for containers and for certificates more than it computes. */
+const real = { order: 2, maxWorkers: cores + 2 };
 /** Load and patience are measured: nothing beside it. */
 const alone = { order: 3, maxWorkers: 1 };
 
