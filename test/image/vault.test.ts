@@ -215,7 +215,7 @@ describe("a vault set up as docs/secrets.md says", () => {
   test("a policy that does not let look is no fault, and health says what to add", async () => {
     vault.bao(["policy", "write", "pop", "-"], { input: policy.split("\n")[0] ?? "" });
     await anew(pop);
-    const report = await untilTold(pop, ({ vaultSecretId }) => vaultSecretId?.unknown !== undefined);
+    const report = await untilTold(pop, ({ vaultSecretId }) => vaultSecretId?.unknown?.includes("policy") ?? false);
     expect(report).toMatchObject({
       parts: { certs: { status: "ok" } },
       vaultSecretId: {
@@ -268,7 +268,8 @@ describe("a vault in a namespace, under other names, of version 1", () => {
     const secret = vault.bao(["write", "-f", "-field=secret_id", "auth/approle/role/pop/secret-id"]);
     await give(pop, { role, secret });
     await anew(pop);
-    const report = await untilTold(pop, ({ parts }) => parts.certs?.status === "degraded");
+    // Degraded it is before that, too: started again, it has not reported yet.
+    const report = await untilTold(pop, ({ parts }) => parts.certs?.reason?.includes("login") ?? false);
     expect(report?.parts.certs?.reason).toContain("login: vault answered 400: invalid role or secret ID");
     await give(pop, credentials());
     await untilTold(pop, isWell);
