@@ -1,5 +1,5 @@
 /** Writes docs/broken-inputs.md from the tables of the tests that try them: `npm run docs`. A test compares, so that the page names no case nobody tries. */
-import { readFileSync, writeFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 
 export const brokenInputsPath = new URL("../../docs/broken-inputs.md", import.meta.url);
@@ -211,5 +211,3 @@ and \`/healthz\` says what is wrong.
 ${all.map(({ what, behaviour, cases }) => `| ${what} | ${behaviour} | ${cell(cases.join("; "))} |`).join("\n")}
 `;
 }
-
-if (import.meta.main) writeFileSync(brokenInputsPath, brokenInputs());

@@ -1,5 +1,5 @@
 /** Writes docs/certificates.md from the faults that image/pop/acme/faults_test.go tries at a real authority: `npm run docs`. A test compares. */
-import { readFileSync, writeFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { z } from "zod";
 
 export const certificatesPath = new URL("../../docs/certificates.md", import.meta.url);
@@ -71,5 +71,3 @@ npx fly-pops certificates renew www.example.org
 It says first what that costs. It orders in one PoP after the other, ends at the first failure, and refuses what the authority would count too often: a sixth certificate within a week for the
 same names at Let's Encrypt (those of all PoPs together), a fifth failed validation within an hour, and anything before the time the authority has said.
 `;
-
-if (import.meta.main) writeFileSync(certificatesPath, certificatesPage());

@@ -1,5 +1,4 @@
 /** Writes docs/cli.md from the definition of the command line: `npm run docs`. A test compares, so that the manual cannot drift from what is understood. */
-import { writeFileSync } from "node:fs";
 import type { Command } from "commander";
 import { type CliContext, exitCodes } from "../../cli/context.ts";
 import { createProgram } from "../../cli/program.ts";
@@ -67,5 +66,3 @@ function section(command: Command): string {
 
 const sentence = (text: string): string =>
   `${text.charAt(0).toUpperCase()}${text.slice(1)}${/[.?!]$/.test(text) ? "" : "."}`;
-
-if (import.meta.main) writeFileSync(cliReferencePath, cliReference());

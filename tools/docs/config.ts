@@ -1,5 +1,4 @@
 /** Writes docs/config.md from the schema: `npm run docs`. A test compares, so that the manual cannot drift from what is checked. */
-import { writeFileSync } from "node:fs";
 import type { z } from "zod";
 import { StackFile } from "../../config/schema.ts";
 import { fieldOf, schemaNode } from "../../config/schema-path.ts";
@@ -79,5 +78,3 @@ function rowsOf(path: string, schema: z.core.$ZodType): string[] {
   const cells = [`\`${path}\``, type, field.default ?? required, field.meaning, field.takes, field.refused ?? ""];
   return [`| ${cells.map((it) => it.replaceAll("|", "\\|")).join(" | ")} |`, ...rows(path, schema)];
 }
-
-if (import.meta.main) writeFileSync(referencePath, configReference());

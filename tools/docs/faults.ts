@@ -1,5 +1,4 @@
 /** Writes docs/faults.md by running every case: `npm run docs`. Tests run the same cases and compare, so that the page cannot say more than the code does. */
-import { writeFileSync } from "node:fs";
 import { columns } from "../../test/support/faults/kinds.ts";
 import { type Operation, operations } from "../../test/support/faults/operations.ts";
 import {
@@ -87,12 +86,12 @@ export function section({ operation, routes, results }: Tried): string {
 export const faultsReference = (all: readonly Tried[]): string =>
   `${intro}${table(["operation", "calls", "cases", ...kinds], all.map(summary))}\n\n${all.map(section).join("\n")}`;
 
-if (import.meta.main) {
+/** The same after every case was run. Throws when one did not hold. */
+export async function faultsPage(): Promise<string> {
   const all: Tried[] = [];
   for (const operation of operations) all.push(await tryAll(operation));
   const broken = all.flatMap(brokenOf);
-  if (broken.length > 0) {
-    console.error(`docs/faults.md was not written, ${broken.length} promises did not hold:\n${broken.join("\n")}`);
-    process.exitCode = 1;
-  } else writeFileSync(faultsPath, faultsReference(all));
+  if (broken.length > 0)
+    throw new Error(`docs/faults.md was not written, ${broken.length} promises did not hold:\n${broken.join("\n")}`);
+  return faultsReference(all);
 }

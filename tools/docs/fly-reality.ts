@@ -1,5 +1,4 @@
 /** Writes docs/fly-reality.md from the probes of `fly-pops preflight`: `npm run docs`. A test compares. */
-import { writeFileSync } from "node:fs";
 import type { Assumption } from "../../cli/preflight/assumption.ts";
 import { everyProbe, plan } from "../../cli/preflight/plan.ts";
 
@@ -143,5 +142,3 @@ const table = (head: string[], rows: string[][]): string =>
   [head, head.map(() => "---"), ...rows]
     .map((row) => `| ${row.map((it) => it.replaceAll("|", "\\|")).join(" | ")} |\n`)
     .join("");
-
-if (import.meta.main) writeFileSync(flyRealityPath, flyReality());

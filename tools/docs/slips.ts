@@ -1,5 +1,4 @@
 /** Writes docs/slips.md from the slips that test/slow/slips.test.ts tries: `npm run docs`. That test compares. */
-import { writeFileSync } from "node:fs";
 import type { Slip } from "../../test/support/slips.ts";
 import { slips } from "../../test/support/slips.ts";
 
@@ -29,5 +28,3 @@ export const slipsPage = (): string =>
 | --- | --- | --- | --- |
 ${slips.map((it) => `| ${cell(it.slip)} | ${cell(it.told)} | ${outcome(it)} | ${cell(it.on)} |`).join("\n")}
 `;
-
-if (import.meta.main) writeFileSync(slipsPath, slipsPage());
