@@ -24,7 +24,7 @@ type openChallenge struct {
 
 // authorize proves all names. The answers to all challenges are there before the authority looks for the first: a resolver that keeps the records of one TXT name
 // has those of all names that share it, such as example.org and *.example.org (https://github.com/letsencrypt/boulder/issues/5820).
-func (o *orderFlow) authorize(ctx context.Context, locations []string) error {
+func (o *orderFlow) authorize(ctx context.Context, locations []string, saved *savedOrder) error {
 	var open []openChallenge
 	for _, location := range locations {
 		authorization, err := o.ca.client.GetAuthorization(ctx, o.account, location)
@@ -42,11 +42,15 @@ func (o *orderFlow) authorize(ctx context.Context, locations []string) error {
 		if err != nil {
 			return err
 		}
-		withdraw, err := o.answer(ctx, authorization, challenge)
+		if o.config.DNS != nil {
+			err = o.setRecord(ctx, challengeRecord{recordName(authorization.IdentifierValue()), challenge.DNS01KeyAuthorization()}, saved)
+		} else {
+			o.tokens.add(challenge.Token, challenge.KeyAuthorization)
+			defer o.tokens.remove(challenge.Token)
+		}
 		if err != nil {
 			return err
 		}
-		defer withdraw()
 		open = append(open, openChallenge{authorization, challenge})
 	}
 	for _, it := range open {

@@ -100,14 +100,16 @@ func TestARecordThatIsHandedOver(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			server := start(t)
 			it := byDNS(t, server, nil)
-			remove, err := newDNSProver(*it.config.DNS, it.config.NameServer).prove(t.Context(), "_acme-challenge.handed."+alias, "value")
-			if err != nil {
+			prover, record := newDNSProver(*it.config.DNS, it.config.NameServer), challengeRecord{"_acme-challenge.handed." + alias, "value"}
+			if err := prover.set(t.Context(), record); err != nil {
 				t.Fatal(err)
 			}
 			if found := server.TXT(t, "handed.acme."+testdns.Zone); !slices.Equal(found, []string{"value"}) {
 				t.Errorf("there is %v", found)
 			}
-			remove()
+			if err := prover.remove(t.Context(), record); err != nil {
+				t.Error(err)
+			}
 			if found := server.TXT(t, "handed.acme."+testdns.Zone); len(found) != 0 {
 				t.Errorf("left is %v", found)
 			}
@@ -181,7 +183,7 @@ func TestNameServersThatMisbehave(t *testing.T) {
 			it := byDNS(t, server, nil)
 			prover := newDNSProver(*it.config.DNS, it.config.NameServer)
 			prover.patience, prover.pause = 50*time.Millisecond, 10*time.Millisecond
-			if _, err := prover.prove(t.Context(), "_acme-challenge."+alias, "value"); err == nil || !strings.Contains(err.Error(), test.says) {
+			if err := prover.set(t.Context(), challengeRecord{"_acme-challenge." + alias, "value"}); err == nil || !strings.Contains(err.Error(), test.says) {
 				t.Errorf("%v, expected %q", err, test.says)
 			}
 		})
@@ -208,11 +210,7 @@ func TestRecordsOfAProcessThatWasKilled(t *testing.T) {
 			it.round()
 			it.authority.Fault(nil)
 			// What the process that was killed had set.
-			for _, value := range it.recordsOfTheOrder() {
-				if _, err := newDNSProver(*it.config.DNS, it.config.NameServer).prove(t.Context(), challengeRecord(alias), value); err != nil {
-					t.Fatal(err)
-				}
-			}
+			it.setRecordsOfTheOrder()
 			if found := server.TXT(t, challengeName); len(found) != 3 {
 				t.Fatalf("set is %v", found)
 			}
@@ -230,8 +228,8 @@ func TestRecordsOfAProcessThatWasKilled(t *testing.T) {
 	}
 }
 
-// recordsOfTheOrder in progress.
-func (f *fixture) recordsOfTheOrder() (values []string) {
+// setRecordsOfTheOrder in progress, as the process did that was killed: on the volume and at the name server.
+func (f *fixture) setRecordsOfTheOrder() {
 	f.Helper()
 	saved := f.config.readOrder(f.config.Certificates[0])
 	ca, err := newAuthority(f.config, f.authority.Directory, f.now)
@@ -256,9 +254,72 @@ func (f *fixture) recordsOfTheOrder() (values []string) {
 		if err != nil {
 			f.Fatal(err)
 		}
-		values = append(values, challenge.DNS01KeyAuthorization())
+		record := challengeRecord{recordName(authorization.IdentifierValue()), challenge.DNS01KeyAuthorization()}
+		saved.Records = append(saved.Records, record)
+		if err := newDNSProver(*f.config.DNS, f.config.NameServer).set(f.Context(), record); err != nil {
+			f.Fatal(err)
+		}
 	}
-	return values
+	if err := f.config.save(f.config.orderFile(f.config.Certificates[0]), saved); err != nil {
+		f.Fatal(err)
+	}
+}
+
+// The configuration changed while the process was away, so that its order is given up: its records go all the same.
+func TestRecordsOfAnOrderThatWasGivenUp(t *testing.T) {
+	for name, change := range map[string]func(*fixture){
+		"other names":             func(f *fixture) { f.config.Certificates = []Certificate{{Names: []string{alias}}} },
+		"another authority":       func(f *fixture) { f.config.Directories = []string{"https://127.0.0.1:9/dir"} },
+		"the order was forgotten": func(f *fixture) { f.authority.Problem("read order", "malformed", 404, "") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := testdns.InProcess(t, testdns.Faults{})
+			it := byDNS(t, server, nil)
+			it.authority.Problem("finalize", "serverInternal", 500, "")
+			it.round()
+			it.authority.Fault(nil)
+			it.setRecordsOfTheOrder()
+			change(it)
+			it.clock = it.clock.Add(time.Hour)
+			it.start()
+			it.agent.ByDNS()
+			it.round()
+			if left := server.TXT(t, challengeName); !slices.Equal(left, []string{"of-another-pop"}) {
+				t.Errorf("left is %v", left)
+			}
+		})
+	}
+}
+
+// A name server that is away when the records are to go has them removed once it is back, though nothing is ordered any more.
+func TestRecordsThatCannotBeRemovedAtOnce(t *testing.T) {
+	server := testdns.InProcess(t, testdns.Faults{})
+	it := byDNS(t, server, nil)
+	write := func(secret string) {
+		if err := os.WriteFile(it.config.DNS.SecretFile, []byte(secret), 0o600); err != nil {
+			t.Error(err)
+		}
+	}
+	it.authority.Fault(func(operation string, _ http.ResponseWriter, _ *http.Request) bool {
+		if operation == "challenge" {
+			write("YW5vdGhlci1zZWNyZXQtb2YtYW5vdGhlci1rZXk=")
+		}
+		return false
+	})
+	it.mustRun()
+	it.leaf(alias)
+	if left := server.TXT(t, challengeName); len(left) != 3 {
+		t.Fatalf("left is %v", left)
+	}
+	write(testdns.Secret)
+	it.clock = it.clock.Add(maxPauseBetweenRounds)
+	it.mustRun()
+	if left := server.TXT(t, challengeName); !slices.Equal(left, []string{"of-another-pop"}) {
+		t.Errorf("left is %v", left)
+	}
+	if order := it.config.readOrder(it.config.Certificates[0]); len(order.Records) != 0 || it.authority.Count("order") != 1 {
+		t.Errorf("%v, %d orders", order.Records, it.authority.Count("order"))
+	}
 }
 
 // The authority sees another zone than this PoP.
@@ -372,7 +433,8 @@ func TestRecordsAreNotKept(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			server := start(t)
 			it := byDNS(t, server, nil)
-			if _, err := newDNSProver(*it.config.DNS, it.config.NameServer).prove(t.Context(), "_acme-challenge.new."+alias, "value"); err != nil {
+			record := challengeRecord{"_acme-challenge.new." + alias, "value"}
+			if err := newDNSProver(*it.config.DNS, it.config.NameServer).set(t.Context(), record); err != nil {
 				t.Fatal(err)
 			}
 			if ttl := server.TTL(t, "_acme-challenge.new."+testdns.Zone); ttl != 0 {

@@ -17,6 +17,7 @@ func (a *Agent) install(cert *managedCert, leaf *x509.Certificate, content []byt
 		// The certificate is another PoP's or another authority's: this authority still wants to be left alone.
 		saved.LeaveAloneUntil, saved.RetryAt, saved.Error, saved.ErrorAt = until, until, cert.order.Error, cert.order.ErrorAt
 	}
+	saved.Records = cert.order.Records
 	saved.FailedValidations = within(cert.order.FailedValidations, time.Hour, a.now())
 	if cert.leaf == nil {
 		saved.SelfSignedUntil = a.selfSignedUntil()

@@ -41,6 +41,8 @@ type managedCert struct {
 	nextCheck  time.Time
 	// When they are checked again though nothing can be ordered.
 	nextLook time.Time
+	// When TXT records that are left are removed again.
+	nextRemoval time.Time
 	// What a check, an order or the volume ran into; nil: nothing is wrong.
 	problem   error
 	problemAt time.Time

@@ -29,20 +29,19 @@ type orderFlow struct {
 
 // run returns the leaf and the PEM for nginx. What is in saved says where to begin.
 func (o *orderFlow) run(ctx context.Context, saved *savedOrder) (*x509.Certificate, []byte, error) {
-	isResumed := saved.Location != ""
 	order, err := o.start(ctx, saved)
-	if isResumed {
-		o.removeLeftRecords(ctx, order)
-	}
-	if err != nil {
+	if _, isAway := errors.AsType[unavailableError](err); isAway {
+		// An order that goes on later may need its records until then.
 		return nil, nil, err
 	}
-	if order.Status == acme.StatusPending {
-		if err := o.authorize(ctx, order.Authorizations); err != nil {
-			return nil, nil, err
-		}
+	if err == nil && order.Status == acme.StatusPending {
+		err = o.authorize(ctx, order.Authorizations, saved)
 		// What acmez's FinalizeOrder wants is "ready", whether or not it heard so.
 		order.Status = acme.StatusReady
+	}
+	o.config.removeRecords(ctx, saved, o.save)
+	if err != nil {
+		return nil, nil, err
 	}
 	if order.Status == acme.StatusReady || order.Status == acme.StatusProcessing {
 		if order, err = o.finalize(ctx, order, saved); err != nil {

@@ -46,10 +46,10 @@ func challengeText(problem acme.Problem, challengeType, name string) string {
 	if challengeType != acme.ChallengeTypeDNS01 || !slices.Contains(recordProblems, problem.Type) {
 		return problemText(problem, challengeType)
 	}
-	text := "the authority does not find this PoP's TXT record of " + challengeRecord(name)
+	text := "the authority does not find this PoP's TXT record of " + recordName(name)
 	if problem.Type == acme.ProblemTypeDNS {
 		// Let's Encrypt says the same of CAA records that it cannot look up.
-		text = "the authority cannot look up the TXT record of " + challengeRecord(name) + ", or the name's CAA records"
+		text = "the authority cannot look up the TXT record of " + recordName(name) + ", or the name's CAA records"
 	}
 	return withDetail(text+", though the zone's name servers had the TXT record: look at the zone's delegation, and at DNSSEC", problem)
 }
