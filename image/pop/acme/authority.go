@@ -71,8 +71,8 @@ func newAuthority(config *Config, directory string, now func() time.Time) (*auth
 			IdleConnTimeout:        5 * time.Second,
 			MaxResponseHeaderBytes: 64 << 10,
 		}},
-		CheckRedirect: func(request *http.Request, via []*http.Request) error {
-			if len(via) > 2 || request.URL.Scheme != "https" {
+		CheckRedirect: func(r *http.Request, via []*http.Request) error {
+			if len(via) > 2 || r.URL.Scheme != "https" {
 				return errors.New("sent elsewhere too often, or to where nothing is encrypted")
 			}
 			return nil

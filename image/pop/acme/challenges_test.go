@@ -106,11 +106,11 @@ func TestAPeersChallenge(t *testing.T) {
 	t.Cleanup(func() { close(hang) })
 	address, port := peer(t, "127.0.0.2", 0, theirs.peerHandler())
 	hanging, _ := peer(t, "127.0.0.3", port, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-hang }))
-	wrong, _ := peer(t, "127.0.0.4", port, http.HandlerFunc(func(answer http.ResponseWriter, _ *http.Request) {
-		_, _ = io.WriteString(answer, "<script>planted</script>")
+	wrong, _ := peer(t, "127.0.0.4", port, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, "<script>planted</script>")
 	}))
-	endless, _ := peer(t, "127.0.0.5", port, http.HandlerFunc(func(answer http.ResponseWriter, _ *http.Request) {
-		_, _ = io.WriteString(answer, token+"."+strings.Repeat("k", 1<<20))
+	endless, _ := peer(t, "127.0.0.5", port, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, token+"."+strings.Repeat("k", 1<<20))
 	}))
 	nobody := netip.MustParseAddr("127.0.0.6")
 	own := netip.MustParseAddr("127.0.0.7")
@@ -152,10 +152,10 @@ func TestWithoutPeersOrWithoutTheirAddresses(t *testing.T) {
 func TestAFloodOfTokensIsBounded(t *testing.T) {
 	var asked atomic.Int64
 	release := make(chan struct{})
-	address, port := peer(t, "127.0.0.2", 0, http.HandlerFunc(func(answer http.ResponseWriter, request *http.Request) {
+	address, port := peer(t, "127.0.0.2", 0, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		asked.Add(1)
 		<-release
-		http.NotFound(answer, request)
+		http.NotFound(w, r)
 	}))
 	s := newChallengeServer(newTokenStore(), &fixedPeers{addresses: []netip.Addr{address}}, netip.Addr{}, port)
 	if s.limit.Limit() != peerRate || s.limit.Burst() != peerBurst {

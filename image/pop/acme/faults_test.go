@@ -82,23 +82,23 @@ func TestFaultsWithoutAnOrder(t *testing.T) {
 			before := exchangeTimeout
 			exchangeTimeout = 200 * time.Millisecond
 			f.Cleanup(func() { exchangeTimeout = before })
-			f.authority.Fault(func(_ string, _ http.ResponseWriter, request *http.Request) bool {
-				<-request.Context().Done()
+			f.authority.Fault(func(_ string, _ http.ResponseWriter, r *http.Request) bool {
+				<-r.Context().Done()
 				return true
 			})
 		}, nil},
 		"the directory's URL is wrong": {func(f *fixture) { f.config.Directories[0] = f.authority.URL + "/nowhere" }, nil},
 		"the directory is nonsense": {func(f *fixture) {
-			f.respond("directory", func(answer http.ResponseWriter) { _, _ = answer.Write([]byte("<html>\nplanted</html>")) })
+			f.respond("directory", func(w http.ResponseWriter) { _, _ = w.Write([]byte("<html>\nplanted</html>")) })
 		}, nil},
 		"its root is not known":           {func(f *fixture) { f.config.CAFile = "" }, nil},
 		"the file of its root is missing": {func(f *fixture) { f.config.CAFile = "/nowhere.pem" }, nil},
 		"an internal error":               {func(f *fixture) { f.authority.Problem("account", "serverInternal", 500, "") }, nil},
 		"an internal error at the order":  {func(f *fixture) { f.authority.Problem("order", "serverInternal", 500, "") }, nil},
 		"a page of a proxy": {func(f *fixture) {
-			f.respond("account", func(answer http.ResponseWriter) {
-				answer.WriteHeader(http.StatusBadGateway)
-				_, _ = answer.Write([]byte("<html>\n" + strings.Repeat("planted ", 100_000)))
+			f.respond("account", func(w http.ResponseWriter) {
+				w.WriteHeader(http.StatusBadGateway)
+				_, _ = w.Write([]byte("<html>\n" + strings.Repeat("planted ", 100_000)))
 			})
 		}, nil},
 		"every nonce is refused":              {func(f *fixture) { f.authority.Problem("order", "badNonce", 400, "") }, nil},
@@ -122,16 +122,16 @@ func TestFaultsWithoutAnOrder(t *testing.T) {
 			f.authority.Change("authorization", func(answer map[string]any) { answer["challenges"] = []any{} })
 		}, nil},
 		"the authority does not reach port 80": {func(f *fixture) {
-			f.nginxOfAPoP(func(request *http.Request) int {
-				if byAuthority(request) {
+			f.nginxOfAPoP(func(r *http.Request) int {
+				if byAuthority(r) {
 					panic(http.ErrAbortHandler)
 				}
 				return 0
 			})
 		}, nil},
 		"the authority gets another answer": {func(f *fixture) {
-			f.nginxOfAPoP(func(request *http.Request) int {
-				if byAuthority(request) {
+			f.nginxOfAPoP(func(r *http.Request) int {
+				if byAuthority(r) {
 					return http.StatusForbidden
 				}
 				return 0
@@ -142,10 +142,10 @@ func TestFaultsWithoutAnOrder(t *testing.T) {
 		}, nil},
 		"the certificate is not what was ordered": {func(f *fixture) {
 			text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: f.authority.Certificate().Raw})
-			f.respond("certificate", func(answer http.ResponseWriter) {
-				answer.Header().Set("Content-Type", "application/pem-certificate-chain")
-				answer.Header().Set("Replay-Nonce", "a-nonce-that-pebble-does-not-know")
-				_, _ = answer.Write(text)
+			f.respond("certificate", func(w http.ResponseWriter) {
+				w.Header().Set("Content-Type", "application/pem-certificate-chain")
+				w.Header().Set("Replay-Nonce", "a-nonce-that-pebble-does-not-know")
+				_, _ = w.Write(text)
 			})
 		}, nil},
 		"the clock was never set": {func(f *fixture) {
@@ -235,17 +235,17 @@ func (f *fixture) recover() {
 
 // answer is what everybody gets at port 80.
 func (f *fixture) answer(status int) {
-	f.authority.SetEdge(http.HandlerFunc(func(answer http.ResponseWriter, _ *http.Request) {
-		answer.Header().Set("Location", "https://elsewhere.test/")
-		answer.WriteHeader(status)
+	f.authority.SetEdge(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Location", "https://elsewhere.test/")
+		w.WriteHeader(status)
 	}))
 }
 
 // respond answers one operation in place of the authority.
 func (f *fixture) respond(at string, how func(http.ResponseWriter)) {
-	f.authority.Fault(func(operation string, answer http.ResponseWriter, _ *http.Request) bool {
+	f.authority.Fault(func(operation string, w http.ResponseWriter, _ *http.Request) bool {
 		if operation == at {
-			how(answer)
+			how(w)
 		}
 		return operation == at
 	})
@@ -390,13 +390,13 @@ func TestAnOrderIsTakenUpAgain(t *testing.T) {
 		t.Run("after "+broken, func(t *testing.T) {
 			f := newFixture(t)
 			lost := 0
-			f.authority.Fault(func(operation string, answer http.ResponseWriter, request *http.Request) bool {
+			f.authority.Fault(func(operation string, w http.ResponseWriter, r *http.Request) bool {
 				if operation != broken || lost > 0 && broken != "order" {
 					return false
 				}
 				lost++
 				// The authority did it; its answer never arrived.
-				f.authority.Pass(request)
+				f.authority.Pass(r)
 				panic(http.ErrAbortHandler)
 			})
 			f.round()
@@ -535,14 +535,14 @@ func TestAVolumeThatTakesNothing(t *testing.T) {
 func TestBadNoncesAreTriedAgain(t *testing.T) {
 	f := newFixture(t)
 	refused := 0
-	f.authority.Fault(func(operation string, answer http.ResponseWriter, _ *http.Request) bool {
+	f.authority.Fault(func(operation string, w http.ResponseWriter, _ *http.Request) bool {
 		if operation != "order" || refused == 3 {
 			return false
 		}
 		refused++
-		answer.Header().Set("Content-Type", "application/problem+json")
-		answer.WriteHeader(http.StatusBadRequest)
-		_, _ = answer.Write([]byte(`{"type":"urn:ietf:params:acme:error:badNonce","detail":"planted","status":400}`))
+		w.Header().Set("Content-Type", "application/problem+json")
+		w.WriteHeader(http.StatusBadRequest)
+		_, _ = w.Write([]byte(`{"type":"urn:ietf:params:acme:error:badNonce","detail":"planted","status":400}`))
 		return true
 	})
 	f.mustRun()

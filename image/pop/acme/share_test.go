@@ -39,8 +39,8 @@ func sharedFleet(t *testing.T, count int) []*fixture {
 		f.address = netip.AddrFrom4([4]byte{127, 0, 1, byte(n + 1)})
 		f.peers = peers
 		f.startShared(0)
-		address, bound := peer(t, f.address.String(), port, http.HandlerFunc(func(answer http.ResponseWriter, request *http.Request) {
-			f.agent.challenges.peerHandler().ServeHTTP(answer, request)
+		address, bound := peer(t, f.address.String(), port, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			f.agent.challenges.peerHandler().ServeHTTP(w, r)
 		}))
 		peers.addresses, port = append(peers.addresses, address), bound
 		fleet = append(fleet, f)
@@ -243,16 +243,16 @@ func TestAnswersThatAreNotTaken(t *testing.T) {
 			taker := newFixture(t)
 			taker.authority, taker.config.Directories, taker.config.CAFile = f.authority, f.config.Directories, f.config.CAFile
 			taker.shareBy(shareSecret)
-			address, port := peer(t, "127.0.2.9", 0, http.HandlerFunc(func(response http.ResponseWriter, request *http.Request) {
-				sealed, found := strings.CutPrefix(request.URL.Path, sharePath)
+			address, port := peer(t, "127.0.2.9", 0, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				sealed, found := strings.CutPrefix(r.URL.Path, sharePath)
 				if !found {
-					http.NotFound(response, request)
+					http.NotFound(w, r)
 					return
 				}
 				if text == "" {
 					text = f.seal(answer, answerContext+sealed)
 				}
-				_, _ = response.Write([]byte(text))
+				_, _ = w.Write([]byte(text))
 			}))
 			taker.pop, taker.address, taker.peers = "cdg-9", netip.MustParseAddr("127.0.2.1"), &fixedPeers{addresses: []netip.Addr{address}}
 			taker.startShared(port)
@@ -421,12 +421,12 @@ func TestAPoPThatHangsIsAskedOnceARound(t *testing.T) {
 	f.config.Certificates = []Certificate{{Names: []string{host}}, {Names: []string{alias}}, {Names: []string{"shop." + alias}}}
 	f.shareBy(shareSecret)
 	var asked atomic.Int64
-	address, port := peer(t, "127.0.2.9", 0, http.HandlerFunc(func(response http.ResponseWriter, request *http.Request) {
-		if strings.HasPrefix(request.URL.Path, sharePath) {
+	address, port := peer(t, "127.0.2.9", 0, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, sharePath) {
 			asked.Add(1)
 			panic(http.ErrAbortHandler)
 		}
-		http.NotFound(response, request)
+		http.NotFound(w, r)
 	}))
 	f.pop, f.address, f.peers = "cdg-1", netip.MustParseAddr("127.0.2.1"), &fixedPeers{addresses: []netip.Addr{address}}
 	f.startShared(port)
@@ -458,9 +458,9 @@ func TestACertificateIsSharedUntilTheAuthorityWantsItRenewed(t *testing.T) {
 			days := func(count int) time.Time { return f.leaf(host).NotBefore.Add(time.Duration(count) * 24 * time.Hour) }
 			f.authority.Renew(f.leaf(host), days(test.begin), days(test.begin+test.length))
 			// Renewals fail, so that there is one that is due.
-			f.authority.Fault(func(operation string, answer http.ResponseWriter, _ *http.Request) bool {
+			f.authority.Fault(func(operation string, w http.ResponseWriter, _ *http.Request) bool {
 				if operation == "order" {
-					answer.WriteHeader(http.StatusBadGateway)
+					w.WriteHeader(http.StatusBadGateway)
 				}
 				return operation == "order"
 			})

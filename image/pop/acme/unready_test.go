@@ -9,19 +9,19 @@ import (
 )
 
 // nginxOfAPoP answers in place of another PoP, for as long as it returns a status; 0: the challenge is answered.
-func (f *fixture) nginxOfAPoP(status func(request *http.Request) int) {
-	f.authority.SetEdge(http.HandlerFunc(func(answer http.ResponseWriter, request *http.Request) {
-		answer.Header().Set("X-PoP", "nrt-1")
-		if code := status(request); code != 0 {
-			answer.WriteHeader(code)
+func (f *fixture) nginxOfAPoP(status func(r *http.Request) int) {
+	f.authority.SetEdge(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-PoP", "nrt-1")
+		if code := status(r); code != 0 {
+			w.WriteHeader(code)
 			return
 		}
-		f.agent.challenges.peerHandler().ServeHTTP(answer, request)
+		f.agent.challenges.peerHandler().ServeHTTP(w, r)
 	}))
 }
 
-func byAuthority(request *http.Request) bool {
-	return strings.Contains(strings.ToLower(request.UserAgent()), "pebble")
+func byAuthority(r *http.Request) bool {
+	return strings.Contains(strings.ToLower(r.UserAgent()), "pebble")
 }
 
 // Each is over in seconds, and costs the order no more than that.
@@ -80,8 +80,8 @@ func TestAPoPThatNeverAnswers(t *testing.T) {
 func TestAValidationThatFailsForAMoment(t *testing.T) {
 	f := newFixture(t)
 	failing := true
-	f.nginxOfAPoP(func(request *http.Request) int {
-		if failing && byAuthority(request) {
+	f.nginxOfAPoP(func(r *http.Request) int {
+		if failing && byAuthority(r) {
 			return 504
 		}
 		return 0
@@ -107,8 +107,8 @@ func TestFailedValidationsAreNeverSpent(t *testing.T) {
 	var orders []time.Time
 	for begin := f.clock; f.clock.Before(begin.Add(12 * time.Hour)); {
 		f.start()
-		f.nginxOfAPoP(func(request *http.Request) int {
-			if byAuthority(request) {
+		f.nginxOfAPoP(func(r *http.Request) int {
+			if byAuthority(r) {
 				return 502
 			}
 			return 0

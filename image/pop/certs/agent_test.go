@@ -47,63 +47,63 @@ func newWorld(t *testing.T) *world {
 	return it
 }
 
-func (it *world) config(root string) *Config {
+func (w *world) config(root string) *Config {
 	config := &Config{
-		Address: it.vault.URL, CAFile: it.vault.CAFile, RoleIDFile: filepath.Join(root, "role"), SecretIDFile: filepath.Join(root, "secret"),
+		Address: w.vault.URL, CAFile: w.vault.CAFile, RoleIDFile: filepath.Join(root, "role"), SecretIDFile: filepath.Join(root, "secret"),
 		Folder: filepath.Join(root, "certs"), Status: filepath.Join(root, "vault.json"), Certificates: []Certificate{{Host: host}},
 	}
 	config.complete()
 	if err := errors.Join(config.mistakes(), os.Mkdir(config.Folder, 0o755)); err != nil {
-		it.Fatal(err)
+		w.Fatal(err)
 	}
 	return config
 }
 
-func (it *world) now() time.Time { return it.clock }
+func (w *world) now() time.Time { return w.clock }
 
-func (it *world) good() testpki.Pair {
-	return it.issue.Issue(host, it.clock.Add(-time.Hour), it.clock.AddDate(0, 3, 0), nil, nil)
+func (w *world) good() testpki.Pair {
+	return w.issue.Issue(host, w.clock.Add(-time.Hour), w.clock.AddDate(0, 3, 0), nil, nil)
 }
 
-func (it *world) put(pair testpki.Pair) {
-	it.vault.Put(path, map[string]any{"key": pair.Key, "chain": pair.Chain})
+func (w *world) put(pair testpki.Pair) {
+	w.vault.Put(path, map[string]any{"key": pair.Key, "chain": pair.Chain})
 }
 
-func (it *world) write(name, text string) {
-	it.Helper()
-	if err := os.WriteFile(filepath.Join(filepath.Dir(it.agent.config.Folder), name), []byte(text), 0o600); err != nil {
-		it.Fatal(err)
+func (w *world) write(name, text string) {
+	w.Helper()
+	if err := os.WriteFile(filepath.Join(filepath.Dir(w.agent.config.Folder), name), []byte(text), 0o600); err != nil {
+		w.Fatal(err)
 	}
 }
 
-func (it *world) round() time.Duration {
-	it.Helper()
-	pause := it.agent.round(it.Context())
-	text, err := json.Marshal(it.agent.status)
+func (w *world) round() time.Duration {
+	w.Helper()
+	pause := w.agent.round(w.Context())
+	text, err := json.Marshal(w.agent.status)
 	if err != nil {
-		it.Fatal(err)
+		w.Fatal(err)
 	}
 	for _, secret := range []string{testvault.RoleID, testvault.SecretID, testvault.TokenPrefix, "-----BEGIN"} {
 		if strings.Contains(string(text), secret) {
-			it.Errorf("the status tells %q: %s", secret, text)
+			w.Errorf("the status tells %q: %s", secret, text)
 		}
 	}
 	return pause
 }
 
 // mustRound is a round in which nothing is wrong.
-func (it *world) mustRound() {
-	it.Helper()
-	it.round()
-	if vault, own := it.agent.status.Vault.Error, it.own().Error; vault != "" || own != "" {
-		it.Fatalf("vault: %q, certificate: %q", vault, own)
+func (w *world) mustRound() {
+	w.Helper()
+	w.round()
+	if vault, own := w.agent.status.Vault.Error, w.own().Error; vault != "" || own != "" {
+		w.Fatalf("vault: %q, certificate: %q", vault, own)
 	}
 }
 
-func (it *world) own() CertificateStatus { return it.agent.status.Certificates[0] }
+func (w *world) own() CertificateStatus { return w.agent.status.Certificates[0] }
 
-func (it *world) served() string {
-	text, err := os.ReadFile(filepath.Join(it.agent.config.Folder, host+".pem"))
+func (w *world) served() string {
+	text, err := os.ReadFile(filepath.Join(w.agent.config.Folder, host+".pem"))
 	if err != nil {
 		return err.Error()
 	}
@@ -226,15 +226,15 @@ func TestAPolicyThatRefusesIsNoReasonToLogInAgainAndAgain(t *testing.T) {
 }
 
 // login makes the next round log in.
-func (it *world) login() { it.clock = it.clock.Add(21 * time.Minute) }
+func (w *world) login() { w.clock = w.clock.Add(21 * time.Minute) }
 
 // Each fault: what was served goes on being served, the status says why, the pause fits, and all is well once the fault is over.
 func TestFaultsKeepTheLastGoodCertificate(t *testing.T) {
 	answers := func(status int, body string) func(*world) {
 		return func(it *world) {
-			it.vault.Fault(func(answer http.ResponseWriter, _ *http.Request) {
-				answer.WriteHeader(status)
-				_, _ = io.WriteString(answer, body)
+			it.vault.Fault(func(w http.ResponseWriter, _ *http.Request) {
+				w.WriteHeader(status)
+				_, _ = io.WriteString(w, body)
 			})
 		}
 	}
@@ -265,9 +265,9 @@ func TestFaultsKeepTheLastGoodCertificate(t *testing.T) {
 		"an endless answer":         {answers(200, strings.Repeat("x", 2<<20)), "longer than 1024 KB", soon},
 		"a login without a token":   {func(it *world) { answers(200, `{}`)(it); it.login() }, "without a token", soon},
 		"an answer that breaks off": {func(it *world) {
-			it.vault.Fault(func(answer http.ResponseWriter, _ *http.Request) {
-				answer.Header().Set("Content-Length", "1000")
-				_, _ = io.WriteString(answer, `{"data"`)
+			it.vault.Fault(func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Content-Length", "1000")
+				_, _ = io.WriteString(w, `{"data"`)
 			})
 		}, "broke off", soon},
 		"no answer at all": {func(it *world) {
@@ -275,21 +275,21 @@ func TestFaultsKeepTheLastGoodCertificate(t *testing.T) {
 			it.agent.patience = 50 * time.Millisecond
 			over := make(chan struct{})
 			it.Cleanup(func() { close(over) })
-			it.vault.Fault(func(_ http.ResponseWriter, request *http.Request) {
+			it.vault.Fault(func(_ http.ResponseWriter, r *http.Request) {
 				select {
 				case <-over:
-				case <-request.Context().Done():
+				case <-r.Context().Done():
 				}
 			})
 		}, "no answer from vault in 50ms", soon},
 		"sent to where nothing is encrypted": {func(it *world) {
-			it.vault.Fault(func(answer http.ResponseWriter, request *http.Request) {
-				http.Redirect(answer, request, "http://127.0.0.1:9/", http.StatusTemporaryRedirect)
+			it.vault.Fault(func(w http.ResponseWriter, r *http.Request) {
+				http.Redirect(w, r, "http://127.0.0.1:9/", http.StatusTemporaryRedirect)
 			})
 		}, "nothing is encrypted", soon},
 		"sent in circles": {func(it *world) {
-			it.vault.Fault(func(answer http.ResponseWriter, request *http.Request) {
-				http.Redirect(answer, request, request.URL.Path, http.StatusTemporaryRedirect)
+			it.vault.Fault(func(w http.ResponseWriter, r *http.Request) {
+				http.Redirect(w, r, r.URL.Path, http.StatusTemporaryRedirect)
 			})
 		}, "sent elsewhere too often", soon},
 		"nobody listens":    {func(it *world) { it.agent.config.Address = "https://127.0.0.1:9"; again(it) }, "connection refused", soon},
@@ -564,8 +564,8 @@ func TestNewCredentialsEndThePause(t *testing.T) {
 
 func TestAStandbySendsToTheActiveNode(t *testing.T) {
 	it := newWorld(t)
-	standby := httptest.NewUnstartedServer(http.HandlerFunc(func(answer http.ResponseWriter, request *http.Request) {
-		http.Redirect(answer, request, it.vault.URL+request.URL.Path, http.StatusTemporaryRedirect)
+	standby := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, it.vault.URL+r.URL.Path, http.StatusTemporaryRedirect)
 	}))
 	standby.TLS = it.vault.TLS.Clone()
 	standby.StartTLS()

@@ -132,24 +132,24 @@ type loop struct {
 	sayer
 }
 
-func (it *loop) run(ctx context.Context) {
-	it.report() // what is on the volume, before anything else
+func (l *loop) run(ctx context.Context) {
+	l.report() // what is on the volume, before anything else
 	for ctx.Err() == nil {
-		pause := it.agent.round(ctx)
+		pause := l.agent.round(ctx)
 		if ctx.Err() != nil {
 			return
 		}
-		it.report()
-		credentials := it.agent.credentials()
-		it.wait(ctx, pause, func() bool { return it.agent.failures > 0 && it.agent.credentials() != credentials })
+		l.report()
+		credentials := l.agent.credentials()
+		l.wait(ctx, pause, func() bool { return l.agent.failures > 0 && l.agent.credentials() != credentials })
 	}
 }
 
 // report writes the status, and says on standard error what is new in it.
-func (it *loop) report() {
-	status := it.agent.status
-	if err := files.ReplaceJSON(it.agent.config.Status, status); err != nil {
-		it.say(fmt.Sprintf("status of certs: %v", err))
+func (l *loop) report() {
+	status := l.agent.status
+	if err := files.ReplaceJSON(l.agent.config.Status, status); err != nil {
+		l.say(fmt.Sprintf("status of certs: %v", err))
 		return
 	}
 	var lines []string
@@ -161,17 +161,17 @@ func (it *loop) report() {
 			lines = append(lines, fmt.Sprintf("certificate of %s: %s", certificate.Host, certificate.Error))
 		}
 	}
-	it.say(strings.Join(lines, "\npop: "))
+	l.say(strings.Join(lines, "\npop: "))
 }
 
 // sayer does not repeat itself: an outage of hours is one line.
 type sayer struct{ said string }
 
-func (it *sayer) say(line string) {
-	if line != it.said && line != "" {
+func (s *sayer) say(line string) {
+	if line != s.said && line != "" {
 		fmt.Fprintf(os.Stderr, "pop: %s\n", line)
 	}
-	it.said = line
+	s.said = line
 }
 
 func wait(ctx context.Context, pause time.Duration, changed func() bool) {
@@ -187,9 +187,9 @@ func wait(ctx context.Context, pause time.Duration, changed func() bool) {
 }
 
 // credentials is a mark that changes when their files do; what is in them stays there.
-func (it *agent) credentials() string {
+func (a *agent) credentials() string {
 	mark := ""
-	for _, path := range []string{it.config.RoleIDFile, it.config.SecretIDFile} {
+	for _, path := range []string{a.config.RoleIDFile, a.config.SecretIDFile} {
 		if info, err := os.Stat(path); err == nil {
 			mark += fmt.Sprint(info.ModTime().UnixNano(), info.Size(), info.Sys().(*syscall.Stat_t).Ino, " ")
 		} else {

@@ -11,17 +11,17 @@ import (
 
 const day = 24 * time.Hour
 
-func (it *world) secretID() SecretIDStatus {
-	it.Helper()
-	found := it.agent.status.Vault.SecretID
+func (w *world) secretID() SecretIDStatus {
+	w.Helper()
+	found := w.agent.status.Vault.SecretID
 	if found == nil {
-		it.Fatal("nothing is known of the secret_id")
+		w.Fatal("nothing is known of the secret_id")
 	}
 	return *found
 }
 
-func (it *world) problem() string {
-	if err := it.agent.status.Vault.SecretID.Problem(it.clock); err != nil {
+func (w *world) problem() string {
+	if err := w.agent.status.Vault.SecretID.Problem(w.clock); err != nil {
 		return err.Error()
 	}
 	return ""
@@ -201,17 +201,17 @@ func TestLooksThatFail(t *testing.T) {
 		fault http.HandlerFunc
 		says  string
 	}{
-		"a server's fault": {func(answer http.ResponseWriter, _ *http.Request) { http.Error(answer, "x", 500) }, "look at the secret_id: vault answered 500"},
-		"a page":           {func(answer http.ResponseWriter, _ *http.Request) { _, _ = answer.Write([]byte("<html>")) }, "not JSON as its API describes it"},
-		"an empty object":  {func(answer http.ResponseWriter, _ *http.Request) { _, _ = answer.Write([]byte("{}")) }, "not that of an AppRole"},
-		"negative uses": {func(answer http.ResponseWriter, _ *http.Request) {
-			_, _ = answer.Write([]byte(`{"data": {"creation_time": "2026-11-29T12:00:00Z", "secret_id_num_uses": -1}}`))
+		"a server's fault": {func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "x", 500) }, "look at the secret_id: vault answered 500"},
+		"a page":           {func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("<html>")) }, "not JSON as its API describes it"},
+		"an empty object":  {func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("{}")) }, "not that of an AppRole"},
+		"negative uses": {func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = w.Write([]byte(`{"data": {"creation_time": "2026-11-29T12:00:00Z", "secret_id_num_uses": -1}}`))
 		}, "not that of an AppRole"},
-		"the secret in its words": {func(answer http.ResponseWriter, _ *http.Request) {
-			answer.WriteHeader(400)
-			_, _ = answer.Write([]byte(`{"errors": ["no ` + testvault.SecretID + `"]}`))
+		"the secret in its words": {func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(400)
+			_, _ = w.Write([]byte(`{"errors": ["no ` + testvault.SecretID + `"]}`))
 		}, "vault answered 400: no ***"},
-		"no such route": {func(answer http.ResponseWriter, _ *http.Request) { http.Error(answer, "x", 404) }, "vault answered 404"},
+		"no such route": {func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "x", 404) }, "vault answered 404"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			it := newWorld(t)

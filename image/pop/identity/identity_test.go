@@ -94,8 +94,8 @@ func TestIsWhatOpenSSHReads(t *testing.T) {
 
 type address string
 
-func (it address) Network() string { return "tcp" }
-func (it address) String() string  { return string(it) }
+func (a address) Network() string { return "tcp" }
+func (a address) String() string  { return string(a) }
 
 func marshalled(t *testing.T, key any) []byte {
 	t.Helper()

@@ -50,21 +50,21 @@ func (f *fake) place(t *testing.T, name string, content []byte) {
 	}
 }
 
-func (f *fake) ServeHTTP(answer http.ResponseWriter, request *http.Request) {
+func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.lock.Lock()
 	defer f.lock.Unlock()
 	f.requests++
 	if f.status != 0 {
-		answer.WriteHeader(f.status)
+		w.WriteHeader(f.status)
 		return
 	}
-	names := request.URL.RawQuery
+	names := r.URL.RawQuery
 	for at := 0; at < len(names); at += 32 {
 		name := names[at : at+32]
 		f.removed = append(f.removed, name)
 		os.Remove(filepath.Join(f.folder, name[31:32], name[29:31], name))
 	}
-	fmt.Fprint(answer, len(names)/32)
+	fmt.Fprint(w, len(names)/32)
 }
 
 func newFake(t *testing.T) *fake {

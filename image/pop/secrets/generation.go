@@ -178,21 +178,21 @@ func prune(mountPoint string, current, keep int) error {
 }
 
 // owners looks names up at the last moment: passwd and group are the image's, the manifest may be checked elsewhere.
-func (it Access) owners() (uid, gid int, err error) {
-	uid, gid = it.UID, it.GID
-	if it.Owner != nil && *it.Owner != "" {
-		found, err := user.Lookup(*it.Owner)
+func (a Access) owners() (uid, gid int, err error) {
+	uid, gid = a.UID, a.GID
+	if a.Owner != nil && *a.Owner != "" {
+		found, err := user.Lookup(*a.Owner)
 		if err != nil {
-			return 0, 0, fmt.Errorf("owner %q is no user here", *it.Owner)
+			return 0, 0, fmt.Errorf("owner %q is no user here", *a.Owner)
 		}
 		if uid, err = strconv.Atoi(found.Uid); err != nil {
 			return 0, 0, err
 		}
 	}
-	if it.Group != nil && *it.Group != "" {
-		found, err := user.LookupGroup(*it.Group)
+	if a.Group != nil && *a.Group != "" {
+		found, err := user.LookupGroup(*a.Group)
 		if err != nil {
-			return 0, 0, fmt.Errorf("group %q is no group here", *it.Group)
+			return 0, 0, fmt.Errorf("group %q is no group here", *a.Group)
 		}
 		if gid, err = strconv.Atoi(found.Gid); err != nil {
 			return 0, 0, err

@@ -115,15 +115,15 @@ func parseManifest(text []byte, folder string) (*Manifest, error) {
 	return manifest, errors.Join(manifest.mistakes()...)
 }
 
-func (it *Manifest) complete(folder string) {
-	if it.KeepGenerations == nil {
-		it.KeepGenerations = new(1)
+func (m *Manifest) complete(folder string) {
+	if m.KeepGenerations == nil {
+		m.KeepGenerations = new(1)
 	}
-	if len(it.AgeSSHKeyPaths) == 0 {
-		it.AgeSSHKeyPaths = []string{identityKey}
+	if len(m.AgeSSHKeyPaths) == 0 {
+		m.AgeSSHKeyPaths = []string{identityKey}
 	}
-	for i := range it.Secrets {
-		secret := &it.Secrets[i]
+	for i := range m.Secrets {
+		secret := &m.Secrets[i]
 		if secret.Format == "" {
 			secret.Format = "yaml"
 		}
@@ -131,34 +131,34 @@ func (it *Manifest) complete(folder string) {
 			secret.SopsFile = filepath.Join(folder, secret.SopsFile)
 		}
 	}
-	for i := range it.Templates {
-		template := &it.Templates[i]
+	for i := range m.Templates {
+		template := &m.Templates[i]
 		if template.File != "" && !filepath.IsAbs(template.File) {
 			template.File = filepath.Join(folder, template.File)
 		}
 	}
 }
 
-func (it *Manifest) mistakes() []error {
+func (m *Manifest) mistakes() []error {
 	var found []error
 	say := func(format string, arguments ...any) { found = append(found, fmt.Errorf(format, arguments...)) }
 	for field, asked := range map[string]bool{
-		"userMode": it.UserMode, "ageKeyFile": it.AgeKeyFile != "", "gnupgHome": it.GnupgHome != "", "sshKeyPaths": len(it.SSHKeyPaths) > 0,
+		"userMode": m.UserMode, "ageKeyFile": m.AgeKeyFile != "", "gnupgHome": m.GnupgHome != "", "sshKeyPaths": len(m.SSHKeyPaths) > 0,
 	} {
 		if asked {
 			say("%s: not in a PoP. Leave it out: the one key is the SSH host key in ageSshKeyPaths", field)
 		}
 	}
-	if *it.KeepGenerations < 0 {
-		say("keepGenerations is %d: allowed are 0 (all) and more", *it.KeepGenerations)
+	if *m.KeepGenerations < 0 {
+		say("keepGenerations is %d: allowed are 0 (all) and more", *m.KeepGenerations)
 	}
-	for field, path := range map[string]string{"secretsMountPoint": it.SecretsMountPoint, "symlinkPath": it.SymlinkPath} {
+	for field, path := range map[string]string{"secretsMountPoint": m.SecretsMountPoint, "symlinkPath": m.SymlinkPath} {
 		if !filepath.IsAbs(path) || filepath.Clean(path) != path || path == "/" {
 			say("%s is %q: wanted is an absolute path", field, path)
 		}
 	}
-	if within(it.SymlinkPath, it.SecretsMountPoint) || within(it.SecretsMountPoint, it.SymlinkPath) {
-		say("symlinkPath %s and secretsMountPoint %s lie in one another", it.SymlinkPath, it.SecretsMountPoint)
+	if within(m.SymlinkPath, m.SecretsMountPoint) || within(m.SecretsMountPoint, m.SymlinkPath) {
+		say("symlinkPath %s and secretsMountPoint %s lie in one another", m.SymlinkPath, m.SecretsMountPoint)
 	}
 	names, paths := map[string]string{}, map[string]string{}
 	file := func(where, name, path string, access Access, units ...string) {
@@ -187,7 +187,7 @@ func (it *Manifest) mistakes() []error {
 			say("%s: restartUnits and reloadUnits: there are no units in a PoP", where)
 		}
 	}
-	for i, secret := range it.Secrets {
+	for i, secret := range m.Secrets {
 		where := fmt.Sprintf("secrets[%d]", i)
 		file(where, secret.Name, secret.Path, secret.Access, append(slices.Clone(secret.RestartUnits), secret.ReloadUnits...)...)
 		if !slices.Contains(formats, secret.Format) {
@@ -206,18 +206,18 @@ func (it *Manifest) mistakes() []error {
 		}
 	}
 	known := map[string]bool{}
-	for i, secret := range it.Secrets {
+	for i, secret := range m.Secrets {
 		known[secret.Name] = true
-		if len(it.Templates) > 0 && it.PlaceholderBySecretName[secret.Name] == "" {
+		if len(m.Templates) > 0 && m.PlaceholderBySecretName[secret.Name] == "" {
 			say("secrets[%d]: %q has no placeholder in placeholderBySecretName, and there are templates", i, secret.Name)
 		}
 	}
-	for name := range it.PlaceholderBySecretName {
+	for name := range m.PlaceholderBySecretName {
 		if !known[name] {
 			say("placeholderBySecretName: %q is no secret", name)
 		}
 	}
-	for i, template := range it.Templates {
+	for i, template := range m.Templates {
 		where := fmt.Sprintf("templates[%d]", i)
 		file(where, template.Name, template.Path, template.Access, append(slices.Clone(template.RestartUnits), template.ReloadUnits...)...)
 		if template.Content != "" && template.File != "" {
@@ -229,17 +229,17 @@ func (it *Manifest) mistakes() []error {
 }
 
 // whole: all of the file is the secret.
-func (it *Secret) whole() bool {
-	return it.Format == "binary" || it.Format == "dotenv" || (it.Key != nil && *it.Key == "")
+func (s *Secret) whole() bool {
+	return s.Format == "binary" || s.Format == "dotenv" || (s.Key != nil && *s.Key == "")
 }
 
 var octal = regexp.MustCompile(`^0?[0-7]{3}$`)
 
-func (it Access) mode() (os.FileMode, error) {
-	if !octal.MatchString(it.Mode) {
+func (a Access) mode() (os.FileMode, error) {
+	if !octal.MatchString(a.Mode) {
 		return 0, errors.New("not octal")
 	}
-	mode, err := strconv.ParseUint(it.Mode, 8, 32)
+	mode, err := strconv.ParseUint(a.Mode, 8, 32)
 	return os.FileMode(mode), err
 }
 

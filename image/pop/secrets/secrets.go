@@ -79,10 +79,10 @@ type installer struct {
 	now   func() time.Time
 }
 
-func (it *installer) run(manifestFile, statusFile string) error {
+func (i *installer) run(manifestFile, statusFile string) error {
 	status := readStatus(statusFile)
-	err := it.install(manifestFile, &status)
-	at := it.now().UTC().Truncate(time.Second)
+	err := i.install(manifestFile, &status)
+	at := i.now().UTC().Truncate(time.Second)
 	status.Error, status.ErrorAt = "", nil
 	if err != nil {
 		status.Error, status.ErrorAt = err.Error(), &at
@@ -96,7 +96,7 @@ func (it *installer) run(manifestFile, statusFile string) error {
 	return err
 }
 
-func (it *installer) install(manifestFile string, status *told.Status) error {
+func (i *installer) install(manifestFile string, status *told.Status) error {
 	manifest, err := readManifest(manifestFile)
 	if err != nil {
 		return exit.With(exitOf(err), err)
@@ -110,7 +110,7 @@ func (it *installer) install(manifestFile string, status *told.Status) error {
 	if err != nil {
 		return err
 	}
-	if err := it.mount(manifest.SecretsMountPoint, manifest.UseTmpfs); err != nil {
+	if err := i.mount(manifest.SecretsMountPoint, manifest.UseTmpfs); err != nil {
 		return err
 	}
 	generation, err := install(all, manifest.SecretsMountPoint, manifest.SymlinkPath, *manifest.KeepGenerations)
@@ -214,12 +214,12 @@ func fill(text string, placeholders, values map[string]string) string {
 	return strings.NewReplacer(pairs...).Replace(text)
 }
 
-func (it Access) file(name string, content []byte) (file, error) {
-	mode, err := it.mode()
+func (a Access) file(name string, content []byte) (file, error) {
+	mode, err := a.mode()
 	if err != nil {
 		return file{}, exit.With(exit.Mistake, err)
 	}
-	uid, gid, err := it.owners()
+	uid, gid, err := a.owners()
 	if err != nil {
 		return file{}, exit.With(exit.Mistake, err)
 	}

@@ -46,12 +46,12 @@ func newPop(t *testing.T) *pop {
 	return it
 }
 
-func (it *pop) path(name string) string { return filepath.Join(it.root, name) }
+func (p *pop) path(name string) string { return filepath.Join(p.root, name) }
 
 // manifest writes one; the secrets are JSON objects without the fields every one of these tests has in common.
-func (it *pop) manifest(text string) {
-	text = strings.ReplaceAll(text, "ROOT", it.root)
-	write(it.T, it.path("manifest.json"), text, 0o644)
+func (p *pop) manifest(text string) {
+	text = strings.ReplaceAll(text, "ROOT", p.root)
+	write(p.T, p.path("manifest.json"), text, 0o644)
 }
 
 const usual = `{
@@ -70,33 +70,33 @@ const usual = `{
 var at = time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
 
 // run sets the secrets up in a plain folder: what mounts is tested by itself, where mounting is allowed.
-func (it *pop) run() error {
+func (p *pop) run() error {
 	plain := func(path string, _ bool) error { return os.MkdirAll(path, folderMode) }
-	return (&installer{mount: plain, now: func() time.Time { return at }}).run(it.path("manifest.json"), it.path("status.json"))
+	return (&installer{mount: plain, now: func() time.Time { return at }}).run(p.path("manifest.json"), p.path("status.json"))
 }
 
-func (it *pop) mustRun() {
-	it.Helper()
-	if err := it.run(); err != nil {
-		it.Fatal(err)
+func (p *pop) mustRun() {
+	p.Helper()
+	if err := p.run(); err != nil {
+		p.Fatal(err)
 	}
 }
 
-func (it *pop) read(name string) string {
-	it.Helper()
-	text, err := os.ReadFile(it.path(name))
+func (p *pop) read(name string) string {
+	p.Helper()
+	text, err := os.ReadFile(p.path(name))
 	if err != nil {
-		it.Error(err)
+		p.Error(err)
 	}
 	return string(text)
 }
 
-func (it *pop) status() told.Status {
-	it.Helper()
+func (p *pop) status() told.Status {
+	p.Helper()
 	var status told.Status
-	text := it.read("status.json")
+	text := p.read("status.json")
 	if err := json.Unmarshal([]byte(text), &status); err != nil || strings.Contains(text, marker) {
-		it.Errorf("status is %s: %v", text, err)
+		p.Errorf("status is %s: %v", text, err)
 	}
 	return status
 }

@@ -88,8 +88,8 @@ func New(options Options) (*Client, error) {
 			IdleConnTimeout: 5 * time.Second,
 		},
 		// A standby sends to the active node. Nobody sends us from https to http.
-		CheckRedirect: func(request *http.Request, via []*http.Request) error {
-			if len(via) > 2 || (base.Scheme == "https" && request.URL.Scheme != "https") {
+		CheckRedirect: func(r *http.Request, via []*http.Request) error {
+			if len(via) > 2 || (base.Scheme == "https" && r.URL.Scheme != "https") {
 				return errors.New("sent elsewhere too often, or to where nothing is encrypted")
 			}
 			return nil
@@ -124,9 +124,9 @@ type Error struct {
 	Messages string
 }
 
-func (it *Error) Error() string {
+func (e *Error) Error() string {
 	meaning := ""
-	switch it.Status {
+	switch e.Status {
 	case http.StatusServiceUnavailable:
 		meaning = " (sealed, or in maintenance)"
 	case http.StatusNotFound:
@@ -136,9 +136,9 @@ func (it *Error) Error() string {
 	case http.StatusTooManyRequests:
 		meaning = " (too many requests)"
 	}
-	text := fmt.Sprintf("%s: vault answered %d%s", it.Operation, it.Status, meaning)
-	if it.Messages != "" {
-		text += ": " + it.Messages
+	text := fmt.Sprintf("%s: vault answered %d%s", e.Operation, e.Status, meaning)
+	if e.Messages != "" {
+		text += ": " + e.Messages
 	}
 	return text
 }
@@ -168,8 +168,8 @@ type question struct {
 	secrets   []string
 }
 
-func (it *Client) ask(ctx context.Context, asked question, answer any) error {
-	ctx, cancel := context.WithTimeout(ctx, it.patience)
+func (c *Client) ask(ctx context.Context, asked question, answer any) error {
+	ctx, cancel := context.WithTimeout(ctx, c.patience)
 	defer cancel()
 	var body io.Reader
 	if asked.body != nil {
@@ -179,7 +179,7 @@ func (it *Client) ask(ctx context.Context, asked question, answer any) error {
 		}
 		body = bytes.NewReader(text)
 	}
-	request, err := http.NewRequestWithContext(ctx, asked.method, it.base.JoinPath("v1", asked.path).String(), body)
+	request, err := http.NewRequestWithContext(ctx, asked.method, c.base.JoinPath("v1", asked.path).String(), body)
 	if err != nil {
 		return err
 	}
@@ -188,17 +188,17 @@ func (it *Client) ask(ctx context.Context, asked question, answer any) error {
 	if asked.token != "" {
 		request.Header.Set("X-Vault-Token", asked.token)
 	}
-	if it.namespace != "" {
-		request.Header.Set("X-Vault-Namespace", it.namespace)
+	if c.namespace != "" {
+		request.Header.Set("X-Vault-Namespace", c.namespace)
 	}
-	response, err := it.http.Do(request)
+	response, err := c.http.Do(request)
 	if err != nil {
-		return fmt.Errorf("%s: %w", asked.operation, reason(ctx, it.patience, err))
+		return fmt.Errorf("%s: %w", asked.operation, reason(ctx, c.patience, err))
 	}
 	defer response.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(response.Body, longestAnswer+1))
 	if err != nil {
-		return fmt.Errorf("%s: vault's answer broke off: %w", asked.operation, reason(ctx, it.patience, err))
+		return fmt.Errorf("%s: vault's answer broke off: %w", asked.operation, reason(ctx, c.patience, err))
 	}
 	if len(text) > longestAnswer {
 		return fmt.Errorf("%s: vault's answer is longer than %d KB", asked.operation, longestAnswer>>10)

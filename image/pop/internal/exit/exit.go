@@ -17,7 +17,7 @@ type coded struct {
 	code int
 }
 
-func (it coded) Unwrap() error { return it.error }
+func (c coded) Unwrap() error { return c.error }
 
 // With gives an error its exit code; nil stays nil.
 func With(code int, err error) error {
