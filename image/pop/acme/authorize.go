@@ -53,8 +53,8 @@ func (o *orderFlow) authorize(ctx context.Context, locations []string, saved *sa
 		}
 		open = append(open, openChallenge{authorization, challenge})
 	}
-	for _, it := range open {
-		if err := o.prove(ctx, it); err != nil {
+	for _, each := range open {
+		if err := o.prove(ctx, each); err != nil {
 			return err
 		}
 	}
@@ -63,7 +63,7 @@ func (o *orderFlow) authorize(ctx context.Context, locations []string, saved *sa
 
 // challengeOf an authorization, of the kind that is answered here.
 func (o *orderFlow) challengeOf(authorization acme.Authorization) (acme.Challenge, error) {
-	at := slices.IndexFunc(authorization.Challenges, func(it acme.Challenge) bool { return it.Type == o.config.challengeType() })
+	at := slices.IndexFunc(authorization.Challenges, func(challenge acme.Challenge) bool { return challenge.Type == o.config.challengeType() })
 	if at < 0 {
 		return acme.Challenge{}, lostOrderError{fmt.Errorf("%s: the authority offers no %s", authorization.IdentifierValue(), strings.ToUpper(o.config.challengeType()))}
 	}
@@ -71,13 +71,13 @@ func (o *orderFlow) challengeOf(authorization acme.Authorization) (acme.Challeng
 }
 
 // prove has the authority look for an answer. A challenge that was begun before a restart is only waited for.
-func (o *orderFlow) prove(ctx context.Context, it openChallenge) error {
-	if it.challenge.Status == acme.StatusPending {
-		if _, err := o.ca.client.InitiateChallenge(ctx, o.account, it.challenge); err != nil {
-			return o.challengeFailure(err, it.authorization)
+func (o *orderFlow) prove(ctx context.Context, open openChallenge) error {
+	if open.challenge.Status == acme.StatusPending {
+		if _, err := o.ca.client.InitiateChallenge(ctx, o.account, open.challenge); err != nil {
+			return o.challengeFailure(err, open.authorization)
 		}
 	}
-	authorization, err := o.ca.client.PollAuthorization(ctx, o.account, it.authorization)
+	authorization, err := o.ca.client.PollAuthorization(ctx, o.account, open.authorization)
 	return o.challengeFailure(err, authorization)
 }
 

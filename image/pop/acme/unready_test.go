@@ -135,8 +135,8 @@ func TestEachFailedValidationIsCounted(t *testing.T) {
 	invalid := func(problem map[string]any) func(map[string]any) {
 		return func(answer map[string]any) {
 			answer["status"] = "invalid"
-			for _, it := range answer["challenges"].([]any) {
-				challenge := it.(map[string]any)
+			for _, item := range answer["challenges"].([]any) {
+				challenge := item.(map[string]any)
 				if delete(challenge, "error"); problem != nil && challenge["type"] == "http-01" {
 					challenge["error"] = problem
 				}

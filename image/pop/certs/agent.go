@@ -49,15 +49,15 @@ type agent struct {
 }
 
 func newAgent(config *Config, now func() time.Time) *agent {
-	it := &agent{config: config, now: now, denied: map[string]bool{}}
-	it.status.Vault.Address = config.Address
+	a := &agent{config: config, now: now, denied: map[string]bool{}}
+	a.status.Vault.Address = config.Address
 	if config.SecretID != nil {
-		it.status.Vault.SecretID = it.stated("the vault was not asked yet")
+		a.status.Vault.SecretID = a.stated("the vault was not asked yet")
 	}
 	for _, certificate := range config.Certificates {
-		it.status.Certificates = append(it.status.Certificates, it.onVolume(certificate))
+		a.status.Certificates = append(a.status.Certificates, a.onVolume(certificate))
 	}
-	return it
+	return a
 }
 
 // onVolume is what nginx has before the vault was ever asked.

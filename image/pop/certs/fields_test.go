@@ -57,21 +57,21 @@ func TestFields(t *testing.T) {
 		"certificate with a key": {Fields{Certificate: "certificate"}, func(key, leaf, _ string) fields { return fields{"key": key, "certificate": leaf + key} }, "wanted are certificates only"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			it := newWorld(t)
-			config := it.agent.config
+			f := newFixture(t)
+			config := f.agent.config
 			config.Fields = test.fields
 			config.complete()
 			if err := config.mistakes(); err != nil {
 				t.Fatal(err)
 			}
-			pair := it.good()
+			pair := f.good()
 			leaf, issuer := apart(pair)
-			it.vault.Put(path, test.data(pair.Key, leaf, issuer))
-			it.round()
-			if said := it.own().Error; (said == "") != (test.says == "") || !strings.Contains(said, test.says) {
+			f.vault.Put(path, test.data(pair.Key, leaf, issuer))
+			f.round()
+			if said := f.own().Error; (said == "") != (test.says == "") || !strings.Contains(said, test.says) {
 				t.Fatalf("says %q, want %q", said, test.says)
 			}
-			if served := it.served(); test.says == "" && served != pair.Chain+pair.Key {
+			if served := f.served(); test.says == "" && served != pair.Chain+pair.Key {
 				t.Errorf("served is %s", served)
 			}
 		})
@@ -93,23 +93,23 @@ func TestFieldsThatExcludeEachOther(t *testing.T) {
 
 // A store of version 1 has no versions, and its path has no data/ in it.
 func TestAStoreOfVersion1(t *testing.T) {
-	it := newWorld(t)
-	config := it.agent.config
+	f := newFixture(t)
+	config := f.agent.config
 	config.Mount, config.KVVersion = "kv1", vault.KV1
-	pair := it.good()
-	it.put(pair)
-	it.mustRound()
-	if own := it.own(); it.served() != pair.Chain+pair.Key || own.Version != 0 || own.Source != "vault" {
-		t.Errorf("%+v, %s", own, it.served())
+	pair := f.good()
+	f.put(pair)
+	f.mustRound()
+	if own := f.own(); f.served() != pair.Chain+pair.Key || own.Version != 0 || own.Source != "vault" {
+		t.Errorf("%+v, %s", own, f.served())
 	}
-	it.vault.Put(path, map[string]any{"chain": pair.Chain})
-	it.round()
-	if said := it.own().Error; said != `what is in the vault has no field "key"` {
+	f.vault.Put(path, map[string]any{"chain": pair.Chain})
+	f.round()
+	if said := f.own().Error; said != `what is in the vault has no field "key"` {
 		t.Error(said)
 	}
-	it.vault.Delete(path)
-	it.round()
-	if said := it.own().Error; said != "kv1/certbot/domains/www.example.test: vault answered 404 (nothing there)" {
+	f.vault.Delete(path)
+	f.round()
+	if said := f.own().Error; said != "kv1/certbot/domains/www.example.test: vault answered 404 (nothing there)" {
 		t.Error(said)
 	}
 	config.KVVersion = 3
@@ -119,20 +119,20 @@ func TestAStoreOfVersion1(t *testing.T) {
 }
 
 func TestANamespaceAndAnotherMount(t *testing.T) {
-	it := newWorld(t)
-	it.vault.At("edge/eu", "approle-edge")
-	it.round()
-	if said := it.agent.status.Vault.Error; said != "login: vault answered 404 (nothing there): namespace not found" {
+	f := newFixture(t)
+	f.vault.At("edge/eu", "approle-edge")
+	f.round()
+	if said := f.agent.status.Vault.Error; said != "login: vault answered 404 (nothing there): namespace not found" {
 		t.Error(said)
 	}
-	config := it.agent.config
+	config := f.agent.config
 	config.Namespace, config.AuthMount = "edge/eu", "approle-edge"
-	it.agent = newAgent(config, it.now)
-	it.mustRound()
-	if own := it.own(); own.Source != "vault" {
+	f.agent = newAgent(config, f.now)
+	f.mustRound()
+	if own := f.own(); own.Source != "vault" {
 		t.Errorf("%+v", own)
 	}
-	if looks := it.vault.Count("look"); looks != 1 {
+	if looks := f.vault.Count("look"); looks != 1 {
 		t.Errorf("%d looks", looks)
 	}
 }

@@ -69,24 +69,24 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func newFake(t *testing.T) *fake {
 	folder := t.TempDir()
-	it := &fake{folder: filepath.Join(folder, "cache"), socket: filepath.Join(folder, "s")}
-	listener, err := net.Listen("unix", it.socket)
+	f := &fake{folder: filepath.Join(folder, "cache"), socket: filepath.Join(folder, "s")}
+	listener, err := net.Listen("unix", f.socket)
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := &http.Server{Handler: it}
+	server := &http.Server{Handler: f}
 	go server.Serve(listener)
 	t.Cleanup(func() { server.Close() })
-	return it
+	return f
 }
 
 func chosen(t *testing.T, words ...string) *choice {
 	t.Helper()
-	it, err := parse(words)
+	c, err := parse(words)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return it
+	return c
 }
 
 func TestChoice(t *testing.T) {
@@ -120,14 +120,14 @@ func TestChoice(t *testing.T) {
 		{"--site www.example.org --path ab*ab", []string{}, []string{"www.example.org/ab"}},
 		{"--site www.example.org --path /ab*b", []string{"www.example.org/abb"}, []string{"www.example.org/ab"}},
 	} {
-		it := chosen(t, strings.Fields(test.words)...)
+		c := chosen(t, strings.Fields(test.words)...)
 		for _, key := range test.has {
-			if !it.has(key) {
+			if !c.has(key) {
 				t.Errorf("%s: %s is not chosen", test.words, key)
 			}
 		}
 		for _, key := range test.not {
-			if it.has(key) {
+			if c.has(key) {
 				t.Errorf("%s: %s is chosen", test.words, key)
 			}
 		}
@@ -243,9 +243,9 @@ func BenchmarkSite(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
-	it, _ := parse([]string{"--site", "www.example.org", "--path", "/none"})
+	c, _ := parse([]string{"--site", "www.example.org", "--path", "/none"})
 	for b.Loop() {
-		if _, err := remove(folder, "", it); err != nil {
+		if _, err := remove(folder, "", c); err != nil {
 			b.Fatal(err)
 		}
 	}

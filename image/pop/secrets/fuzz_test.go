@@ -28,17 +28,17 @@ func FuzzSealedFile(f *testing.F) {
 }
 
 func openAndFind(text, format, key string, identities age.ParsedIdentities) error {
-	it, err := load([]byte(text), format)
+	file, err := load([]byte(text), format)
 	if err != nil {
 		return err
 	}
 	secret := &Secret{Key: &key, Format: format}
-	if err := it.has(secret); err != nil {
+	if err := file.has(secret); err != nil {
 		return err
 	}
-	if err := it.open(identities); err != nil {
+	if err := file.open(identities); err != nil {
 		return err
 	}
-	_, err = it.value(secret)
+	_, err = file.value(secret)
 	return err
 }

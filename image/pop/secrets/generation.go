@@ -104,13 +104,13 @@ func writeGeneration(folder string, files []file) error {
 	if err := os.Mkdir(folder, folderMode); err != nil {
 		return err
 	}
-	for _, it := range files {
-		path := filepath.Join(folder, it.name)
+	for _, f := range files {
+		path := filepath.Join(folder, f.name)
 		if err := makeFolder(filepath.Dir(path)); err != nil {
 			return err
 		}
-		if err := writeFile(path, it); err != nil {
-			return fmt.Errorf("%s: %w", it.name, err)
+		if err := writeFile(path, f); err != nil {
+			return fmt.Errorf("%s: %w", f.name, err)
 		}
 	}
 	return nil
@@ -125,17 +125,17 @@ func makeFolder(path string) error {
 }
 
 // writeFile opens it for root alone and hands it over before there is anything in it.
-func writeFile(path string, it file) error {
+func writeFile(path string, f file) error {
 	out, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
 	}
-	err = out.Chown(it.uid, it.gid)
+	err = out.Chown(f.uid, f.gid)
 	if err == nil {
-		err = out.Chmod(it.mode)
+		err = out.Chmod(f.mode)
 	}
 	if err == nil {
-		_, err = out.Write(it.content)
+		_, err = out.Write(f.content)
 	}
 	return errors.Join(err, out.Close())
 }
@@ -203,8 +203,8 @@ func (a Access) owners() (uid, gid int, err error) {
 
 func sorted(files []file) []string {
 	var names []string
-	for _, it := range files {
-		names = append(names, it.name)
+	for _, f := range files {
+		names = append(names, f.name)
 	}
 	slices.Sort(names)
 	return names

@@ -64,12 +64,12 @@ func TestAllMistakesInOneRound(t *testing.T) {
 }
 
 func TestDefaults(t *testing.T) {
-	it, err := parseManifest([]byte(`{"secrets": [{"name": "a", "key": "a", "sopsFile": "f.yaml", "mode": "0400"}]}`), "/etc/pop")
+	m, err := parseManifest([]byte(`{"secrets": [{"name": "a", "key": "a", "sopsFile": "f.yaml", "mode": "0400"}]}`), "/etc/pop")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if it.SecretsMountPoint != "/run/secrets.d" || it.SymlinkPath != "/run/secrets" || *it.KeepGenerations != 1 ||
-		it.AgeSSHKeyPaths[0] != "/var/lib/pop/identity/ssh_host_ed25519_key" || it.Secrets[0].SopsFile != "/etc/pop/f.yaml" || it.Secrets[0].Format != "yaml" {
-		t.Errorf("%+v", it)
+	if m.SecretsMountPoint != "/run/secrets.d" || m.SymlinkPath != "/run/secrets" || *m.KeepGenerations != 1 ||
+		m.AgeSSHKeyPaths[0] != "/var/lib/pop/identity/ssh_host_ed25519_key" || m.Secrets[0].SopsFile != "/etc/pop/f.yaml" || m.Secrets[0].Format != "yaml" {
+		t.Errorf("%+v", m)
 	}
 }

@@ -50,7 +50,7 @@ type sealed struct {
 	opened bool
 }
 
-func load(text []byte, format string) (it *sealed, err error) {
+func load(text []byte, format string) (file *sealed, err error) {
 	defer instead(&err, fmt.Errorf("it is no %s file of sops", format))
 	store := storeFor(format)
 	tree, err := store.LoadEncryptedFile(text)

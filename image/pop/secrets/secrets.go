@@ -165,14 +165,14 @@ func readIdentities(paths []string) (identities age.ParsedIdentities, recipient 
 func decrypt(manifest *Manifest, identities age.ParsedIdentities, recipient string) ([]file, error) {
 	values := map[string]string{}
 	var all []file
-	open := func(it *sealed) error {
-		if err := it.open(identities); err != nil {
+	open := func(file *sealed) error {
+		if err := file.open(identities); err != nil {
 			return fmt.Errorf("%w. This PoP is %s", err, recipient)
 		}
 		return nil
 	}
-	err := eachSecret(manifest, open, func(it *sealed, secret *Secret) error {
-		content, err := it.value(secret)
+	err := eachSecret(manifest, open, func(file *sealed, secret *Secret) error {
+		content, err := file.value(secret)
 		if err != nil {
 			return err
 		}
@@ -234,18 +234,18 @@ func eachSecret(manifest *Manifest, open func(*sealed) error, visit func(*sealed
 	for i := range manifest.Secrets {
 		secret := &manifest.Secrets[i]
 		from := source{secret.SopsFile, secret.Format}
-		it, seen := loaded[from]
+		file, seen := loaded[from]
 		if !seen {
 			var err error
-			if it, err = readSealed(from.path, from.format, open); err != nil {
+			if file, err = readSealed(from.path, from.format, open); err != nil {
 				failures = append(failures, err)
 			}
-			loaded[from] = it
+			loaded[from] = file
 		}
-		if it == nil {
+		if file == nil {
 			continue // said once
 		}
-		if err := visit(it, secret); err != nil {
+		if err := visit(file, secret); err != nil {
 			failures = append(failures, refused(fmt.Errorf("%s, secret %s: %w", from.path, secret.Name, err)))
 		}
 	}
@@ -257,14 +257,14 @@ func readSealed(path, format string, open func(*sealed) error) (*sealed, error) 
 	if err != nil {
 		return nil, fmt.Errorf("sops file %w", err)
 	}
-	it, err := load(text, format)
+	file, err := load(text, format)
 	if err == nil {
-		err = open(it)
+		err = open(file)
 	}
 	if err != nil {
 		return nil, refused(fmt.Errorf("%s: %w", path, err))
 	}
-	return it, nil
+	return file, nil
 }
 
 // refused is what all errors about a sealed file are, but for those that know better.
@@ -290,11 +290,11 @@ func linkPaths(manifest *Manifest) error {
 			failures = append(failures, fmt.Errorf("link to %s: %w", name, err))
 		}
 	}
-	for _, it := range manifest.Secrets {
-		link(it.Path, it.Name)
+	for _, secret := range manifest.Secrets {
+		link(secret.Path, secret.Name)
 	}
-	for _, it := range manifest.Templates {
-		link(it.Path, filepath.Join(renderedFolder, it.Name))
+	for _, template := range manifest.Templates {
+		link(template.Path, filepath.Join(renderedFolder, template.Name))
 	}
 	return errors.Join(failures...)
 }
@@ -308,8 +308,8 @@ func checkOnly(manifestFile string, alsoFiles bool) error {
 	if !alsoFiles {
 		return nil
 	}
-	sealedToSomebody := func(it *sealed) error {
-		if len(it.recipients()) == 0 {
+	sealedToSomebody := func(file *sealed) error {
+		if len(file.recipients()) == 0 {
 			return errors.New("it is sealed to no age or SSH key at all")
 		}
 		return nil

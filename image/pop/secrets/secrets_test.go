@@ -39,11 +39,11 @@ type pop struct {
 
 func newPop(t *testing.T) *pop {
 	t.Helper()
-	it := &pop{T: t, root: t.TempDir()}
-	it.recipient = newKey(t, it.path("key"))
-	it.operator = newKey(t, it.path("operator"))
-	write(t, it.path("secrets.yaml"), seal(t, "yaml", plainYAML, []string{it.operator, it.recipient}), 0o600)
-	return it
+	p := &pop{T: t, root: t.TempDir()}
+	p.recipient = newKey(t, p.path("key"))
+	p.operator = newKey(t, p.path("operator"))
+	write(t, p.path("secrets.yaml"), seal(t, "yaml", plainYAML, []string{p.operator, p.recipient}), 0o600)
+	return p
 }
 
 func (p *pop) path(name string) string { return filepath.Join(p.root, name) }
@@ -102,13 +102,13 @@ func (p *pop) status() told.Status {
 }
 
 func TestSetsUpWhatTheManifestAsksFor(t *testing.T) {
-	it := newPop(t)
-	it.manifest(usual)
-	it.mustRun()
+	p := newPop(t)
+	p.manifest(usual)
+	p.mustRun()
 	for name, want := range map[string]string{
 		"run/secrets/roleId": marker + "-role", "run/secrets/vault/secretId": marker + "-id", "elsewhere/id": marker + "-id",
 	} {
-		if text := it.read(name); text != want {
+		if text := p.read(name); text != want {
 			t.Errorf("%s holds %q, want %q", name, text, want)
 		}
 	}
@@ -118,7 +118,7 @@ func TestSetsUpWhatTheManifestAsksFor(t *testing.T) {
 	}{
 		"run/secrets/roleId": {0o400, 0, 0}, "run/secrets/vault/secretId": {0o440, 103, 101},
 	} {
-		info, err := os.Stat(it.path(name))
+		info, err := os.Stat(p.path(name))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -127,17 +127,17 @@ func TestSetsUpWhatTheManifestAsksFor(t *testing.T) {
 			t.Errorf("%s: %v %d:%d", name, info.Mode(), owner.Uid, owner.Gid)
 		}
 	}
-	status := it.status()
-	if status.Recipient != it.recipient || status.Generation != 1 || !status.At.Equal(at) || status.Error != "" || len(status.Files) != 2 {
+	status := p.status()
+	if status.Recipient != p.recipient || status.Generation != 1 || !status.At.Equal(at) || status.Error != "" || len(status.Files) != 2 {
 		t.Errorf("status is %+v", status)
 	}
 }
 
 func TestOwnersGoByName(t *testing.T) {
-	it := newPop(t)
-	it.manifest(strings.Replace(usual, `"owner": null`, `"owner": "root"`, 1))
-	it.mustRun()
-	info, err := os.Stat(it.path("run/secrets/vault/secretId"))
+	p := newPop(t)
+	p.manifest(strings.Replace(usual, `"owner": null`, `"owner": "root"`, 1))
+	p.mustRun()
+	info, err := os.Stat(p.path("run/secrets/vault/secretId"))
 	if err != nil || info.Sys().(*syscall.Stat_t).Uid != 0 {
 		t.Errorf("%v: %v", info, err)
 	}
@@ -146,12 +146,12 @@ func TestOwnersGoByName(t *testing.T) {
 func TestAnotherRunIsAnotherGeneration(t *testing.T) {
 	for keep, want := range map[string]string{"0": "1 2 3 4", "1": "4", "2": "3 4"} {
 		t.Run("keep "+keep, func(t *testing.T) {
-			it := newPop(t)
-			it.manifest(strings.Replace(usual, `"keepGenerations": 2`, `"keepGenerations": `+keep, 1))
+			p := newPop(t)
+			p.manifest(strings.Replace(usual, `"keepGenerations": 2`, `"keepGenerations": `+keep, 1))
 			for range 4 {
-				it.mustRun()
+				p.mustRun()
 			}
-			entries, err := os.ReadDir(it.path("run/secrets.d"))
+			entries, err := os.ReadDir(p.path("run/secrets.d"))
 			var names []string
 			for _, entry := range entries {
 				names = append(names, entry.Name())
@@ -159,7 +159,7 @@ func TestAnotherRunIsAnotherGeneration(t *testing.T) {
 			if found := strings.Join(names, " "); found != want || err != nil {
 				t.Errorf("generations %s, want %s: %v", found, want, err)
 			}
-			if target, err := os.Readlink(it.path("run/secrets")); err != nil || filepath.Base(target) != "4" {
+			if target, err := os.Readlink(p.path("run/secrets")); err != nil || filepath.Base(target) != "4" {
 				t.Errorf("current is %s: %v", target, err)
 			}
 		})
@@ -167,15 +167,15 @@ func TestAnotherRunIsAnotherGeneration(t *testing.T) {
 }
 
 func TestWhatACutOffRunLeftIsNotInTheWay(t *testing.T) {
-	it := newPop(t)
-	it.manifest(usual)
-	it.mustRun()
-	write(t, it.path("run/secrets.d/2/roleId"), "half", 0o600)
-	if err := os.Symlink("nowhere", it.path("run/.secrets.new")); err != nil {
+	p := newPop(t)
+	p.manifest(usual)
+	p.mustRun()
+	write(t, p.path("run/secrets.d/2/roleId"), "half", 0o600)
+	if err := os.Symlink("nowhere", p.path("run/.secrets.new")); err != nil {
 		t.Fatal(err)
 	}
-	it.mustRun()
-	if text := it.read("run/secrets/roleId"); text != marker+"-role" {
+	p.mustRun()
+	if text := p.read("run/secrets/roleId"); text != marker+"-role" {
 		t.Errorf("holds %q", text)
 	}
 }
@@ -193,12 +193,12 @@ func TestFormats(t *testing.T) {
 		"yaml, empty":      {"yaml", "a: \"\"\nb: c\n", `"key": "a"`, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			it := newPop(t)
-			write(t, it.path("sealed"), seal(t, test.format, test.plain, []string{it.recipient}), 0o600)
-			it.manifest(`{"secrets": [{"name": "it", ` + test.key + `, "sopsFile": "sealed", "format": "` + test.format + `", "mode": "400"}],
+			p := newPop(t)
+			write(t, p.path("sealed"), seal(t, test.format, test.plain, []string{p.recipient}), 0o600)
+			p.manifest(`{"secrets": [{"name": "it", ` + test.key + `, "sopsFile": "sealed", "format": "` + test.format + `", "mode": "400"}],
 				"secretsMountPoint": "ROOT/d", "symlinkPath": "ROOT/s", "ageSshKeyPaths": ["ROOT/key"]}`)
-			it.mustRun()
-			if text := it.read("s/it"); text != test.want {
+			p.mustRun()
+			if text := p.read("s/it"); text != test.want {
 				t.Errorf("holds %q, want %q", text, test.want)
 			}
 		})
@@ -207,7 +207,7 @@ func TestFormats(t *testing.T) {
 
 // Made by `sops encrypt` 3.13.2 itself, to the key beside them, which nothing else is sealed to.
 func TestOpensWhatTheRealSopsSealed(t *testing.T) {
-	it := newPop(t)
+	p := newPop(t)
 	folder, err := filepath.Abs("testdata")
 	if err != nil {
 		t.Fatal(err)
@@ -216,25 +216,25 @@ func TestOpensWhatTheRealSopsSealed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	write(t, it.path("key"), string(key), 0o600)
-	it.manifest(strings.ReplaceAll(`{"secrets": [
+	write(t, p.path("key"), string(key), 0o600)
+	p.manifest(strings.ReplaceAll(`{"secrets": [
 		{"name": "yaml", "key": "deep/er/value", "sopsFile": "TEST/real.yaml", "mode": "0400"},
 		{"name": "json", "key": "deep/value", "sopsFile": "TEST/real.json", "format": "json", "mode": "0400"},
 		{"name": "dotenv", "sopsFile": "TEST/real.env", "format": "dotenv", "mode": "0400"},
 		{"name": "binary", "sopsFile": "TEST/real.bin", "format": "binary", "mode": "0400"}],
 		"secretsMountPoint": "ROOT/d", "symlinkPath": "ROOT/s", "ageSshKeyPaths": ["ROOT/key"]}`, "TEST", folder))
-	it.mustRun()
+	p.mustRun()
 	for name, want := range map[string]string{"yaml": "of yaml: ü", "json": "of json", "dotenv": "# a comment\nNAME=of dotenv\n", "binary": "of binary\x00\x01\n"} {
-		if text := it.read("s/" + name); text != want {
+		if text := p.read("s/" + name); text != want {
 			t.Errorf("%s holds %q, want %q", name, text, want)
 		}
 	}
 }
 
 func TestTemplates(t *testing.T) {
-	it := newPop(t)
-	write(t, it.path("template"), "from a file: <note>", 0o644)
-	it.manifest(`{"secrets": [
+	p := newPop(t)
+	write(t, p.path("template"), "from a file: <note>", 0o644)
+	p.manifest(`{"secrets": [
 			{"name": "note", "key": "note", "sopsFile": "secrets.yaml", "mode": "0400"},
 			{"name": "longer", "key": "vault/roleId", "sopsFile": "secrets.yaml", "mode": "0400"}],
 		"templates": [
@@ -242,32 +242,32 @@ func TestTemplates(t *testing.T) {
 			{"name": "two.conf", "file": "template", "mode": "0400", "path": "ROOT/etc/two.conf"}],
 		"placeholderBySecretName": {"note": "<note>", "longer": "<note>er"},
 		"secretsMountPoint": "ROOT/d", "symlinkPath": "ROOT/s", "ageSshKeyPaths": ["ROOT/key"]}`)
-	it.mustRun()
+	p.mustRun()
 	for name, want := range map[string]string{
 		"s/rendered/one.conf": "a " + marker + "-note and " + marker + "-role, $x {{y}}",
 		"etc/two.conf":        "from a file: " + marker + "-note",
 	} {
-		if text := it.read(name); text != want {
+		if text := p.read(name); text != want {
 			t.Errorf("%s holds %q, want %q", name, text, want)
 		}
 	}
 }
 
 func TestOneReadableKeyIsEnough(t *testing.T) {
-	it := newPop(t)
-	it.manifest(strings.Replace(usual, `["ROOT/key"]`, `["ROOT/nowhere", "ROOT/key"]`, 1))
-	it.mustRun()
+	p := newPop(t)
+	p.manifest(strings.Replace(usual, `["ROOT/key"]`, `["ROOT/nowhere", "ROOT/key"]`, 1))
+	p.mustRun()
 }
 
 // The operator's own keys may stand beside the PoP's: of a cloud, of GnuPG. None of them is known in the image, and none is needed.
 func TestKeysOfOtherKindsAreNotInTheWay(t *testing.T) {
-	it := newPop(t)
+	p := newPop(t)
 	at := `created_at: "2026-11-24T12:00:00Z"`
-	data, sealed, found := strings.Cut(it.read("secrets.yaml"), "\nsops:\n")
+	data, sealed, found := strings.Cut(p.read("secrets.yaml"), "\nsops:\n")
 	if !found {
 		t.Fatal("no sops part")
 	}
-	write(t, it.path("secrets.yaml"), data+`
+	write(t, p.path("secrets.yaml"), data+`
 sops:
     kms: [{arn: "arn:aws:kms:eu-west-3:1:key/a", `+at+`, enc: AA==, aws_profile: ""}]
     gcp_kms: [{resource_id: projects/a/locations/b/keyRings/c/cryptoKeys/d, `+at+`, enc: AA==}]
@@ -275,28 +275,28 @@ sops:
     hc_vault: [{vault_address: "https://vault.example", engine_path: sops, key_name: a, `+at+`, enc: AA==}]
     pgp: [{fp: 85D77543B3D624B63CEA9E6DBC17301B491B3F21, `+at+`, enc: AA==}]
 `+sealed, 0o600)
-	it.manifest(usual)
-	it.mustRun()
+	p.manifest(usual)
+	p.mustRun()
 }
 
 // Each fault: the generation before stays, health is told why, no secret is in what is said.
 func TestFaultsLeaveTheLastGeneration(t *testing.T) {
 	replace := func(from, to string) func(*pop) {
-		return func(it *pop) {
-			text := strings.Replace(it.read("secrets.yaml"), from, to, 1)
-			if !strings.Contains(it.read("secrets.yaml"), from) {
-				it.Fatalf("%q is not in the file", from)
+		return func(p *pop) {
+			text := strings.Replace(p.read("secrets.yaml"), from, to, 1)
+			if !strings.Contains(p.read("secrets.yaml"), from) {
+				p.Fatalf("%q is not in the file", from)
 			}
-			write(it.T, it.path("secrets.yaml"), text, 0o600)
+			write(p.T, p.path("secrets.yaml"), text, 0o600)
 		}
 	}
 	sealed := func(format, plain string) func(*pop) {
-		return func(it *pop) {
-			write(it.T, it.path("secrets.yaml"), seal(it.T, format, plain, []string{it.recipient}), 0o600)
+		return func(p *pop) {
+			write(p.T, p.path("secrets.yaml"), seal(p.T, format, plain, []string{p.recipient}), 0o600)
 		}
 	}
 	asks := func(from, to string) func(*pop) {
-		return func(it *pop) { it.manifest(strings.Replace(usual, from, to, 1)) }
+		return func(p *pop) { p.manifest(strings.Replace(usual, from, to, 1)) }
 	}
 	type test struct {
 		fault func(*pop)
@@ -304,22 +304,22 @@ func TestFaultsLeaveTheLastGeneration(t *testing.T) {
 		says  string
 	}
 	tests := map[string]test{
-		"sealed to another": {func(it *pop) {
-			write(t, it.path("secrets.yaml"), seal(t, "yaml", plainYAML, []string{it.operator}), 0o600)
+		"sealed to another": {func(p *pop) {
+			write(t, p.path("secrets.yaml"), seal(t, "yaml", plainYAML, []string{p.operator}), 0o600)
 		}, exit.Refused, "sealed to others: ssh-ed25519"},
-		"the host key is a new one": {func(it *pop) { newKey(t, it.path("key")) }, exit.Refused, "sealed to others"},
-		"the host key is gone":      {func(it *pop) { os.Remove(it.path("key")) }, exit.Again, "no key to open secrets with"},
-		"the host key is broken":    {func(it *pop) { write(t, it.path("key"), "x", 0o600) }, exit.Refused, "not a private key"},
-		"the file is gone":          {func(it *pop) { os.Remove(it.path("secrets.yaml")) }, exit.Again, "no such file"},
-		"the file is a folder":      {func(it *pop) { os.Remove(it.path("secrets.yaml")); os.Mkdir(it.path("secrets.yaml"), 0o755) }, exit.Again, "directory"},
-		"the file is empty":         {func(it *pop) { write(t, it.path("secrets.yaml"), "", 0o600) }, exit.Refused, "not encrypted"},
-		"the file is cut off": {func(it *pop) {
-			text := it.read("secrets.yaml")
-			write(t, it.path("secrets.yaml"), text[:len(text)*2/3], 0o600)
+		"the host key is a new one": {func(p *pop) { newKey(t, p.path("key")) }, exit.Refused, "sealed to others"},
+		"the host key is gone":      {func(p *pop) { os.Remove(p.path("key")) }, exit.Again, "no key to open secrets with"},
+		"the host key is broken":    {func(p *pop) { write(t, p.path("key"), "x", 0o600) }, exit.Refused, "not a private key"},
+		"the file is gone":          {func(p *pop) { os.Remove(p.path("secrets.yaml")) }, exit.Again, "no such file"},
+		"the file is a folder":      {func(p *pop) { os.Remove(p.path("secrets.yaml")); os.Mkdir(p.path("secrets.yaml"), 0o755) }, exit.Again, "directory"},
+		"the file is empty":         {func(p *pop) { write(t, p.path("secrets.yaml"), "", 0o600) }, exit.Refused, "not encrypted"},
+		"the file is cut off": {func(p *pop) {
+			text := p.read("secrets.yaml")
+			write(t, p.path("secrets.yaml"), text[:len(text)*2/3], 0o600)
 		}, exit.Refused, "no yaml file of sops"},
-		"the file is in plain text": {func(it *pop) { write(t, it.path("secrets.yaml"), plainYAML, 0o600) }, exit.Refused, "not encrypted"},
-		"the file is no YAML":       {func(it *pop) { write(t, it.path("secrets.yaml"), "a: "+marker+"\n b: [", 0o600) }, exit.Refused, "no yaml file of sops"},
-		"the file is far too long":  {func(it *pop) { write(t, it.path("secrets.yaml"), strings.Repeat("#", longestSopsFile+1), 0o600) }, exit.Again, "longer than 1024 KB"},
+		"the file is in plain text": {func(p *pop) { write(t, p.path("secrets.yaml"), plainYAML, 0o600) }, exit.Refused, "not encrypted"},
+		"the file is no YAML":       {func(p *pop) { write(t, p.path("secrets.yaml"), "a: "+marker+"\n b: [", 0o600) }, exit.Refused, "no yaml file of sops"},
+		"the file is far too long":  {func(p *pop) { write(t, p.path("secrets.yaml"), strings.Repeat("#", longestSopsFile+1), 0o600) }, exit.Again, "longer than 1024 KB"},
 		"another format than said":  {sealed("json", `{"vault": {"roleId": "x", "secretId": "y"}}`), 0, ""}, // JSON is YAML
 		"a value was changed":       {replace("ENC[AES256_GCM,data:", "ENC[AES256_GCM,data:AA"), exit.Refused, `"vault/roleId" is damaged`},
 		"a value is in plain text":  {replace("note: ENC[AES256_GCM,", "note: "+marker+" #"), exit.Refused, `"note" is damaged or was never encrypted`},
@@ -329,9 +329,9 @@ func TestFaultsLeaveTheLastGeneration(t *testing.T) {
 		"the MAC is gone":           {replace("mac: ENC[", "mac: X["), exit.Refused, "MAC cannot be read"},
 		"the time was changed":      {replace("lastmodified: \"20", "lastmodified: \"19"), exit.Refused, "MAC cannot be read"},
 		"a type nobody knows":       {replace(",type:str]", ",type:bytes]"), exit.Refused, "damaged"},
-		"an alias to itself":        {func(it *pop) { write(t, it.path("secrets.yaml"), "a: &a [*a]\nsops: *a\n", 0o600) }, exit.Refused, "no yaml file of sops"},
-		"key groups (Shamir)": {func(it *pop) {
-			write(t, it.path("secrets.yaml"), seal(t, "yaml", plainYAML, []string{it.operator}, []string{it.recipient}), 0o600)
+		"an alias to itself":        {func(p *pop) { write(t, p.path("secrets.yaml"), "a: &a [*a]\nsops: *a\n", 0o600) }, exit.Refused, "no yaml file of sops"},
+		"key groups (Shamir)": {func(p *pop) {
+			write(t, p.path("secrets.yaml"), seal(t, "yaml", plainYAML, []string{p.operator}, []string{p.recipient}), 0o600)
 		}, exit.Refused, "2 key groups"},
 		"a key that is not there":     {asks(`"vault/roleId"`, `"vault/roleID"`), exit.Refused, `"vault/roleID" is not in it`},
 		"a key below a value":         {asks(`"vault/roleId"`, `"note/roleId"`), exit.Refused, `"note" is a string, not a map`},
@@ -341,20 +341,20 @@ func TestFaultsLeaveTheLastGeneration(t *testing.T) {
 		"an owner nobody knows":       {asks(`"owner": null`, `"owner": "nobody-here"`), exit.Mistake, `"nobody-here" is no user here`},
 		"a group nobody knows":        {asks(`"group": null`, `"group": "nobody-here"`), exit.Mistake, `"nobody-here" is no group here`},
 		"a typo in the manifest":      {asks(`"mode": "0400"`, `"mod": "0400"`), exit.Mistake, "unknown: secrets[0].mod"},
-		"a manifest that is gone":     {func(it *pop) { os.Remove(it.path("manifest.json")) }, exit.Again, "no such file"},
-		"a manifest that is cut off":  {func(it *pop) { it.manifest(usual[:200]) }, exit.Mistake, "not JSON"},
-		"the link is a folder":        {func(it *pop) { os.Remove(it.path("run/secrets")); os.Mkdir(it.path("run/secrets"), 0o755) }, exit.Mistake, "is no symbolic link"},
-		"the other link is a file":    {func(it *pop) { os.Remove(it.path("elsewhere/id")); write(t, it.path("elsewhere/id"), "mine", 0o644) }, exit.Mistake, "elsewhere/id is no symbolic link"},
+		"a manifest that is gone":     {func(p *pop) { os.Remove(p.path("manifest.json")) }, exit.Again, "no such file"},
+		"a manifest that is cut off":  {func(p *pop) { p.manifest(usual[:200]) }, exit.Mistake, "not JSON"},
+		"the link is a folder":        {func(p *pop) { os.Remove(p.path("run/secrets")); os.Mkdir(p.path("run/secrets"), 0o755) }, exit.Mistake, "is no symbolic link"},
+		"the other link is a file":    {func(p *pop) { os.Remove(p.path("elsewhere/id")); write(t, p.path("elsewhere/id"), "mine", 0o644) }, exit.Mistake, "elsewhere/id is no symbolic link"},
 		"the mount point is a file":   {asks("ROOT/run/secrets.d", "ROOT/secrets.yaml"), exit.Again, "not a directory"},
 		"a template without its file": {asks(`"templates": []`, `"placeholderBySecretName": {"roleId": "<a>", "vault/secretId": "<b>"}, "templates": [{"name": "t", "file": "nowhere", "mode": "0400"}]`), exit.Again, "template t: open"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			it := newPop(t)
-			it.manifest(usual)
-			it.mustRun()
-			test.fault(it)
-			err := it.run()
+			p := newPop(t)
+			p.manifest(usual)
+			p.mustRun()
+			test.fault(p)
+			err := p.run()
 			if exit.Code(err) != test.code {
 				t.Errorf("code %d, want %d: %v", exit.Code(err), test.code, err)
 			}
@@ -364,11 +364,11 @@ func TestFaultsLeaveTheLastGeneration(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), test.says) || strings.Contains(err.Error(), marker) {
 				t.Errorf("error is %v", err)
 			}
-			status := it.status()
+			status := p.status()
 			if status.Error != err.Error() || !status.ErrorAt.Equal(at) || status.At == nil || status.Recipient == "" {
 				t.Errorf("status is %+v", status)
 			}
-			if text := it.read("run/secrets.d/1/roleId"); text != marker+"-role" {
+			if text := p.read("run/secrets.d/1/roleId"); text != marker+"-role" {
 				t.Errorf("the generation before holds %q", text)
 			}
 		})
@@ -396,27 +396,27 @@ func TestAFullOrReadOnlyMountPointLeavesTheLastGeneration(t *testing.T) {
 		break_ func(*pop)
 		says   string
 	}{
-		"full": {func(it *pop) {
+		"full": {func(p *pop) {
 			text := make([]byte, 1<<20)
-			_ = os.WriteFile(it.path("run/secrets.d/filler"), text, 0o600)
+			_ = os.WriteFile(p.path("run/secrets.d/filler"), text, 0o600)
 		}, "no space left"},
-		"read-only": {func(it *pop) {
-			if err := unix.Mount("", it.path("run/secrets.d"), "", unix.MS_REMOUNT|unix.MS_RDONLY, ""); err != nil {
-				it.Fatal(err)
+		"read-only": {func(p *pop) {
+			if err := unix.Mount("", p.path("run/secrets.d"), "", unix.MS_REMOUNT|unix.MS_RDONLY, ""); err != nil {
+				p.Fatal(err)
 			}
 		}, "read-only"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			it := newPop(t)
-			onMemory(t, it.path("run/secrets.d"), "size=64k", 0)
-			it.manifest(usual)
-			it.mustRun()
-			test.break_(it)
-			err := it.run()
+			p := newPop(t)
+			onMemory(t, p.path("run/secrets.d"), "size=64k", 0)
+			p.manifest(usual)
+			p.mustRun()
+			test.break_(p)
+			err := p.run()
 			if exit.Code(err) != exit.Again || !strings.Contains(err.Error(), test.says) {
 				t.Errorf("code %d: %v", exit.Code(err), err)
 			}
-			if text := it.read("run/secrets/roleId"); text != marker+"-role" {
+			if text := p.read("run/secrets/roleId"); text != marker+"-role" {
 				t.Errorf("the generation before holds %q", text)
 			}
 		})
@@ -424,14 +424,14 @@ func TestAFullOrReadOnlyMountPointLeavesTheLastGeneration(t *testing.T) {
 }
 
 func TestMountsARamfsOnce(t *testing.T) {
-	it := newPop(t)
-	onMemory(t, it.path("run"), "", 0) // also: may we mount at all
-	path := it.path("run/secrets.d")
+	p := newPop(t)
+	onMemory(t, p.path("run"), "", 0) // also: may we mount at all
+	path := p.path("run/secrets.d")
 	t.Cleanup(func() { _ = unix.Unmount(path, unix.MNT_DETACH) })
-	it.manifest(usual)
+	p.manifest(usual)
 	real := &installer{mount: mount, now: time.Now}
 	for range 2 {
-		if err := real.run(it.path("manifest.json"), it.path("status.json")); err != nil {
+		if err := real.run(p.path("manifest.json"), p.path("status.json")); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -449,17 +449,17 @@ func TestMountsARamfsOnce(t *testing.T) {
 }
 
 func TestWithoutTheCapabilityNothingIsWritten(t *testing.T) {
-	it := newPop(t)
-	it.manifest(usual)
+	p := newPop(t)
+	p.manifest(usual)
 	failed := make(chan error)
 	go func() {
 		runtime.LockOSThread() // for good: the thread that lost its capability ends with this function
-		failed <- errors.Join(dropSysAdmin(), (&installer{mount: mount, now: time.Now}).run(it.path("manifest.json"), it.path("status.json")))
+		failed <- errors.Join(dropSysAdmin(), (&installer{mount: mount, now: time.Now}).run(p.path("manifest.json"), p.path("status.json")))
 	}()
 	if err := <-failed; exit.Code(err) != exit.Again || !strings.Contains(err.Error(), "CAP_SYS_ADMIN") {
 		t.Errorf("code %d: %v", exit.Code(err), err)
 	}
-	if entries, err := os.ReadDir(it.path("run/secrets.d")); err != nil || len(entries) != 0 {
+	if entries, err := os.ReadDir(p.path("run/secrets.d")); err != nil || len(entries) != 0 {
 		t.Errorf("written: %v %v", entries, err)
 	}
 }
@@ -476,13 +476,13 @@ func dropSysAdmin() error {
 }
 
 func TestAStatusThatCannotBeWrittenChangesNothing(t *testing.T) {
-	it := newPop(t)
-	it.manifest(usual)
+	p := newPop(t)
+	p.manifest(usual)
 	plain := func(path string, _ bool) error { return os.MkdirAll(path, folderMode) }
-	if err := (&installer{mount: plain, now: time.Now}).run(it.path("manifest.json"), it.path("nowhere/status.json")); err != nil {
+	if err := (&installer{mount: plain, now: time.Now}).run(p.path("manifest.json"), p.path("nowhere/status.json")); err != nil {
 		t.Error(err)
 	}
-	if _, err := os.Stat(it.path("run/secrets/roleId")); err != nil {
+	if _, err := os.Stat(p.path("run/secrets/roleId")); err != nil {
 		t.Error(err)
 	}
 }
@@ -504,16 +504,16 @@ func TestChecksWithoutAKey(t *testing.T) {
 		"a typo":                         {`"mode"`, `"Mode"`, "manifest", exit.Mistake, "unknown: secrets[0].Mode"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			it := newPop(t)
-			it.manifest(strings.Replace(usual, test.from, test.to, 1))
-			if err := errors.Join(os.Remove(it.path("key")), os.Remove(it.path("operator"))); err != nil {
+			p := newPop(t)
+			p.manifest(strings.Replace(usual, test.from, test.to, 1))
+			if err := errors.Join(os.Remove(p.path("key")), os.Remove(p.path("operator"))); err != nil {
 				t.Fatal(err)
 			}
-			err := Run([]string{"--manifest", it.path("manifest.json"), "--check", test.check})
+			err := Run([]string{"--manifest", p.path("manifest.json"), "--check", test.check})
 			if exit.Code(err) != test.code || (err != nil && !strings.Contains(err.Error(), test.says)) {
 				t.Errorf("code %d: %v", exit.Code(err), err)
 			}
-			if _, err := os.Stat(it.path("run")); !errors.Is(err, fs.ErrNotExist) {
+			if _, err := os.Stat(p.path("run")); !errors.Is(err, fs.ErrNotExist) {
 				t.Error("a check wrote something")
 			}
 		})

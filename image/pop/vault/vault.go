@@ -74,11 +74,11 @@ func New(options Options) (*Client, error) {
 			return nil, fmt.Errorf("vault's authorities: no certificate in %s", options.CAFile)
 		}
 	}
-	it := &Client{base: base, namespace: options.Namespace, patience: options.Patience}
-	if it.patience == 0 {
-		it.patience = patience
+	client := &Client{base: base, namespace: options.Namespace, patience: options.Patience}
+	if client.patience == 0 {
+		client.patience = patience
 	}
-	it.http = &http.Client{
+	client.http = &http.Client{
 		Transport: &http.Transport{
 			TLSClientConfig:   trust,
 			DialContext:       (&net.Dialer{Timeout: 10 * time.Second, Resolver: resolve.By(options.NameServer)}).DialContext,
@@ -95,7 +95,7 @@ func New(options Options) (*Client, error) {
 			return nil
 		},
 	}
-	return it, nil
+	return client, nil
 }
 
 // CheckAddress says what is wrong with an address.
@@ -148,14 +148,14 @@ var errNothing = errors.New("vault answered without content")
 
 // Refused: the server understood and said no; asking again soon gives the same answer, or locks the role out.
 func Refused(err error) bool {
-	it, is := errors.AsType[*Error](err)
-	return is && (it.Status == http.StatusBadRequest || it.Status == http.StatusForbidden || it.Status == http.StatusNotFound)
+	e, is := errors.AsType[*Error](err)
+	return is && (e.Status == http.StatusBadRequest || e.Status == http.StatusForbidden || e.Status == http.StatusNotFound)
 }
 
 // Denied: the token is dead, or its policy does not allow it. The server does not tell which.
 func Denied(err error) bool {
-	it, is := errors.AsType[*Error](err)
-	return is && it.Status == http.StatusForbidden
+	e, is := errors.AsType[*Error](err)
+	return is && e.Status == http.StatusForbidden
 }
 
 // question is one request; the secrets in it must not come back in what the server says.

@@ -32,8 +32,8 @@ func Code(err error) int {
 	if err == nil {
 		return 0
 	}
-	if it, found := errors.AsType[coded](err); found {
-		return it.code
+	if c, found := errors.AsType[coded](err); found {
+		return c.code
 	}
 	return Again
 }

@@ -58,12 +58,12 @@ func Check(host, key, chain string, now time.Time) (*x509.Certificate, []byte, e
 	if private, isRSA := private.(*rsa.PrivateKey); isRSA && private.N.BitLen() < 2048 {
 		return nil, nil, fmt.Errorf("the key is RSA of %d bits: OpenSSL serves none below 2048", private.N.BitLen())
 	}
-	for i, it := range certificates {
+	for i, certificate := range certificates {
 		switch {
-		case now.After(it.NotAfter):
-			return nil, nil, fmt.Errorf("%s expired at %s", ordinal(i), it.NotAfter.UTC().Format(time.RFC3339))
-		case now.Add(skew).Before(it.NotBefore):
-			return nil, nil, fmt.Errorf("%s is valid only from %s", ordinal(i), it.NotBefore.UTC().Format(time.RFC3339))
+		case now.After(certificate.NotAfter):
+			return nil, nil, fmt.Errorf("%s expired at %s", ordinal(i), certificate.NotAfter.UTC().Format(time.RFC3339))
+		case now.Add(skew).Before(certificate.NotBefore):
+			return nil, nil, fmt.Errorf("%s is valid only from %s", ordinal(i), certificate.NotBefore.UTC().Format(time.RFC3339))
 		}
 	}
 	if err := leaf.VerifyHostname(host); err != nil {
@@ -161,8 +161,8 @@ func onlyKey(key string) ([]byte, error) {
 
 func encode(certificates []*x509.Certificate) []byte {
 	var text []byte
-	for _, it := range certificates {
-		text = append(text, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: it.Raw})...)
+	for _, certificate := range certificates {
+		text = append(text, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate.Raw})...)
 	}
 	return text
 }

@@ -63,11 +63,13 @@ func TestPairsThatAreRefused(t *testing.T) {
 		"an expired authority":       pair(ended.Issue(host, at, nextYear, nil, nil), "certificate 2 of the chain expired"),
 		"another host's":             pair(issuer.Issue("other.example.test", at, nextYear, nil, nil), "not for www.example.test but for [other.example.test]"),
 		"a wildcard one level up":    pair(issuer.Issue("*.test", at, nextYear, nil, nil), "not for www.example.test"),
-		"a name in the subject only": pair(issue(at, nextYear, func(it *x509.Certificate) { it.DNSNames = nil }), "not for www.example.test"),
-		"for clients":                pair(issue(at, nextYear, func(it *x509.Certificate) { it.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth} }), "not one for servers"),
-		"another's authority":        {good.Key, testpki.PEM(good.Leaf) + testpki.PEM(ended.Certificate), "none of the other certificates issued that of www.example.test"},
-		"far too long":               {good.Key, strings.Repeat(good.Chain, 200), "longer than 128 KB"},
-		"a key nobody can use":       {pemOf("PRIVATE KEY", string(edKey)), good.Chain, "of a kind nginx cannot use"},
+		"a name in the subject only": pair(issue(at, nextYear, func(certificate *x509.Certificate) { certificate.DNSNames = nil }), "not for www.example.test"),
+		"for clients": pair(issue(at, nextYear, func(certificate *x509.Certificate) {
+			certificate.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
+		}), "not one for servers"),
+		"another's authority":  {good.Key, testpki.PEM(good.Leaf) + testpki.PEM(ended.Certificate), "none of the other certificates issued that of www.example.test"},
+		"far too long":         {good.Key, strings.Repeat(good.Chain, 200), "longer than 128 KB"},
+		"a key nobody can use": {pemOf("PRIVATE KEY", string(edKey)), good.Chain, "of a kind nginx cannot use"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, content, err := Check(host, test.key, test.chain, at)
@@ -78,8 +80,8 @@ func TestPairsThatAreRefused(t *testing.T) {
 	}
 }
 
-func pair(it testpki.Pair, says string) struct{ key, chain, says string } {
-	return struct{ key, chain, says string }{it.Key, it.Chain, says}
+func pair(of testpki.Pair, says string) struct{ key, chain, says string } {
+	return struct{ key, chain, says string }{of.Key, of.Chain, says}
 }
 
 func pemOf(kind, content string) string {

@@ -53,8 +53,8 @@ func (s *Server) TXT(t testing.TB, name string) []string {
 		t.Fatal(err)
 	}
 	found := []string{}
-	for _, it := range answer.Answer {
-		if text, is := it.(*dns.TXT); is {
+	for _, record := range answer.Answer {
+		if text, is := record.(*dns.TXT); is {
 			found = append(found, strings.Join(text.Txt, ""))
 		}
 	}
@@ -172,16 +172,16 @@ type Faults struct {
 // InProcess starts one.
 func InProcess(t testing.TB, faults Faults) *Server {
 	t.Helper()
-	it := &memory{faults: faults, t: t}
+	m := &memory{faults: faults, t: t}
 	parser := dns.NewZoneParser(strings.NewReader(records), "", "")
 	for record, more := parser.Next(); more; record, more = parser.Next() {
-		it.records = append(it.records, record)
+		m.records = append(m.records, record)
 	}
 	if err := parser.Err(); err != nil {
 		t.Fatal(err)
 	}
-	address := Serve(t, it, map[string]string{Key + ".": Secret, Weak + ".": Secret})
-	return &Server{Address: address, Updates: it.count}
+	address := Serve(t, m, map[string]string{Key + ".": Secret, Weak + ".": Secret})
+	return &Server{Address: address, Updates: m.count}
 }
 
 type memory struct {
@@ -212,9 +212,9 @@ func (m *memory) ServeDNS(to dns.ResponseWriter, asked *dns.Msg) {
 }
 
 func (m *memory) find(question dns.Question, answer *dns.Msg) {
-	for _, it := range m.records {
-		if strings.EqualFold(it.Header().Name, question.Name) && slices.Contains([]uint16{question.Qtype, dns.TypeCNAME}, it.Header().Rrtype) {
-			answer.Answer = append(answer.Answer, it)
+	for _, record := range m.records {
+		if strings.EqualFold(record.Header().Name, question.Name) && slices.Contains([]uint16{question.Qtype, dns.TypeCNAME}, record.Header().Rrtype) {
+			answer.Answer = append(answer.Answer, record)
 		}
 	}
 	if len(answer.Answer) == 0 && dns.IsSubDomain(Zone, question.Name) {
@@ -249,15 +249,15 @@ func (m *memory) update(to dns.ResponseWriter, asked, answer *dns.Msg) {
 
 func (m *memory) change(all []dns.RR) {
 	m.updates++
-	for _, it := range all {
-		text := it.(*dns.TXT)
+	for _, record := range all {
+		text := record.(*dns.TXT)
 		same := func(other dns.RR) bool {
 			found, is := other.(*dns.TXT)
 			return is && found.Hdr.Name == text.Hdr.Name && slices.Equal(found.Txt, text.Txt)
 		}
 		m.records = slices.DeleteFunc(m.records, same)
 		if text.Hdr.Class == dns.ClassINET {
-			m.records = append(m.records, it)
+			m.records = append(m.records, record)
 		}
 	}
 }

@@ -68,17 +68,17 @@ type kept struct {
 // Start a vault with one role; tokens live 20 minutes, by the clock given.
 func Start(t testing.TB, now func() time.Time) *Server {
 	t.Helper()
-	it := &Server{
+	s := &Server{
 		now: now, lifetime: 20 * time.Minute, secrets: map[string]SecretIDTerms{SecretID: {Made: now()}}, auth: "approle",
 		tokens: map[string]held{}, kept: map[string]kept{}, refused: map[string]bool{}, counts: map[string]int{},
 	}
-	it.Server = httptest.NewUnstartedServer(http.HandlerFunc(it.serve))
-	it.Server.Config.ErrorLog = log.New(io.Discard, "", 0) // handshakes that fail are part of the tests
-	it.Server.StartTLS()
-	t.Cleanup(it.Close)
-	it.CAFile = filepath.Join(t.TempDir(), "ca.pem")
-	WriteCA(t, it.CAFile, it.Certificate())
-	return it
+	s.Server = httptest.NewUnstartedServer(http.HandlerFunc(s.serve))
+	s.Server.Config.ErrorLog = log.New(io.Discard, "", 0) // handshakes that fail are part of the tests
+	s.Server.StartTLS()
+	t.Cleanup(s.Close)
+	s.CAFile = filepath.Join(t.TempDir(), "ca.pem")
+	WriteCA(t, s.CAFile, s.Certificate())
+	return s
 }
 
 // WriteCA writes a certificate as the file of authorities.
