@@ -53,8 +53,8 @@ func newChallengeServer(held *tokenStore, peers Peers, own netip.Addr, port int)
 // nginxHandler answers requests that reached this PoP from outside.
 func (s *challengeServer) nginxHandler() http.Handler {
 	return challengeHandler(func(ctx context.Context, token string) string {
-		if answer := s.tokens.answer(token, nginxAsker); answer != "" {
-			return answer
+		if response := s.tokens.response(token, nginxRequester); response != "" {
+			return response
 		}
 		return s.queryPeers(ctx, token)
 	})
@@ -62,7 +62,7 @@ func (s *challengeServer) nginxHandler() http.Handler {
 
 // peerHandler answers other PoPs from the tokens held here. It never forwards a request: one hop and no more.
 func (s *challengeServer) peerHandler() http.Handler {
-	challenge := challengeHandler(func(_ context.Context, token string) string { return s.tokens.answer(token, peerAsker) })
+	challenge := challengeHandler(func(_ context.Context, token string) string { return s.tokens.response(token, peerRequester) })
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		sealed, isShared := strings.CutPrefix(r.URL.Path, sharePath)
 		if isShared && r.Method == http.MethodGet && s.shared != nil {

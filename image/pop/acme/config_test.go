@@ -26,7 +26,7 @@ func TestConfigurationsThatAreRefused(t *testing.T) {
 		"a name twice":              {func(c *Config) { c.Certificates = append(c.Certificates, Certificate{[]string{alias}}) }, "which another has too"},
 		"a name server's name":      {func(c *Config) { c.NameServer = "dns.example.test:53" }, "acme.nameServer"},
 		"no port for peers":         {func(c *Config) { c.PeerPort = 0 }, "acme.peerPort is 0"},
-		"a relative folder":         {func(c *Config) { c.Folder = "acme" }, "acme.folder"},
+		"a relative folder":         {func(c *Config) { c.Dir = "acme" }, "acme.dir"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			config := good()

@@ -110,7 +110,7 @@ func (a *Agent) ByDNS() *Agent {
 
 const (
 	// A zone's secondaries have a record within seconds of its primary, where the primary tells them (NOTIFY).
-	dnsPatience, dnsPause = 2 * time.Minute, 2 * time.Second
+	dnsTimeout, dnsPause = 2 * time.Minute, 2 * time.Second
 	// For one answer, from the connection on.
 	queryTimeout = 10 * time.Second
 	// For one record, which takes three questions and answers.
@@ -124,16 +124,16 @@ var dnsPort = "53"
 type dnsProver struct {
 	config DNS
 	// host:port of a recursive name server.
-	resolver        string
-	dialer          *net.Dialer
-	client          resolve.Client
-	patience, pause time.Duration
+	resolver       string
+	dialer         *net.Dialer
+	client         resolve.Client
+	timeout, pause time.Duration
 }
 
 func newDNSProver(config DNS, nameServer string) *dnsProver {
 	dialer := &net.Dialer{Resolver: resolve.By(nameServer)}
 	return &dnsProver{
-		config: config, resolver: nameServer, dialer: dialer, client: resolve.Client{Dialer: dialer, TCP: true}, patience: dnsPatience, pause: dnsPause,
+		config: config, resolver: nameServer, dialer: dialer, client: resolve.Client{Dialer: dialer, TCP: true}, timeout: dnsTimeout, pause: dnsPause,
 	}
 }
 
@@ -195,11 +195,11 @@ func (p *dnsProver) place(ctx context.Context, record challengeRecord) (*txtReco
 
 // target is where CNAMEs lead: a zone that takes no updates may hand the one name over to another that does.
 func (p *dnsProver) target(ctx context.Context, name string) (string, error) {
-	answer, err := p.query(ctx, p.resolver, name, dnsmessage.TypeTXT)
+	response, err := p.query(ctx, p.resolver, name, dnsmessage.TypeTXT)
 	if err != nil {
 		return "", err
 	}
-	for _, record := range answer.Resources {
+	for _, record := range response.Resources {
 		if alias, is := record.Body.(*dnsmessage.CNAMEResource); is {
 			name = dns.CanonicalName(alias.CNAME.String())
 		}
@@ -209,12 +209,12 @@ func (p *dnsProver) target(ctx context.Context, name string) (string, error) {
 
 // zone of a name, as the server that is to change it knows it.
 func (p *dnsProver) zone(ctx context.Context, name string) (string, error) {
-	answer, err := p.query(ctx, p.config.Server, name, dnsmessage.TypeSOA)
+	response, err := p.query(ctx, p.config.Server, name, dnsmessage.TypeSOA)
 	if err != nil {
 		return "", err
 	}
-	for _, record := range append(answer.Resources, answer.Authorities...) {
-		if record.Header.Type == dnsmessage.TypeSOA && answer.Authoritative {
+	for _, record := range append(response.Resources, response.Authorities...) {
+		if record.Header.Type == dnsmessage.TypeSOA && response.Authoritative {
 			return dns.CanonicalName(record.Header.Name.String()), nil
 		}
 	}
@@ -223,7 +223,7 @@ func (p *dnsProver) zone(ctx context.Context, name string) (string, error) {
 
 // untilEverywhere: an authority asks any of the zone's name servers, and a validation that fails counts.
 func (p *dnsProver) untilEverywhere(ctx context.Context, zone, name, value string) error {
-	ctx, cancel := context.WithTimeout(ctx, p.patience)
+	ctx, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()
 	for {
 		behind := p.behind(ctx, zone, name, value)
@@ -232,7 +232,7 @@ func (p *dnsProver) untilEverywhere(ctx context.Context, zone, name, value strin
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("not every name server of %s has the record within %s: %w", strings.TrimSuffix(zone, "."), p.patience, behind)
+			return fmt.Errorf("not every name server of %s has the record within %s: %w", strings.TrimSuffix(zone, "."), p.timeout, behind)
 		case <-time.After(p.pause):
 		}
 	}
@@ -240,12 +240,12 @@ func (p *dnsProver) untilEverywhere(ctx context.Context, zone, name, value strin
 
 // behind is why a name server of the zone cannot be said to have the record; nil: all have it.
 func (p *dnsProver) behind(ctx context.Context, zone, name, value string) error {
-	answer, err := p.query(ctx, p.resolver, zone, dnsmessage.TypeNS)
+	response, err := p.query(ctx, p.resolver, zone, dnsmessage.TypeNS)
 	if err != nil {
 		return err
 	}
 	servers := 0
-	for _, record := range answer.Resources {
+	for _, record := range response.Resources {
 		server, is := record.Body.(*dnsmessage.NSResource)
 		if !is {
 			continue
@@ -267,8 +267,8 @@ func (p *dnsProver) behind(ctx context.Context, zone, name, value string) error 
 }
 
 func (p *dnsProver) has(ctx context.Context, address netip.Addr, name, value string) bool {
-	answer, err := p.query(ctx, net.JoinHostPort(address.String(), dnsPort), name, dnsmessage.TypeTXT)
-	return err == nil && slices.ContainsFunc(answer.Resources, func(record dnsmessage.Resource) bool {
+	response, err := p.query(ctx, net.JoinHostPort(address.String(), dnsPort), name, dnsmessage.TypeTXT)
+	return err == nil && slices.ContainsFunc(response.Resources, func(record dnsmessage.Resource) bool {
 		text, is := record.Body.(*dnsmessage.TXTResource)
 		return is && strings.Join(text.TXT, "") == value
 	})
@@ -278,12 +278,12 @@ func (p *dnsProver) has(ctx context.Context, address netip.Addr, name, value str
 func (p *dnsProver) query(ctx context.Context, server, name string, kind dnsmessage.Type) (resolve.Answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
 	defer cancel()
-	answer, err := p.client.Ask(ctx, server, resolve.Question{Name: name, Type: kind})
-	if err == nil && answer.Code != dnsmessage.RCodeSuccess && answer.Code != dnsmessage.RCodeNameError {
-		err = fmt.Errorf("it answered %s", strings.TrimPrefix(answer.Code.String(), "RCode"))
+	response, err := p.client.Query(ctx, server, resolve.Question{Name: name, Type: kind})
+	if err == nil && response.Code != dnsmessage.RCodeSuccess && response.Code != dnsmessage.RCodeNameError {
+		err = fmt.Errorf("it answered %s", strings.TrimPrefix(response.Code.String(), "RCode"))
 	}
 	if err != nil {
-		return answer, fmt.Errorf("%s cannot be asked for %s: %w", server, strings.TrimSuffix(name, "."), err)
+		return response, fmt.Errorf("%s cannot be asked for %s: %w", server, strings.TrimSuffix(name, "."), err)
 	}
-	return answer, nil
+	return response, nil
 }

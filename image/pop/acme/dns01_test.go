@@ -182,7 +182,7 @@ func TestNameServersThatMisbehave(t *testing.T) {
 			server := testdns.InProcess(t, test.faults)
 			f := byDNS(t, server, nil)
 			prover := newDNSProver(*f.config.DNS, f.config.NameServer)
-			prover.patience, prover.pause = 50*time.Millisecond, 10*time.Millisecond
+			prover.timeout, prover.pause = 50*time.Millisecond, 10*time.Millisecond
 			if err := prover.set(t.Context(), challengeRecord{"_acme-challenge." + alias, "value"}); err == nil || !strings.Contains(err.Error(), test.says) {
 				t.Errorf("%v, expected %q", err, test.says)
 			}
@@ -215,7 +215,7 @@ func TestRecordsOfAProcessThatWasKilled(t *testing.T) {
 				t.Fatalf("set is %v", found)
 			}
 			if status != "" {
-				f.authority.Change("read order", func(answer map[string]any) { answer["status"] = status })
+				f.authority.Change("read order", func(response map[string]any) { response["status"] = status })
 			}
 			f.clock = f.clock.Add(time.Hour)
 			f.start()

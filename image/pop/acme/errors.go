@@ -58,10 +58,10 @@ func unavailable(directory string, err error) error {
 }
 
 // shortReason leaves out what Go says about itself.
-func shortReason(err error, patience time.Duration) error {
+func shortReason(err error, timeout time.Duration) error {
 	var timed interface{ Timeout() bool }
 	if errors.Is(err, context.DeadlineExceeded) || errors.As(err, &timed) && timed.Timeout() {
-		return fmt.Errorf("no answer in %s", patience)
+		return fmt.Errorf("no answer in %s", timeout)
 	}
 	if missing, is := errors.AsType[*net.DNSError](err); is {
 		return fmt.Errorf("its name cannot be resolved: %w", dnsReason(missing))

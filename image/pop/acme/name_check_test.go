@@ -75,7 +75,7 @@ func TestWhereANameLeads(t *testing.T) {
 			if found := strings.Join(f.dialled, " "); found != test.dialled {
 				t.Errorf("dialled %q", found)
 			}
-			if len(f.tokens.answers) != 0 {
+			if len(f.tokens.responses) != 0 {
 				t.Error("the probe's token stays")
 			}
 		})

@@ -70,11 +70,11 @@ func (o *orderFlow) start(ctx context.Context, saved *savedOrder) (acme.Order, e
 	if saved.Location != "" {
 		order, err := o.ca.client.GetOrder(ctx, o.account, acme.Order{Location: saved.Location})
 		if err != nil {
-			told := o.ca.describe(err)
-			if _, is := errors.AsType[unavailableError](told); is {
-				return order, told
+			described := o.ca.describe(err)
+			if _, is := errors.AsType[unavailableError](described); is {
+				return order, described
 			}
-			return order, lostOrderError{fmt.Errorf("the order in progress cannot be taken up again: %w", told)}
+			return order, lostOrderError{fmt.Errorf("the order in progress cannot be taken up again: %w", described)}
 		}
 		order.Location = saved.Location
 		if order.Status == acme.StatusInvalid {

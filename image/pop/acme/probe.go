@@ -21,12 +21,12 @@ const (
 
 // probe takes the way an authority will take: port 80 of each address, to whichever PoP is there.
 func (c *nameChecker) probe(ctx context.Context, name string, addresses []netip.Addr) (Reach, error) {
-	token, answer := newProbe()
-	c.tokens.add(token, answer)
+	token, response := newProbe()
+	c.tokens.add(token, response)
 	defer c.tokens.remove(token)
 	reached := 0
 	for _, address := range addresses {
-		err := c.fetch(ctx, name, address, token, answer)
+		err := c.fetch(ctx, name, address, token, response)
 		// A machine may have no IPv6, or no IPv4: that says nothing of the name.
 		if errors.Is(err, syscall.ENETUNREACH) || errors.Is(err, syscall.EADDRNOTAVAIL) {
 			continue
@@ -42,7 +42,7 @@ func (c *nameChecker) probe(ctx context.Context, name string, addresses []netip.
 	if reached == 0 {
 		return reachUnknown, fmt.Errorf("port 80 of %s cannot be reached from here: there is no way to %s", name, joinAddresses(addresses))
 	}
-	if c.tokens.lastAsker(token) == peerAsker {
+	if c.tokens.lastRequester(token) == peerRequester {
 		return reachViaPeer, nil
 	}
 	return reachDirect, nil

@@ -133,9 +133,9 @@ func TestFailedValidationsAreNeverSpent(t *testing.T) {
 // Each is counted, whatever the authority's reason is, and over a restart too.
 func TestEachFailedValidationIsCounted(t *testing.T) {
 	invalid := func(problem map[string]any) func(map[string]any) {
-		return func(answer map[string]any) {
-			answer["status"] = "invalid"
-			for _, item := range answer["challenges"].([]any) {
+		return func(response map[string]any) {
+			response["status"] = "invalid"
+			for _, item := range response["challenges"].([]any) {
 				challenge := item.(map[string]any)
 				if delete(challenge, "error"); problem != nil && challenge["type"] == "http-01" {
 					challenge["error"] = problem
@@ -189,7 +189,7 @@ func TestEachFailedValidationIsCounted(t *testing.T) {
 				t.Fatal(err)
 			}
 			f.authority.Changes(map[string]func(map[string]any){
-				"read order": func(answer map[string]any) { answer["status"] = "invalid" }, "authorization": invalid(test.problem),
+				"read order": func(response map[string]any) { response["status"] = "invalid" }, "authorization": invalid(test.problem),
 			})
 			f.start()
 			f.round()
@@ -203,7 +203,7 @@ func TestAnInvalidOrderWithProvenNamesIsNotCounted(t *testing.T) {
 	f := newFixture(t)
 	f.authority.Problem("finalize", "serverInternal", 500, "")
 	f.round()
-	f.authority.Change("read order", func(answer map[string]any) { answer["status"] = "invalid" })
+	f.authority.Change("read order", func(response map[string]any) { response["status"] = "invalid" })
 	f.clock = f.clock.Add(time.Hour)
 	f.start()
 	f.round()

@@ -32,7 +32,7 @@ type agent struct {
 	config *Config
 	now    func() time.Time
 
-	patience time.Duration // with one answer; 0: the client's own
+	timeout time.Duration // with one answer; 0: the client's own
 
 	client *vault.Client
 	token  *vault.Token
@@ -55,27 +55,27 @@ func newAgent(config *Config, now func() time.Time) *agent {
 		a.status.Vault.SecretID = a.stated("the vault was not asked yet")
 	}
 	for _, certificate := range config.Certificates {
-		a.status.Certificates = append(a.status.Certificates, a.onVolume(certificate))
+		a.status.Certificates = append(a.status.Certificates, a.installedStatus(certificate))
 	}
 	return a
 }
 
 // onVolume is what nginx has before the vault was ever asked.
-func (a *agent) onVolume(certificate Certificate) CertificateStatus {
+func (a *agent) installedStatus(certificate Certificate) CertificateStatus {
 	status := CertificateStatus{Host: certificate.Host, Domain: certificate.Domain}
 	text, err := os.ReadFile(a.config.file(certificate))
 	if err != nil {
 		return status
 	}
 	if chain, err := pair.ParseChain(string(pair.OnlyCertificates(text))); err == nil {
-		status.is(chain[0], "volume", 0)
+		status.setLeaf(chain[0], "volume", 0)
 	}
 	return status
 }
 
 // round asks the vault once for everything, and says how long to wait for the next.
-func (a *agent) round(ctx context.Context) time.Duration {
-	err := a.look(ctx)
+func (a *agent) poll(ctx context.Context) time.Duration {
+	err := a.sync(ctx)
 	now := a.now().UTC().Truncate(time.Second)
 	if err == nil {
 		a.failures, a.refused = 0, false
@@ -104,7 +104,7 @@ func reached(err error) bool {
 }
 
 // look returns what keeps it from asking at all; what is wrong with one certificate stands with that certificate.
-func (a *agent) look(ctx context.Context) error {
+func (a *agent) sync(ctx context.Context) error {
 	fresh, err := a.ensureToken(ctx)
 	if err != nil {
 		return err
@@ -125,7 +125,7 @@ func (a *agent) look(ctx context.Context) error {
 			return err // the vault is away, not this certificate
 		}
 		if err == nil {
-			err = a.take(certificate, secret, &a.status.Certificates[i])
+			err = a.installPair(certificate, secret, &a.status.Certificates[i])
 		}
 		a.status.Certificates[i].failed(err, a.now())
 	}
@@ -138,7 +138,7 @@ func (a *agent) ensureToken(ctx context.Context) (fresh bool, err error) {
 	if a.client == nil {
 		a.client, err = vault.New(vault.Options{
 			Address: a.config.Address, CAFile: a.config.CAFile, ServerName: a.config.ServerName, Namespace: a.config.Namespace,
-			NameServer: a.config.NameServer, Now: a.now, Patience: a.patience,
+			NameServer: a.config.NameServer, Now: a.now, Timeout: a.timeout,
 		})
 		if err != nil {
 			return false, err
@@ -152,7 +152,7 @@ func (a *agent) ensureToken(ctx context.Context) (fresh bool, err error) {
 		token, err := a.client.Renew(ctx, *a.token)
 		switch {
 		case err == nil && token.Lifetime > a.endsAt.Sub(now):
-			a.hold(token)
+			a.setToken(token)
 		case err == nil, vault.Refused(err):
 			// It gains nothing any more (its maximum is near), or it is dead.
 			a.token = nil
@@ -170,12 +170,12 @@ func (a *agent) ensureToken(ctx context.Context) (fresh bool, err error) {
 	}
 	a.refused = false
 	clear(a.denied)
-	a.hold(token)
+	a.setToken(token)
 	return true, nil
 }
 
 // hold keeps a token and renews it after two thirds of its life.
-func (a *agent) hold(token vault.Token) {
+func (a *agent) setToken(token vault.Token) {
 	a.token, a.endsAt = &token, time.Time{}
 	if token.Lifetime > 0 {
 		a.endsAt = a.now().Add(token.Lifetime)
@@ -220,7 +220,7 @@ func credential(path string) (string, error) {
 }
 
 // take checks what the vault has and writes it when it is good and another than what is there.
-func (a *agent) take(certificate Certificate, secret vault.Secret, status *CertificateStatus) error {
+func (a *agent) installPair(certificate Certificate, secret vault.Secret, status *CertificateStatus) error {
 	key, chain, err := a.config.Fields.pairIn(secret)
 	if err != nil {
 		return err
@@ -241,11 +241,11 @@ func (a *agent) take(certificate Certificate, secret vault.Secret, status *Certi
 		}
 		fmt.Fprintf(os.Stderr, "pop: certificate of %s: %s, till %s\n", certificate.Host, called(secret), leaf.NotAfter.Format(time.RFC3339))
 	}
-	status.is(leaf, "vault", secret.Version)
+	status.setLeaf(leaf, "vault", secret.Version)
 	return nil
 }
 
-func (s *CertificateStatus) is(leaf *x509.Certificate, source string, version int) {
+func (s *CertificateStatus) setLeaf(leaf *x509.Certificate, source string, version int) {
 	s.NotBefore, s.NotAfter, s.Serial, s.Source, s.Version = &leaf.NotBefore, &leaf.NotAfter, pair.Serial(leaf), source, version
 }
 

@@ -50,10 +50,10 @@ func newFixture(t *testing.T) *fixture {
 func (f *fixture) config(root string) *Config {
 	config := &Config{
 		Address: f.vault.URL, CAFile: f.vault.CAFile, RoleIDFile: filepath.Join(root, "role"), SecretIDFile: filepath.Join(root, "secret"),
-		Folder: filepath.Join(root, "certs"), Status: filepath.Join(root, "vault.json"), Certificates: []Certificate{{Host: host}},
+		Dir: filepath.Join(root, "certs"), Status: filepath.Join(root, "vault.json"), Certificates: []Certificate{{Host: host}},
 	}
 	config.complete()
-	if err := errors.Join(config.mistakes(), os.Mkdir(config.Folder, 0o755)); err != nil {
+	if err := errors.Join(config.mistakes(), os.Mkdir(config.Dir, 0o755)); err != nil {
 		f.Fatal(err)
 	}
 	return config
@@ -71,14 +71,14 @@ func (f *fixture) put(pair testpki.Pair) {
 
 func (f *fixture) write(name, text string) {
 	f.Helper()
-	if err := os.WriteFile(filepath.Join(filepath.Dir(f.agent.config.Folder), name), []byte(text), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(filepath.Dir(f.agent.config.Dir), name), []byte(text), 0o600); err != nil {
 		f.Fatal(err)
 	}
 }
 
-func (f *fixture) round() time.Duration {
+func (f *fixture) poll() time.Duration {
 	f.Helper()
-	pause := f.agent.round(f.Context())
+	pause := f.agent.poll(f.Context())
 	text, err := json.Marshal(f.agent.status)
 	if err != nil {
 		f.Fatal(err)
@@ -94,7 +94,7 @@ func (f *fixture) round() time.Duration {
 // mustRound is a round in which nothing is wrong.
 func (f *fixture) mustRound() {
 	f.Helper()
-	f.round()
+	f.poll()
 	if vault, own := f.agent.status.Vault.Error, f.own().Error; vault != "" || own != "" {
 		f.Fatalf("vault: %q, certificate: %q", vault, own)
 	}
@@ -103,7 +103,7 @@ func (f *fixture) mustRound() {
 func (f *fixture) own() CertificateStatus { return f.agent.status.Certificates[0] }
 
 func (f *fixture) served() string {
-	text, err := os.ReadFile(filepath.Join(f.agent.config.Folder, host+".pem"))
+	text, err := os.ReadFile(filepath.Join(f.agent.config.Dir, host+".pem"))
 	if err != nil {
 		return err.Error()
 	}
@@ -114,11 +114,11 @@ func TestWritesWhatTheVaultHas(t *testing.T) {
 	f := newFixture(t)
 	pair := f.good()
 	f.put(pair)
-	pause := f.round()
+	pause := f.poll()
 	if f.served() != pair.Chain+pair.Key {
 		t.Errorf("served is %s", f.served())
 	}
-	if info, err := os.Stat(filepath.Join(f.agent.config.Folder, host+".pem")); err != nil || info.Mode().Perm() != 0o640 {
+	if info, err := os.Stat(filepath.Join(f.agent.config.Dir, host+".pem")); err != nil || info.Mode().Perm() != 0o640 {
 		t.Errorf("%v: %v", info, err)
 	}
 	own := f.own()
@@ -136,7 +136,7 @@ func TestWritesWhatTheVaultHas(t *testing.T) {
 func TestWritesOnlyWhatChanged(t *testing.T) {
 	f := newFixture(t)
 	f.mustRound()
-	file := filepath.Join(f.agent.config.Folder, host+".pem")
+	file := filepath.Join(f.agent.config.Dir, host+".pem")
 	before, err := os.Stat(file)
 	if err != nil {
 		t.Fatal(err)
@@ -165,7 +165,7 @@ func TestOneCertificateForSeveralHosts(t *testing.T) {
 	f.agent = newAgent(config, f.now)
 	f.mustRound()
 	for _, name := range []string{"a", "b"} {
-		if text, err := os.ReadFile(filepath.Join(config.Folder, name+".example.test.pem")); err != nil || string(text) != pair.Chain+pair.Key {
+		if text, err := os.ReadFile(filepath.Join(config.Dir, name+".example.test.pem")); err != nil || string(text) != pair.Chain+pair.Key {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -216,7 +216,7 @@ func TestAPolicyThatRefusesIsNoReasonToLogInAgainAndAgain(t *testing.T) {
 	f.mustRound()
 	f.vault.Refuse(path, true)
 	for range 10 {
-		f.round()
+		f.poll()
 	}
 	if !strings.Contains(f.own().Error, "not allowed") || f.vault.Count("login") != 2 {
 		t.Errorf("%d logins, %q", f.vault.Count("login"), f.own().Error)
@@ -272,7 +272,7 @@ func TestFaultsKeepTheLastGoodCertificate(t *testing.T) {
 		}, "broke off", soon},
 		"no answer at all": {func(f *fixture) {
 			f.agent.client = nil
-			f.agent.patience = 50 * time.Millisecond
+			f.agent.timeout = 50 * time.Millisecond
 			over := make(chan struct{})
 			f.Cleanup(func() { close(over) })
 			f.vault.Fault(func(_ http.ResponseWriter, r *http.Request) {
@@ -305,7 +305,7 @@ func TestFaultsKeepTheLastGoodCertificate(t *testing.T) {
 			before, clock, config, ca := f.served(), f.clock, *f.agent.config, read(t, f.vault.CAFile)
 			f.put(f.good()) // what a PoP that gave in would serve
 			test.fault(f)
-			pause := f.round()
+			pause := f.poll()
 			if reason := f.agent.status.Vault.Error; !strings.Contains(reason, test.says) {
 				t.Errorf("vault's error is %q", reason)
 			}
@@ -322,7 +322,7 @@ func TestFaultsKeepTheLastGoodCertificate(t *testing.T) {
 			if err := os.WriteFile(f.vault.CAFile, []byte(ca), 0o644); err != nil {
 				t.Fatal(err)
 			}
-			*f.agent.config, f.agent.client, f.agent.patience = config, nil, 0
+			*f.agent.config, f.agent.client, f.agent.timeout = config, nil, 0
 			if f.clock.Year() != clock.Year() {
 				f.clock = clock
 			}
@@ -342,7 +342,7 @@ func TestAClockIn1970JudgesNothing(t *testing.T) {
 	f.put(f.good())
 	f.clock = time.Unix(60, 0)
 	f.agent = newAgent(f.agent.config, f.now)
-	f.round()
+	f.poll()
 	if own := f.own(); !strings.Contains(own.Error, "the clock here says 1970-01-01T00:01:00Z") || f.served() != before {
 		t.Errorf("status %+v", own)
 	}
@@ -367,11 +367,15 @@ func TestWhatTheVaultHasAndNginxMustNotGet(t *testing.T) {
 		data func(*fixture, testpki.Pair) map[string]any
 		says string
 	}{
-		"nothing":            {nil, "404 (nothing there)"},
-		"no key":             {func(_ *fixture, pair testpki.Pair) map[string]any { return map[string]any{"chain": pair.Chain} }, `no field "key"`},
-		"no chain":           {func(_ *fixture, pair testpki.Pair) map[string]any { return map[string]any{"key": pair.Key} }, `no field "chain"`},
-		"a number for a key": {func(_ *fixture, pair testpki.Pair) map[string]any { return map[string]any{"key": 1, "chain": pair.Chain} }, `"key" is no text`},
-		"an empty chain":     {func(_ *fixture, pair testpki.Pair) map[string]any { return map[string]any{"key": pair.Key, "chain": ""} }, `"chain" is no text`},
+		"nothing":  {nil, "404 (nothing there)"},
+		"no key":   {func(_ *fixture, pair testpki.Pair) map[string]any { return map[string]any{"chain": pair.Chain} }, `no field "key"`},
+		"no chain": {func(_ *fixture, pair testpki.Pair) map[string]any { return map[string]any{"key": pair.Key} }, `no field "chain"`},
+		"a number for a key": {func(_ *fixture, pair testpki.Pair) map[string]any {
+			return map[string]any{"key": 1, "chain": pair.Chain}
+		}, `"key" is no text`},
+		"an empty chain": {func(_ *fixture, pair testpki.Pair) map[string]any {
+			return map[string]any{"key": pair.Key, "chain": ""}
+		}, `"chain" is no text`},
 		"half a key": {func(_ *fixture, pair testpki.Pair) map[string]any {
 			return map[string]any{"key": pair.Key[:90], "chain": pair.Chain}
 		}, "no whole private key"},
@@ -391,7 +395,7 @@ func TestWhatTheVaultHasAndNginxMustNotGet(t *testing.T) {
 			} else {
 				f.vault.Put(path, test.data(f, f.good()))
 			}
-			pause := f.round()
+			pause := f.poll()
 			own := f.own()
 			if !strings.Contains(own.Error, test.says) || !own.ErrorAt.Equal(f.clock) || own.NotAfter == nil {
 				t.Errorf("status %+v", own)
@@ -416,7 +420,7 @@ func TestOneBadCertificateLeavesTheOthersTheirs(t *testing.T) {
 	config := f.agent.config
 	config.Certificates = []Certificate{{Host: "nowhere.example.test", Domain: "nowhere.example.test"}, {Host: host, Domain: host}}
 	f.agent = newAgent(config, f.now)
-	f.round()
+	f.poll()
 	if status := f.agent.status.Certificates; status[0].Error == "" || status[1].Error != "" || status[1].Source != "vault" {
 		t.Errorf("status %+v", status)
 	}
@@ -425,34 +429,34 @@ func TestOneBadCertificateLeavesTheOthersTheirs(t *testing.T) {
 func TestFoldersThatTakeNothing(t *testing.T) {
 	for name, test := range map[string]struct {
 		options string
-		break_  func(t *testing.T, folder string)
+		break_  func(t *testing.T, dir string)
 		says    string
 	}{
-		"full": {"size=8k", func(t *testing.T, folder string) {
-			_ = os.WriteFile(filepath.Join(folder, "filler"), make([]byte, 1<<20), 0o600)
+		"full": {"size=8k", func(t *testing.T, dir string) {
+			_ = os.WriteFile(filepath.Join(dir, "filler"), make([]byte, 1<<20), 0o600)
 		}, "no space left"},
-		"read-only": {"size=64k", func(t *testing.T, folder string) {
-			if err := unix.Mount("", folder, "", unix.MS_REMOUNT|unix.MS_RDONLY, ""); err != nil {
+		"read-only": {"size=64k", func(t *testing.T, dir string) {
+			if err := unix.Mount("", dir, "", unix.MS_REMOUNT|unix.MS_RDONLY, ""); err != nil {
 				t.Fatal(err)
 			}
 		}, "read-only"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t)
-			folder := f.agent.config.Folder
-			err := unix.Mount("test", folder, "tmpfs", 0, test.options)
+			dir := f.agent.config.Dir
+			err := unix.Mount("test", dir, "tmpfs", 0, test.options)
 			if errors.Is(err, unix.EPERM) {
 				t.Skip("nothing can be mounted here: wants root with CAP_SYS_ADMIN")
 			}
 			if err != nil {
 				t.Fatal(err)
 			}
-			t.Cleanup(func() { _ = unix.Unmount(folder, unix.MNT_DETACH) })
+			t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
 			f.mustRound()
 			before := f.served()
-			test.break_(t, folder)
+			test.break_(t, dir)
 			f.put(f.good())
-			f.round()
+			f.poll()
 			if own := f.own(); !strings.Contains(own.Error, test.says) || f.served() != before {
 				t.Errorf("status %+v", own)
 			}
@@ -460,10 +464,10 @@ func TestFoldersThatTakeNothing(t *testing.T) {
 	}
 	t.Run("gone", func(t *testing.T) {
 		f := newFixture(t)
-		if err := os.Remove(f.agent.config.Folder); err != nil {
+		if err := os.Remove(f.agent.config.Dir); err != nil {
 			t.Fatal(err)
 		}
-		f.round()
+		f.poll()
 		if own := f.own(); !strings.Contains(own.Error, "no such file") {
 			t.Errorf("status %+v", own)
 		}
@@ -476,7 +480,7 @@ func TestAnOfflineStartKnowsWhatIsOnTheVolume(t *testing.T) {
 	before := f.own()
 	f.vault.Fault(testvault.Sealed)
 	f.agent = newAgent(f.agent.config, f.now)
-	f.round()
+	f.poll()
 	own := f.own()
 	if own.Source != "volume" || !own.NotAfter.Equal(*before.NotAfter) || own.Serial != before.Serial {
 		t.Errorf("status %+v, before %+v", own, before)
@@ -499,7 +503,7 @@ func TestPausesGrowToTheirLimit(t *testing.T) {
 			test.fault(f)
 			want := test.first
 			for range 20 {
-				if pause := f.round(); pause < want*4/5 || pause > want*6/5 {
+				if pause := f.poll(); pause < want*4/5 || pause > want*6/5 {
 					t.Errorf("pause is %v, wanted %v give or take a fifth", pause, want)
 				}
 				want = min(want*2, test.longest)
@@ -514,7 +518,7 @@ func TestTheLoopReportsEachRoundAndEnds(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	var seen []bool
-	run := &loop{agent: f.agent, wait: func(_ context.Context, _ time.Duration, changed func() bool) {
+	run := &runner{agent: f.agent, wait: func(_ context.Context, _ time.Duration, changed func() bool) {
 		var status Status
 		if err := json.Unmarshal([]byte(read(t, f.agent.config.Status)), &status); err != nil {
 			t.Error(err)
@@ -540,7 +544,7 @@ func TestNewCredentialsEndThePause(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	rounds := 0
-	run := &loop{agent: f.agent, wait: func(_ context.Context, _ time.Duration, changed func() bool) {
+	run := &runner{agent: f.agent, wait: func(_ context.Context, _ time.Duration, changed func() bool) {
 		if rounds++; rounds == 2 {
 			cancel()
 			return

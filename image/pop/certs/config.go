@@ -47,7 +47,7 @@ type Config struct {
 	// The hosts to have certificates for; at least one.
 	Certificates []Certificate `json:"certificates"`
 	// Where the PEMs go, <host>.pem each. Absent: /var/lib/pop/certs.
-	Folder string `json:"folder"`
+	Dir string `json:"dir"`
 	// Absent: /run/pop/certs/vault.json.
 	Status string `json:"status"`
 	// From one look into the vault to the next, give or take a fifth. Absent: 30. Allowed: 5 to 3600.
@@ -69,7 +69,7 @@ type Certificate struct {
 }
 
 const (
-	defaultFolder = "/var/lib/pop/certs"
+	defaultDir = "/var/lib/pop/certs"
 	// StatusFile is where `pop health` looks.
 	StatusFile = "/run/pop/certs/vault.json"
 )
@@ -106,12 +106,12 @@ func readConfig(path string) (*Config, error) {
 func (c *Config) hasVault() bool { return c.Address != "" || len(c.Certificates) > 0 }
 
 func (c *Config) complete() {
-	for field, otherwise := range map[*string]string{
+	for field, fallback := range map[*string]string{
 		&c.AuthMount: "approle", &c.Mount: "kv", &c.Path: "certbot/domains/{domain}",
-		&c.Folder: defaultFolder, &c.Status: StatusFile,
+		&c.Dir: defaultDir, &c.Status: StatusFile,
 	} {
 		if *field == "" {
-			*field = otherwise
+			*field = fallback
 		}
 	}
 	c.Fields.complete()
@@ -130,56 +130,56 @@ func (c *Config) complete() {
 
 func (c *Config) mistakes() error {
 	var found []error
-	say := func(format string, arguments ...any) { found = append(found, fmt.Errorf(format, arguments...)) }
+	logOnce := func(format string, arguments ...any) { found = append(found, fmt.Errorf(format, arguments...)) }
 	if err := vault.CheckAddress(c.Address); err != nil {
 		found = append(found, err)
 	}
 	if c.NameServer != "" {
 		if _, err := netip.ParseAddrPort(c.NameServer); err != nil {
-			say("nameServer is %q: wanted is an address and a port, such as 127.0.0.1:53", c.NameServer)
+			logOnce("nameServer is %q: wanted is an address and a port, such as 127.0.0.1:53", c.NameServer)
 		}
 	}
 	if c.RoleIDFile == "" || c.SecretIDFile == "" {
-		say("roleIdFile and secretIdFile are wanted, both")
+		logOnce("roleIdFile and secretIdFile are wanted, both")
 	}
 	if len(c.Certificates) == 0 {
-		say("certificates: wanted is one at least")
+		logOnce("certificates: wanted is one at least")
 	}
 	hosts := map[string]bool{}
 	for i, certificate := range c.Certificates {
 		// It becomes the name of a file.
 		if !domainName.MatchString(certificate.Host) || strings.Contains(strings.TrimPrefix(certificate.Host, "*."), "*") {
-			say("certificates[%d].host is %q: no host name in small letters", i, certificate.Host)
+			logOnce("certificates[%d].host is %q: no host name in small letters", i, certificate.Host)
 		}
 		if !domainName.MatchString(certificate.Domain) {
-			say("certificates[%d].domain is %q: no domain name in small letters", i, certificate.Domain)
+			logOnce("certificates[%d].domain is %q: no domain name in small letters", i, certificate.Domain)
 		}
 		if hosts[certificate.Host] {
-			say("certificates[%d].host is %q, twice", i, certificate.Host)
+			logOnce("certificates[%d].host is %q, twice", i, certificate.Host)
 		}
 		hosts[certificate.Host] = true
 	}
 	for _, path := range []struct{ field, value string }{{"authMount", c.AuthMount}, {"mount", c.Mount}, {"path", c.Path}} {
 		if !vaultPath.MatchString(path.value) || strings.Contains("/"+path.value+"/", "/../") || strings.Contains("/"+path.value+"/", "/./") {
-			say("%s is %q: no path in a vault", path.field, path.value)
+			logOnce("%s is %q: no path in a vault", path.field, path.value)
 		}
 	}
 	if c.KVVersion != vault.KV1 && c.KVVersion != vault.KV2 {
-		say("kvVersion is %d: allowed are 1 and 2", c.KVVersion)
+		logOnce("kvVersion is %d: allowed are 1 and 2", c.KVVersion)
 	}
 	if c.Fields.PEM != "" && c.Fields != (Fields{PEM: c.Fields.PEM}) {
-		say("fields.pem stands for all others: remove them")
+		logOnce("fields.pem stands for all others: remove them")
 	}
 	if stated := c.SecretID; stated != nil && (stated.CreatedAt.IsZero() || !stated.CreatedAt.Before(stated.EndsAt)) {
-		say("secretId: wanted are createdAt and a later endsAt")
+		logOnce("secretId: wanted are createdAt and a later endsAt")
 	}
-	for _, path := range []struct{ field, value string }{{"folder", c.Folder}, {"status", c.Status}} {
+	for _, path := range []struct{ field, value string }{{"dir", c.Dir}, {"status", c.Status}} {
 		if !filepath.IsAbs(path.value) {
-			say("%s is %q: wanted is an absolute path", path.field, path.value)
+			logOnce("%s is %q: wanted is an absolute path", path.field, path.value)
 		}
 	}
 	if *c.IntervalSeconds < 5 || *c.IntervalSeconds > 3600 {
-		say("intervalSeconds is %d: allowed are 5 to 3600", *c.IntervalSeconds)
+		logOnce("intervalSeconds is %d: allowed are 5 to 3600", *c.IntervalSeconds)
 	}
 	return errors.Join(found...)
 }
@@ -193,5 +193,5 @@ func (c *Config) pathOf(certificate Certificate) string {
 }
 
 func (c *Config) file(certificate Certificate) string {
-	return filepath.Join(c.Folder, certificate.Host+".pem")
+	return filepath.Join(c.Dir, certificate.Host+".pem")
 }

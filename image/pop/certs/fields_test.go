@@ -67,9 +67,9 @@ func TestFields(t *testing.T) {
 			pair := f.good()
 			leaf, issuer := apart(pair)
 			f.vault.Put(path, test.data(pair.Key, leaf, issuer))
-			f.round()
-			if said := f.own().Error; (said == "") != (test.says == "") || !strings.Contains(said, test.says) {
-				t.Fatalf("says %q, want %q", said, test.says)
+			f.poll()
+			if last := f.own().Error; (last == "") != (test.says == "") || !strings.Contains(last, test.says) {
+				t.Fatalf("says %q, want %q", last, test.says)
 			}
 			if served := f.served(); test.says == "" && served != pair.Chain+pair.Key {
 				t.Errorf("served is %s", served)
@@ -103,14 +103,14 @@ func TestAStoreOfVersion1(t *testing.T) {
 		t.Errorf("%+v, %s", own, f.served())
 	}
 	f.vault.Put(path, map[string]any{"chain": pair.Chain})
-	f.round()
-	if said := f.own().Error; said != `what is in the vault has no field "key"` {
-		t.Error(said)
+	f.poll()
+	if last := f.own().Error; last != `what is in the vault has no field "key"` {
+		t.Error(last)
 	}
 	f.vault.Delete(path)
-	f.round()
-	if said := f.own().Error; said != "kv1/certbot/domains/www.example.test: vault answered 404 (nothing there)" {
-		t.Error(said)
+	f.poll()
+	if last := f.own().Error; last != "kv1/certbot/domains/www.example.test: vault answered 404 (nothing there)" {
+		t.Error(last)
 	}
 	config.KVVersion = 3
 	if err := config.mistakes(); err == nil || !strings.Contains(err.Error(), "kvVersion is 3: allowed are 1 and 2") {
@@ -121,9 +121,9 @@ func TestAStoreOfVersion1(t *testing.T) {
 func TestANamespaceAndAnotherMount(t *testing.T) {
 	f := newFixture(t)
 	f.vault.At("edge/eu", "approle-edge")
-	f.round()
-	if said := f.agent.status.Vault.Error; said != "login: vault answered 404 (nothing there): namespace not found" {
-		t.Error(said)
+	f.poll()
+	if last := f.agent.status.Vault.Error; last != "login: vault answered 404 (nothing there): namespace not found" {
+		t.Error(last)
 	}
 	config := f.agent.config
 	config.Namespace, config.AuthMount = "edge/eu", "approle-edge"

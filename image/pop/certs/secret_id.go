@@ -90,8 +90,8 @@ func (a *agent) lookAtSecretID(ctx context.Context) {
 // stated is what the configuration says, where the vault does not.
 func (a *agent) stated(unknown string) *SecretIDStatus {
 	status := &SecretIDStatus{Unknown: unknown}
-	if said := a.config.SecretID; said != nil {
-		status.CreatedAt, status.EndsAt = &said.CreatedAt, &said.EndsAt
+	if last := a.config.SecretID; last != nil {
+		status.CreatedAt, status.EndsAt = &last.CreatedAt, &last.EndsAt
 	}
 	return status
 }

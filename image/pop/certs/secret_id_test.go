@@ -176,14 +176,14 @@ func TestAPolicyThatDoesNotLetLook(t *testing.T) {
 
 func TestWhatSomebodySaysOfTheSecretID(t *testing.T) {
 	f := newFixture(t)
-	said := &StatedSecretID{f.clock.Add(-80 * day), f.clock.Add(10 * day)}
-	f.agent.config.SecretID = said
+	last := &StatedSecretID{f.clock.Add(-80 * day), f.clock.Add(10 * day)}
+	f.agent.config.SecretID = last
 	f.agent = newAgent(f.agent.config, f.now)
-	if found := f.secretID(); !found.EndsAt.Equal(said.EndsAt) || found.Unknown == "" || !strings.Contains(f.problem(), "ends at") {
+	if found := f.secretID(); !found.EndsAt.Equal(last.EndsAt) || found.Unknown == "" || !strings.Contains(f.problem(), "ends at") {
 		t.Errorf("before the vault was asked: %+v, %q", found, f.problem())
 	}
 	f.mustRound()
-	if found := f.secretID(); !found.EndsAt.Equal(said.EndsAt) || !strings.Contains(found.Unknown, "policy") || !strings.Contains(f.problem(), "ends at") {
+	if found := f.secretID(); !found.EndsAt.Equal(last.EndsAt) || !strings.Contains(found.Unknown, "policy") || !strings.Contains(f.problem(), "ends at") {
 		t.Errorf("where the vault does not say: %+v, %q", found, f.problem())
 	}
 	ends := f.clock.Add(60 * day)
@@ -243,7 +243,7 @@ func TestLooksThatFail(t *testing.T) {
 func TestARefusedLoginIsNotLookedAt(t *testing.T) {
 	f := newFixture(t)
 	f.vault.SecretIDs()
-	f.round()
+	f.poll()
 	if looks := f.vault.Count("look"); looks != 0 || f.agent.status.Vault.SecretID != nil {
 		t.Errorf("%d looks, %+v", looks, f.agent.status.Vault.SecretID)
 	}

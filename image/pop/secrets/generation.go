@@ -25,11 +25,11 @@ type file struct {
 }
 
 // Folders can be walked through by whoever knows a name, listed by root alone.
-const folderMode = 0o751
+const dirMode = 0o751
 
 // mount sees to it that path is memory that never reaches a disk.
 func mount(path string, useTmpfs bool) error {
-	if err := os.MkdirAll(path, folderMode); err != nil {
+	if err := os.MkdirAll(path, dirMode); err != nil {
 		return err
 	}
 	var found unix.Statfs_t
@@ -40,7 +40,7 @@ func mount(path string, useTmpfs bool) error {
 	if found.Type == unix.RAMFS_MAGIC || (found.Type == unix.TMPFS_MAGIC && useTmpfs && isMountPoint(path)) {
 		return nil
 	}
-	kind, options := "ramfs", fmt.Sprintf("mode=%04o", folderMode)
+	kind, options := "ramfs", fmt.Sprintf("mode=%04o", dirMode)
 	if useTmpfs {
 		kind, options = "tmpfs", options+",noswap"
 	}
@@ -68,16 +68,16 @@ func install(files []file, mountPoint, link string, keep int) (int, error) {
 		return 0, err
 	}
 	next := current + 1
-	folder := filepath.Join(mountPoint, strconv.Itoa(next))
+	dir := filepath.Join(mountPoint, strconv.Itoa(next))
 	// What a run that was cut off left behind.
-	if err := os.RemoveAll(folder); err != nil {
+	if err := os.RemoveAll(dir); err != nil {
 		return 0, err
 	}
-	if err := writeGeneration(folder, files); err != nil {
-		return 0, errors.Join(err, os.RemoveAll(folder))
+	if err := writeGeneration(dir, files); err != nil {
+		return 0, errors.Join(err, os.RemoveAll(dir))
 	}
-	if err := replaceLink(folder, link); err != nil {
-		return 0, errors.Join(err, os.RemoveAll(folder))
+	if err := replaceLink(dir, link); err != nil {
+		return 0, errors.Join(err, os.RemoveAll(dir))
 	}
 	return next, prune(mountPoint, next, keep)
 }
@@ -89,7 +89,7 @@ func currentGeneration(mountPoint, link string) (int, error) {
 	case errors.Is(err, fs.ErrNotExist):
 		return 0, nil
 	case errors.Is(err, unix.EINVAL):
-		return 0, exit.With(exit.Mistake, fmt.Errorf("%s is no symbolic link, and not removed for that. Move it away or choose another symlinkPath", link))
+		return 0, exit.WithCode(exit.Usage, fmt.Errorf("%s is no symbolic link, and not removed for that. Move it away or choose another symlinkPath", link))
 	case err != nil:
 		return 0, err
 	}
@@ -100,13 +100,13 @@ func currentGeneration(mountPoint, link string) (int, error) {
 	return number, nil
 }
 
-func writeGeneration(folder string, files []file) error {
-	if err := os.Mkdir(folder, folderMode); err != nil {
+func writeGeneration(dir string, files []file) error {
+	if err := os.Mkdir(dir, dirMode); err != nil {
 		return err
 	}
 	for _, f := range files {
-		path := filepath.Join(folder, f.name)
-		if err := makeFolder(filepath.Dir(path)); err != nil {
+		path := filepath.Join(dir, f.name)
+		if err := makeDir(filepath.Dir(path)); err != nil {
 			return err
 		}
 		if err := writeFile(path, f); err != nil {
@@ -117,11 +117,11 @@ func writeGeneration(folder string, files []file) error {
 }
 
 // makeFolder lets those in whom a secret is for, whatever the umask it was started with: process-compose's is root's own.
-func makeFolder(path string) error {
-	if err := os.MkdirAll(path, folderMode); err != nil {
+func makeDir(path string) error {
+	if err := os.MkdirAll(path, dirMode); err != nil {
 		return err
 	}
-	return os.Chmod(path, folderMode)
+	return os.Chmod(path, dirMode)
 }
 
 // writeFile opens it for root alone and hands it over before there is anything in it.
@@ -143,7 +143,7 @@ func writeFile(path string, f file) error {
 // replaceLink points link at target in one step; a file or folder in its place is not removed.
 func replaceLink(target, link string) error {
 	if info, err := os.Lstat(link); err == nil && info.Mode()&fs.ModeSymlink == 0 {
-		return exit.With(exit.Mistake, fmt.Errorf("%s is no symbolic link, and not removed for that. Move it away or choose another path", link))
+		return exit.WithCode(exit.Usage, fmt.Errorf("%s is no symbolic link, and not removed for that. Move it away or choose another path", link))
 	}
 	if err := os.MkdirAll(filepath.Dir(link), 0o755); err != nil {
 		return err

@@ -88,7 +88,7 @@ type Access struct {
 
 const (
 	longestManifest = 1 << 20
-	renderedFolder  = "rendered"
+	renderedDir     = "rendered"
 )
 
 var formats = []string{"yaml", "json", "dotenv", "binary"}
@@ -106,16 +106,16 @@ func readManifest(path string) (*Manifest, error) {
 }
 
 // parseManifest gathers all mistakes, so that a person sees them in one round.
-func parseManifest(text []byte, folder string) (*Manifest, error) {
+func parseManifest(text []byte, dir string) (*Manifest, error) {
 	manifest := &Manifest{SecretsMountPoint: "/run/secrets.d", SymlinkPath: "/run/secrets"}
 	if err := strict.Decode(text, manifest); err != nil {
 		return nil, err
 	}
-	manifest.complete(folder)
+	manifest.complete(dir)
 	return manifest, errors.Join(manifest.mistakes()...)
 }
 
-func (m *Manifest) complete(folder string) {
+func (m *Manifest) complete(dir string) {
 	if m.KeepGenerations == nil {
 		m.KeepGenerations = new(1)
 	}
@@ -128,13 +128,13 @@ func (m *Manifest) complete(folder string) {
 			secret.Format = "yaml"
 		}
 		if secret.SopsFile != "" && !filepath.IsAbs(secret.SopsFile) {
-			secret.SopsFile = filepath.Join(folder, secret.SopsFile)
+			secret.SopsFile = filepath.Join(dir, secret.SopsFile)
 		}
 	}
 	for i := range m.Templates {
 		template := &m.Templates[i]
 		if template.File != "" && !filepath.IsAbs(template.File) {
-			template.File = filepath.Join(folder, template.File)
+			template.File = filepath.Join(dir, template.File)
 		}
 	}
 }
@@ -162,8 +162,8 @@ func (m *Manifest) mistakes() []error {
 	}
 	names, paths := map[string]string{}, map[string]string{}
 	file := func(where, name, path string, access Access, units ...string) {
-		if !validName(name) || (strings.HasPrefix(where, "secrets") && strings.SplitN(name, "/", 2)[0] == renderedFolder) {
-			say("%s.name is %q: wanted is a file name, below folders if need be, none of them \"..\" or %q", where, name, renderedFolder)
+		if !validName(name) || (strings.HasPrefix(where, "secrets") && strings.SplitN(name, "/", 2)[0] == renderedDir) {
+			say("%s.name is %q: wanted is a file name, below folders if need be, none of them \"..\" or %q", where, name, renderedDir)
 		}
 		space := strings.SplitN(where, "[", 2)[0] + "/"
 		for other, taken := range names {
@@ -250,8 +250,8 @@ func validName(name string) bool {
 	return filepath.IsLocal(name) && filepath.Clean(name) == name && name != "."
 }
 
-func within(path, folder string) bool {
-	return path == folder || strings.HasPrefix(path, folder+"/")
+func within(path, dir string) bool {
+	return path == dir || strings.HasPrefix(path, dir+"/")
 }
 
 // readBounded never takes more into memory than it has to.

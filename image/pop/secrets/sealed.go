@@ -51,7 +51,7 @@ type sealed struct {
 }
 
 func load(text []byte, format string) (file *sealed, err error) {
-	defer instead(&err, fmt.Errorf("it is no %s file of sops", format))
+	defer recoverAs(&err, fmt.Errorf("it is no %s file of sops", format))
 	store := storeFor(format)
 	tree, err := store.LoadEncryptedFile(text)
 	switch {
@@ -69,9 +69,9 @@ func load(text []byte, format string) (file *sealed, err error) {
 }
 
 // instead keeps a panic of a parser from ending the program, and its text from being shown.
-func instead(err *error, otherwise error) {
+func recoverAs(err *error, fallback error) {
 	if recover() != nil {
-		*err = otherwise
+		*err = fallback
 	}
 }
 
@@ -103,7 +103,7 @@ func withoutComment(recipient string) string {
 
 // open decrypts it in place and checks that nothing was changed since it was sealed.
 func (s *sealed) open(identities age.ParsedIdentities) (err error) {
-	defer instead(&err, errors.New("it is damaged: its values are not what sops writes"))
+	defer recoverAs(&err, errors.New("it is damaged: its values are not what sops writes"))
 	if s.opened {
 		return nil
 	}
@@ -111,7 +111,7 @@ func (s *sealed) open(identities age.ParsedIdentities) (err error) {
 	if err != nil {
 		return err
 	}
-	cipher := &watched{Cipher: aes.NewCipher()}
+	cipher := &trackingCipher{Cipher: aes.NewCipher()}
 	found, err := s.tree.Decrypt(key, cipher)
 	if err != nil {
 		return fmt.Errorf("the value of %q is damaged or was never encrypted", cipher.where())
@@ -150,23 +150,23 @@ func (s *sealed) dataKey(identities age.ParsedIdentities) ([]byte, error) {
 }
 
 // watched remembers which value could not be decrypted; the library's error does not tell.
-type watched struct {
+type trackingCipher struct {
 	aes.Cipher
 	last string
 }
 
-func (w *watched) Decrypt(ciphertext string, key []byte, path string) (any, error) {
+func (w *trackingCipher) Decrypt(ciphertext string, key []byte, path string) (any, error) {
 	w.last = path
 	return w.Cipher.Decrypt(ciphertext, key, path)
 }
 
-func (w *watched) where() string {
+func (w *trackingCipher) where() string {
 	return strings.ReplaceAll(strings.TrimSuffix(w.last, ":"), ":", "/")
 }
 
 // value is what a secret's file gets.
 func (s *sealed) value(secret *Secret) (text []byte, err error) {
-	defer instead(&err, errors.New("it cannot be written whole"))
+	defer recoverAs(&err, errors.New("it cannot be written whole"))
 	if secret.whole() {
 		text, err := s.store.EmitPlainFile(s.tree.Branches)
 		if err != nil {
@@ -207,7 +207,7 @@ func (s *sealed) find(key string) (any, error) {
 }
 
 // has is what can be known of a key while the file is sealed.
-func (s *sealed) has(secret *Secret) error {
+func (s *sealed) checkKey(secret *Secret) error {
 	if secret.whole() {
 		return nil
 	}

@@ -43,7 +43,7 @@ import (
 )
 
 const (
-	identityKey     = identity.DefaultFolder + "/" + identity.KeyFile
+	identityKey     = identity.DefaultDir + "/" + identity.KeyFile
 	longestSopsFile = 1 << 20
 )
 
@@ -65,7 +65,7 @@ func Run(arguments []string) error {
 		err = fmt.Errorf("--check is %q: allowed are manifest and sopsfile", *check)
 	}
 	if err != nil {
-		return exit.With(exit.Mistake, fmt.Errorf("secrets: %w", err))
+		return exit.WithCode(exit.Usage, fmt.Errorf("secrets: %w", err))
 	}
 	if *check != "" {
 		return checkOnly(*manifest, *check == "sopsfile")
@@ -99,7 +99,7 @@ func (i *installer) run(manifestFile, statusFile string) error {
 func (i *installer) install(manifestFile string, status *told.Status) error {
 	manifest, err := readManifest(manifestFile)
 	if err != nil {
-		return exit.With(exitOf(err), err)
+		return exit.WithCode(exitOf(err), err)
 	}
 	identities, recipient, err := readIdentities(manifest.AgeSSHKeyPaths)
 	if err != nil {
@@ -129,9 +129,9 @@ func (i *installer) install(manifestFile string, status *told.Status) error {
 // exitOf: a manifest that cannot be read may come; one that can is right or wrong for good.
 func exitOf(err error) int {
 	if _, isPath := errors.AsType[*fs.PathError](err); isPath {
-		return exit.Again
+		return exit.Retryable
 	}
-	return exit.Mistake
+	return exit.Usage
 }
 
 // readIdentities takes every key that is there; sops-install-secrets skips unreadable ones with a warning too, and one that opens the files is enough.
@@ -193,7 +193,7 @@ func decrypt(manifest *Manifest, identities age.ParsedIdentities, recipient stri
 			}
 			text = string(content)
 		}
-		made, err := template.file(filepath.Join(renderedFolder, template.Name), []byte(fill(text, manifest.PlaceholderBySecretName, values)))
+		made, err := template.file(filepath.Join(renderedDir, template.Name), []byte(fill(text, manifest.PlaceholderBySecretName, values)))
 		if err != nil {
 			return nil, fmt.Errorf("template %s: %w", template.Name, err)
 		}
@@ -217,11 +217,11 @@ func fill(text string, placeholders, values map[string]string) string {
 func (a Access) file(name string, content []byte) (file, error) {
 	mode, err := a.mode()
 	if err != nil {
-		return file{}, exit.With(exit.Mistake, err)
+		return file{}, exit.WithCode(exit.Usage, err)
 	}
 	uid, gid, err := a.owners()
 	if err != nil {
-		return file{}, exit.With(exit.Mistake, err)
+		return file{}, exit.WithCode(exit.Usage, err)
 	}
 	return file{name: name, content: content, mode: mode, uid: uid, gid: gid}, nil
 }
@@ -269,10 +269,10 @@ func readSealed(path, format string, open func(*sealed) error) (*sealed, error) 
 
 // refused is what all errors about a sealed file are, but for those that know better.
 func refused(err error) error {
-	if code := exit.Code(err); code != exit.Again {
-		return exit.With(code, err)
+	if code := exit.Code(err); code != exit.Retryable {
+		return exit.WithCode(code, err)
 	}
-	return exit.With(exit.Refused, err)
+	return exit.WithCode(exit.Invalid, err)
 }
 
 // linkPaths makes the links secrets and templates want elsewhere; they lead through symlinkPath, so they need no change with the next generation.
@@ -294,7 +294,7 @@ func linkPaths(manifest *Manifest) error {
 		link(secret.Path, secret.Name)
 	}
 	for _, template := range manifest.Templates {
-		link(template.Path, filepath.Join(renderedFolder, template.Name))
+		link(template.Path, filepath.Join(renderedDir, template.Name))
 	}
 	return errors.Join(failures...)
 }
@@ -303,7 +303,7 @@ func linkPaths(manifest *Manifest) error {
 func checkOnly(manifestFile string, alsoFiles bool) error {
 	manifest, err := readManifest(manifestFile)
 	if err != nil {
-		return exit.With(exitOf(err), err)
+		return exit.WithCode(exitOf(err), err)
 	}
 	if !alsoFiles {
 		return nil
@@ -314,7 +314,7 @@ func checkOnly(manifestFile string, alsoFiles bool) error {
 		}
 		return nil
 	}
-	return eachSecret(manifest, sealedToSomebody, (*sealed).has)
+	return eachSecret(manifest, sealedToSomebody, (*sealed).checkKey)
 }
 
 // readStatus: what was said before, so that a failure does not hide the last success. One that cannot be read is none.

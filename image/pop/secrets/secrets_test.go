@@ -71,7 +71,7 @@ var at = time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
 
 // run sets the secrets up in a plain folder: what mounts is tested by itself, where mounting is allowed.
 func (p *pop) run() error {
-	plain := func(path string, _ bool) error { return os.MkdirAll(path, folderMode) }
+	plain := func(path string, _ bool) error { return os.MkdirAll(path, dirMode) }
 	return (&installer{mount: plain, now: func() time.Time { return at }}).run(p.path("manifest.json"), p.path("status.json"))
 }
 
@@ -208,11 +208,11 @@ func TestFormats(t *testing.T) {
 // Made by `sops encrypt` 3.13.2 itself, to the key beside them, which nothing else is sealed to.
 func TestOpensWhatTheRealSopsSealed(t *testing.T) {
 	p := newPop(t)
-	folder, err := filepath.Abs("testdata")
+	dir, err := filepath.Abs("testdata")
 	if err != nil {
 		t.Fatal(err)
 	}
-	key, err := os.ReadFile(filepath.Join(folder, "throwaway_host_key"))
+	key, err := os.ReadFile(filepath.Join(dir, "throwaway_host_key"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -222,7 +222,7 @@ func TestOpensWhatTheRealSopsSealed(t *testing.T) {
 		{"name": "json", "key": "deep/value", "sopsFile": "TEST/real.json", "format": "json", "mode": "0400"},
 		{"name": "dotenv", "sopsFile": "TEST/real.env", "format": "dotenv", "mode": "0400"},
 		{"name": "binary", "sopsFile": "TEST/real.bin", "format": "binary", "mode": "0400"}],
-		"secretsMountPoint": "ROOT/d", "symlinkPath": "ROOT/s", "ageSshKeyPaths": ["ROOT/key"]}`, "TEST", folder))
+		"secretsMountPoint": "ROOT/d", "symlinkPath": "ROOT/s", "ageSshKeyPaths": ["ROOT/key"]}`, "TEST", dir))
 	p.mustRun()
 	for name, want := range map[string]string{"yaml": "of yaml: ü", "json": "of json", "dotenv": "# a comment\nNAME=of dotenv\n", "binary": "of binary\x00\x01\n"} {
 		if text := p.read("s/" + name); text != want {
@@ -306,47 +306,47 @@ func TestFaultsLeaveTheLastGeneration(t *testing.T) {
 	tests := map[string]test{
 		"sealed to another": {func(p *pop) {
 			write(t, p.path("secrets.yaml"), seal(t, "yaml", plainYAML, []string{p.operator}), 0o600)
-		}, exit.Refused, "sealed to others: ssh-ed25519"},
-		"the host key is a new one": {func(p *pop) { newKey(t, p.path("key")) }, exit.Refused, "sealed to others"},
-		"the host key is gone":      {func(p *pop) { os.Remove(p.path("key")) }, exit.Again, "no key to open secrets with"},
-		"the host key is broken":    {func(p *pop) { write(t, p.path("key"), "x", 0o600) }, exit.Refused, "not a private key"},
-		"the file is gone":          {func(p *pop) { os.Remove(p.path("secrets.yaml")) }, exit.Again, "no such file"},
-		"the file is a folder":      {func(p *pop) { os.Remove(p.path("secrets.yaml")); os.Mkdir(p.path("secrets.yaml"), 0o755) }, exit.Again, "directory"},
-		"the file is empty":         {func(p *pop) { write(t, p.path("secrets.yaml"), "", 0o600) }, exit.Refused, "not encrypted"},
+		}, exit.Invalid, "sealed to others: ssh-ed25519"},
+		"the host key is a new one": {func(p *pop) { newKey(t, p.path("key")) }, exit.Invalid, "sealed to others"},
+		"the host key is gone":      {func(p *pop) { os.Remove(p.path("key")) }, exit.Retryable, "no key to open secrets with"},
+		"the host key is broken":    {func(p *pop) { write(t, p.path("key"), "x", 0o600) }, exit.Invalid, "not a private key"},
+		"the file is gone":          {func(p *pop) { os.Remove(p.path("secrets.yaml")) }, exit.Retryable, "no such file"},
+		"the file is a folder":      {func(p *pop) { os.Remove(p.path("secrets.yaml")); os.Mkdir(p.path("secrets.yaml"), 0o755) }, exit.Retryable, "directory"},
+		"the file is empty":         {func(p *pop) { write(t, p.path("secrets.yaml"), "", 0o600) }, exit.Invalid, "not encrypted"},
 		"the file is cut off": {func(p *pop) {
 			text := p.read("secrets.yaml")
 			write(t, p.path("secrets.yaml"), text[:len(text)*2/3], 0o600)
-		}, exit.Refused, "no yaml file of sops"},
-		"the file is in plain text": {func(p *pop) { write(t, p.path("secrets.yaml"), plainYAML, 0o600) }, exit.Refused, "not encrypted"},
-		"the file is no YAML":       {func(p *pop) { write(t, p.path("secrets.yaml"), "a: "+marker+"\n b: [", 0o600) }, exit.Refused, "no yaml file of sops"},
-		"the file is far too long":  {func(p *pop) { write(t, p.path("secrets.yaml"), strings.Repeat("#", longestSopsFile+1), 0o600) }, exit.Again, "longer than 1024 KB"},
+		}, exit.Invalid, "no yaml file of sops"},
+		"the file is in plain text": {func(p *pop) { write(t, p.path("secrets.yaml"), plainYAML, 0o600) }, exit.Invalid, "not encrypted"},
+		"the file is no YAML":       {func(p *pop) { write(t, p.path("secrets.yaml"), "a: "+marker+"\n b: [", 0o600) }, exit.Invalid, "no yaml file of sops"},
+		"the file is far too long":  {func(p *pop) { write(t, p.path("secrets.yaml"), strings.Repeat("#", longestSopsFile+1), 0o600) }, exit.Retryable, "longer than 1024 KB"},
 		"another format than said":  {sealed("json", `{"vault": {"roleId": "x", "secretId": "y"}}`), 0, ""}, // JSON is YAML
-		"a value was changed":       {replace("ENC[AES256_GCM,data:", "ENC[AES256_GCM,data:AA"), exit.Refused, `"vault/roleId" is damaged`},
-		"a value is in plain text":  {replace("note: ENC[AES256_GCM,", "note: "+marker+" #"), exit.Refused, `"note" is damaged or was never encrypted`},
-		"a value was added":         {replace("sops:\n", "added: "+marker+"\nsops:\n"), exit.Refused, `"added" is damaged or was never encrypted`},
-		"an open value was added":   {replace("sops:\n", "added_unencrypted: 1\nsops:\n"), exit.Refused, "MAC does not match"},
-		"the MAC is another":        {replace("mac: ENC[AES256_GCM,data:", "mac: ENC[AES256_GCM,data:AA"), exit.Refused, "MAC cannot be read"},
-		"the MAC is gone":           {replace("mac: ENC[", "mac: X["), exit.Refused, "MAC cannot be read"},
-		"the time was changed":      {replace("lastmodified: \"20", "lastmodified: \"19"), exit.Refused, "MAC cannot be read"},
-		"a type nobody knows":       {replace(",type:str]", ",type:bytes]"), exit.Refused, "damaged"},
-		"an alias to itself":        {func(p *pop) { write(t, p.path("secrets.yaml"), "a: &a [*a]\nsops: *a\n", 0o600) }, exit.Refused, "no yaml file of sops"},
+		"a value was changed":       {replace("ENC[AES256_GCM,data:", "ENC[AES256_GCM,data:AA"), exit.Invalid, `"vault/roleId" is damaged`},
+		"a value is in plain text":  {replace("note: ENC[AES256_GCM,", "note: "+marker+" #"), exit.Invalid, `"note" is damaged or was never encrypted`},
+		"a value was added":         {replace("sops:\n", "added: "+marker+"\nsops:\n"), exit.Invalid, `"added" is damaged or was never encrypted`},
+		"an open value was added":   {replace("sops:\n", "added_unencrypted: 1\nsops:\n"), exit.Invalid, "MAC does not match"},
+		"the MAC is another":        {replace("mac: ENC[AES256_GCM,data:", "mac: ENC[AES256_GCM,data:AA"), exit.Invalid, "MAC cannot be read"},
+		"the MAC is gone":           {replace("mac: ENC[", "mac: X["), exit.Invalid, "MAC cannot be read"},
+		"the time was changed":      {replace("lastmodified: \"20", "lastmodified: \"19"), exit.Invalid, "MAC cannot be read"},
+		"a type nobody knows":       {replace(",type:str]", ",type:bytes]"), exit.Invalid, "damaged"},
+		"an alias to itself":        {func(p *pop) { write(t, p.path("secrets.yaml"), "a: &a [*a]\nsops: *a\n", 0o600) }, exit.Invalid, "no yaml file of sops"},
 		"key groups (Shamir)": {func(p *pop) {
 			write(t, p.path("secrets.yaml"), seal(t, "yaml", plainYAML, []string{p.operator}, []string{p.recipient}), 0o600)
-		}, exit.Refused, "2 key groups"},
-		"a key that is not there":     {asks(`"vault/roleId"`, `"vault/roleID"`), exit.Refused, `"vault/roleID" is not in it`},
-		"a key below a value":         {asks(`"vault/roleId"`, `"note/roleId"`), exit.Refused, `"note" is a string, not a map`},
-		"a key that is a map":         {asks(`"vault/roleId"`, `"vault"`), exit.Refused, `"vault" is a map, wanted is a string`},
-		"a key that is a list":        {asks(`"vault/roleId"`, `"list"`), exit.Refused, `"list" is a list`},
-		"a key that is a number":      {asks(`"vault/roleId"`, `"count"`), exit.Refused, `"count" is a number`},
-		"an owner nobody knows":       {asks(`"owner": null`, `"owner": "nobody-here"`), exit.Mistake, `"nobody-here" is no user here`},
-		"a group nobody knows":        {asks(`"group": null`, `"group": "nobody-here"`), exit.Mistake, `"nobody-here" is no group here`},
-		"a typo in the manifest":      {asks(`"mode": "0400"`, `"mod": "0400"`), exit.Mistake, "unknown: secrets[0].mod"},
-		"a manifest that is gone":     {func(p *pop) { os.Remove(p.path("manifest.json")) }, exit.Again, "no such file"},
-		"a manifest that is cut off":  {func(p *pop) { p.manifest(usual[:200]) }, exit.Mistake, "not JSON"},
-		"the link is a folder":        {func(p *pop) { os.Remove(p.path("run/secrets")); os.Mkdir(p.path("run/secrets"), 0o755) }, exit.Mistake, "is no symbolic link"},
-		"the other link is a file":    {func(p *pop) { os.Remove(p.path("elsewhere/id")); write(t, p.path("elsewhere/id"), "mine", 0o644) }, exit.Mistake, "elsewhere/id is no symbolic link"},
-		"the mount point is a file":   {asks("ROOT/run/secrets.d", "ROOT/secrets.yaml"), exit.Again, "not a directory"},
-		"a template without its file": {asks(`"templates": []`, `"placeholderBySecretName": {"roleId": "<a>", "vault/secretId": "<b>"}, "templates": [{"name": "t", "file": "nowhere", "mode": "0400"}]`), exit.Again, "template t: open"},
+		}, exit.Invalid, "2 key groups"},
+		"a key that is not there":     {asks(`"vault/roleId"`, `"vault/roleID"`), exit.Invalid, `"vault/roleID" is not in it`},
+		"a key below a value":         {asks(`"vault/roleId"`, `"note/roleId"`), exit.Invalid, `"note" is a string, not a map`},
+		"a key that is a map":         {asks(`"vault/roleId"`, `"vault"`), exit.Invalid, `"vault" is a map, wanted is a string`},
+		"a key that is a list":        {asks(`"vault/roleId"`, `"list"`), exit.Invalid, `"list" is a list`},
+		"a key that is a number":      {asks(`"vault/roleId"`, `"count"`), exit.Invalid, `"count" is a number`},
+		"an owner nobody knows":       {asks(`"owner": null`, `"owner": "nobody-here"`), exit.Usage, `"nobody-here" is no user here`},
+		"a group nobody knows":        {asks(`"group": null`, `"group": "nobody-here"`), exit.Usage, `"nobody-here" is no group here`},
+		"a typo in the manifest":      {asks(`"mode": "0400"`, `"mod": "0400"`), exit.Usage, "unknown: secrets[0].mod"},
+		"a manifest that is gone":     {func(p *pop) { os.Remove(p.path("manifest.json")) }, exit.Retryable, "no such file"},
+		"a manifest that is cut off":  {func(p *pop) { p.manifest(usual[:200]) }, exit.Usage, "not JSON"},
+		"the link is a folder":        {func(p *pop) { os.Remove(p.path("run/secrets")); os.Mkdir(p.path("run/secrets"), 0o755) }, exit.Usage, "is no symbolic link"},
+		"the other link is a file":    {func(p *pop) { os.Remove(p.path("elsewhere/id")); write(t, p.path("elsewhere/id"), "mine", 0o644) }, exit.Usage, "elsewhere/id is no symbolic link"},
+		"the mount point is a file":   {asks("ROOT/run/secrets.d", "ROOT/secrets.yaml"), exit.Retryable, "not a directory"},
+		"a template without its file": {asks(`"templates": []`, `"placeholderBySecretName": {"roleId": "<a>", "vault/secretId": "<b>"}, "templates": [{"name": "t", "file": "nowhere", "mode": "0400"}]`), exit.Retryable, "template t: open"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -413,7 +413,7 @@ func TestAFullOrReadOnlyMountPointLeavesTheLastGeneration(t *testing.T) {
 			p.mustRun()
 			test.break_(p)
 			err := p.run()
-			if exit.Code(err) != exit.Again || !strings.Contains(err.Error(), test.says) {
+			if exit.Code(err) != exit.Retryable || !strings.Contains(err.Error(), test.says) {
 				t.Errorf("code %d: %v", exit.Code(err), err)
 			}
 			if text := p.read("run/secrets/roleId"); text != marker+"-role" {
@@ -443,7 +443,7 @@ func TestMountsARamfsOnce(t *testing.T) {
 	if err != nil || strings.Count(string(mounts), " "+path+" ") != 1 {
 		t.Errorf("mounted %d times: %v", strings.Count(string(mounts), " "+path+" "), err)
 	}
-	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != folderMode {
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != dirMode {
 		t.Errorf("mode %v: %v", info.Mode(), err)
 	}
 }
@@ -456,7 +456,7 @@ func TestWithoutTheCapabilityNothingIsWritten(t *testing.T) {
 		runtime.LockOSThread() // for good: the thread that lost its capability ends with this function
 		failed <- errors.Join(dropSysAdmin(), (&installer{mount: mount, now: time.Now}).run(p.path("manifest.json"), p.path("status.json")))
 	}()
-	if err := <-failed; exit.Code(err) != exit.Again || !strings.Contains(err.Error(), "CAP_SYS_ADMIN") {
+	if err := <-failed; exit.Code(err) != exit.Retryable || !strings.Contains(err.Error(), "CAP_SYS_ADMIN") {
 		t.Errorf("code %d: %v", exit.Code(err), err)
 	}
 	if entries, err := os.ReadDir(p.path("run/secrets.d")); err != nil || len(entries) != 0 {
@@ -478,7 +478,7 @@ func dropSysAdmin() error {
 func TestAStatusThatCannotBeWrittenChangesNothing(t *testing.T) {
 	p := newPop(t)
 	p.manifest(usual)
-	plain := func(path string, _ bool) error { return os.MkdirAll(path, folderMode) }
+	plain := func(path string, _ bool) error { return os.MkdirAll(path, dirMode) }
 	if err := (&installer{mount: plain, now: time.Now}).run(p.path("manifest.json"), p.path("nowhere/status.json")); err != nil {
 		t.Error(err)
 	}
@@ -497,11 +497,11 @@ func TestChecksWithoutAKey(t *testing.T) {
 		"a good manifest":                {"", "", "manifest", 0, ""},
 		"a good manifest and file":       {"", "", "sopsfile", 0, ""},
 		"a file that is not looked at":   {`"vault/roleId"`, `"vault/roleID"`, "manifest", 0, ""},
-		"a key that is not there":        {`"vault/roleId"`, `"vault/roleID"`, "sopsfile", exit.Refused, `secret roleId: "vault/roleID" is not in it`},
-		"a key that is a number, sealed": {`"vault/roleId"`, `"count"`, "sopsfile", exit.Refused, `"count" is encrypted, but no string`},
-		"a file that is not there":       {`"secrets.yaml"`, `"nowhere.yaml"`, "sopsfile", exit.Again, "nowhere.yaml"},
+		"a key that is not there":        {`"vault/roleId"`, `"vault/roleID"`, "sopsfile", exit.Invalid, `secret roleId: "vault/roleID" is not in it`},
+		"a key that is a number, sealed": {`"vault/roleId"`, `"count"`, "sopsfile", exit.Invalid, `"count" is encrypted, but no string`},
+		"a file that is not there":       {`"secrets.yaml"`, `"nowhere.yaml"`, "sopsfile", exit.Retryable, "nowhere.yaml"},
 		"an owner of the image":          {`"owner": null`, `"owner": "certs-of-the-image"`, "sopsfile", 0, ""},
-		"a typo":                         {`"mode"`, `"Mode"`, "manifest", exit.Mistake, "unknown: secrets[0].Mode"},
+		"a typo":                         {`"mode"`, `"Mode"`, "manifest", exit.Usage, "unknown: secrets[0].Mode"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newPop(t)
@@ -527,7 +527,7 @@ func TestArguments(t *testing.T) {
 		`"more": no such argument`:   {"--manifest", "x", "more"},
 		"colour":                     {"--colour"},
 	} {
-		if err := Run(arguments); err == nil || exit.Code(err) != exit.Mistake || !strings.Contains(err.Error(), says) {
+		if err := Run(arguments); err == nil || exit.Code(err) != exit.Usage || !strings.Contains(err.Error(), says) {
 			t.Errorf("%v: %v", arguments, err)
 		}
 	}

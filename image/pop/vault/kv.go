@@ -33,7 +33,7 @@ func (c *Client) Read(ctx context.Context, token Token, store Store, path string
 		var answer struct {
 			Data map[string]any `json:"data"`
 		}
-		err := c.ask(ctx, question{operation, http.MethodGet, operation, token.secret, nil, nil}, &answer)
+		err := c.do(ctx, question{operation, http.MethodGet, operation, token.secret, nil, nil}, &answer)
 		if err == nil && answer.Data == nil {
 			err = wrongStore(operation, KV1)
 		}
@@ -47,7 +47,7 @@ func (c *Client) Read(ctx context.Context, token Token, store Store, path string
 			} `json:"metadata"`
 		} `json:"data"`
 	}
-	if err := c.ask(ctx, question{operation, http.MethodGet, store.Mount + "/data/" + path, token.secret, nil, nil}, &answer); err != nil {
+	if err := c.do(ctx, question{operation, http.MethodGet, store.Mount + "/data/" + path, token.secret, nil, nil}, &answer); err != nil {
 		return Secret{}, err
 	}
 	if answer.Data.Data == nil || answer.Data.Metadata.Version < 1 {

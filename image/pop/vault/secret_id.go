@@ -35,7 +35,7 @@ func (c *Client) LookUp(ctx context.Context, token Token, mount, secretID string
 		return SecretID{}, errors.New(operation + ": the vault did not say which role logged in")
 	}
 	body := map[string]string{"secret_id": secretID}
-	err := c.ask(ctx, question{operation, http.MethodPost, LookUpPath(mount, token.Role), token.secret, body, []string{secretID}}, &answer)
+	err := c.do(ctx, question{operation, http.MethodPost, LookUpPath(mount, token.Role), token.secret, body, []string{secretID}}, &answer)
 	if errors.Is(err, errNothing) {
 		return SecretID{}, ErrNoSecretID
 	}

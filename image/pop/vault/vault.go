@@ -26,9 +26,9 @@ import (
 
 const (
 	// An answer holds one key and chain, or a token. What is longer is something else.
-	longestAnswer = 1 << 20
+	maxResponseSize = 1 << 20
 	// From the first byte sent to the last one read.
-	patience = 15 * time.Second
+	timeout = 15 * time.Second
 )
 
 // Client asks one server. It keeps no token.
@@ -36,7 +36,7 @@ type Client struct {
 	base      *url.URL
 	namespace string
 	http      *http.Client
-	patience  time.Duration
+	timeout   time.Duration
 }
 
 // Options of a client.
@@ -54,7 +54,7 @@ type Options struct {
 	// Clock certificates are checked by. nil: the system's.
 	Now func() time.Time
 	// 0: 15 s a request.
-	Patience time.Duration
+	Timeout time.Duration
 }
 
 // New makes a client; nothing is asked yet.
@@ -74,9 +74,9 @@ func New(options Options) (*Client, error) {
 			return nil, fmt.Errorf("vault's authorities: no certificate in %s", options.CAFile)
 		}
 	}
-	client := &Client{base: base, namespace: options.Namespace, patience: options.Patience}
-	if client.patience == 0 {
-		client.patience = patience
+	client := &Client{base: base, namespace: options.Namespace, timeout: options.Timeout}
+	if client.timeout == 0 {
+		client.timeout = timeout
 	}
 	client.http = &http.Client{
 		Transport: &http.Transport{
@@ -168,8 +168,8 @@ type question struct {
 	secrets   []string
 }
 
-func (c *Client) ask(ctx context.Context, asked question, answer any) error {
-	ctx, cancel := context.WithTimeout(ctx, c.patience)
+func (c *Client) do(ctx context.Context, asked question, answer any) error {
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	var body io.Reader
 	if asked.body != nil {
@@ -193,15 +193,15 @@ func (c *Client) ask(ctx context.Context, asked question, answer any) error {
 	}
 	response, err := c.http.Do(request)
 	if err != nil {
-		return fmt.Errorf("%s: %w", asked.operation, reason(ctx, c.patience, err))
+		return fmt.Errorf("%s: %w", asked.operation, reason(ctx, c.timeout, err))
 	}
 	defer response.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(response.Body, longestAnswer+1))
+	text, err := io.ReadAll(io.LimitReader(response.Body, maxResponseSize+1))
 	if err != nil {
-		return fmt.Errorf("%s: vault's answer broke off: %w", asked.operation, reason(ctx, c.patience, err))
+		return fmt.Errorf("%s: vault's answer broke off: %w", asked.operation, reason(ctx, c.timeout, err))
 	}
-	if len(text) > longestAnswer {
-		return fmt.Errorf("%s: vault's answer is longer than %d KB", asked.operation, longestAnswer>>10)
+	if len(text) > maxResponseSize {
+		return fmt.Errorf("%s: vault's answer is longer than %d KB", asked.operation, maxResponseSize>>10)
 	}
 	if response.StatusCode == http.StatusNoContent {
 		return fmt.Errorf("%s: %w", asked.operation, errNothing)
@@ -217,9 +217,9 @@ func (c *Client) ask(ctx context.Context, asked question, answer any) error {
 }
 
 // reason leaves the URL out of net/http's errors: the operation says it shorter.
-func reason(ctx context.Context, patience time.Duration, err error) error {
+func reason(ctx context.Context, timeout time.Duration, err error) error {
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		return fmt.Errorf("no answer from vault in %s", patience)
+		return fmt.Errorf("no answer from vault in %s", timeout)
 	}
 	if wrapped, is := errors.AsType[*url.Error](err); is {
 		return wrapped.Err

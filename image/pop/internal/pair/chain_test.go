@@ -103,7 +103,7 @@ func TestChains(t *testing.T) {
 					text += testpki.PEM(all[names[at]])
 				}
 				leaf, content, err := Check(host, key, text, at)
-				if got := told(t, all, leaf, content, err); !strings.HasPrefix(got, want) && (err == nil || !strings.Contains(got, want)) || err == nil && got != want {
+				if got := outcome(t, all, leaf, content, err); !strings.HasPrefix(got, want) && (err == nil || !strings.Contains(got, want)) || err == nil && got != want {
 					t.Fatalf("in the order %v it is %q, want %q", order, got, want)
 				}
 			}
@@ -112,7 +112,7 @@ func TestChains(t *testing.T) {
 }
 
 // told is the names of what is sent, or the refusal.
-func told(t *testing.T, all map[string]*x509.Certificate, leaf *x509.Certificate, content []byte, err error) string {
+func outcome(t *testing.T, all map[string]*x509.Certificate, leaf *x509.Certificate, content []byte, err error) string {
 	if err != nil {
 		return err.Error()
 	}

@@ -192,7 +192,7 @@ func (s *Server) WithoutRenewalInfo() { s.withoutInDirectory("renewalInfo") }
 func (s *Server) WithoutMeta() { s.withoutInDirectory("meta") }
 
 func (s *Server) withoutInDirectory(field string) {
-	s.Change("directory", func(answer map[string]any) { delete(answer, field) })
+	s.Change("directory", func(response map[string]any) { delete(response, field) })
 }
 
 // CAA sets the CAA records of a name.
@@ -326,12 +326,12 @@ func (s *Server) Header(at string, change func(http.Header)) {
 }
 
 // Change changes the fields of one operation's responses.
-func (s *Server) Change(at string, how func(answer map[string]any)) {
+func (s *Server) Change(at string, how func(response map[string]any)) {
 	s.Changes(map[string]func(map[string]any){at: how})
 }
 
 // Changes changes the fields of the responses of several operations.
-func (s *Server) Changes(how map[string]func(answer map[string]any)) {
+func (s *Server) Changes(how map[string]func(response map[string]any)) {
 	s.Fault(func(operation string, w http.ResponseWriter, r *http.Request) bool {
 		if how[operation] == nil {
 			return false
