@@ -103,7 +103,7 @@ func (c *Config) save(path string, value any) error {
 		err = files.Replace(path, append(text, '\n'), 0o600)
 	}
 	if err != nil {
-		return fmt.Errorf("the volume takes nothing, so nothing is ordered: %w", err)
+		return fmt.Errorf("the volume cannot be written to, so nothing is ordered: %w", err)
 	}
 	return nil
 }

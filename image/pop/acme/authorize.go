@@ -96,7 +96,7 @@ func (o *orderFlow) challengeFailure(err error, authorization acme.Authorization
 		}
 	}
 	if slices.Contains(failedStatuses, authorization.Status) {
-		return lostOrderError{validationError{fmt.Errorf("%s: its authorization is %s, and the authority does not tell why", name, authorization.Status), false}}
+		return lostOrderError{validationError{fmt.Errorf("%s: its authorization is %s, and the authority does not say why", name, authorization.Status), false}}
 	}
 	return o.ca.describe(err)
 }

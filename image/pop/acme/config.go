@@ -94,7 +94,7 @@ func (c *Config) Validate() error {
 	var found []error
 	say := func(format string, arguments ...any) { found = append(found, fmt.Errorf("acme."+format, arguments...)) }
 	if len(c.Directories) == 0 {
-		say("directories: expected one at least")
+		say("directories: expected at least one")
 	}
 	for i, directory := range c.Directories {
 		if address, err := url.Parse(directory); err != nil || address.Scheme != "https" || address.Host == "" || address.User != nil {
@@ -107,10 +107,10 @@ func (c *Config) Validate() error {
 		}
 	}
 	if c.PeerPort < 1 || c.PeerPort > 65535 {
-		say("peerPort is %d: allowed are 1 to 65535", c.PeerPort)
+		say("peerPort is %d: expected 1 to 65535", c.PeerPort)
 	}
 	if len(c.Certificates) == 0 {
-		say("certificates: expected one at least")
+		say("certificates: expected at least one")
 	}
 	if c.DNS != nil {
 		found = append(found, c.DNS.mistakes(c.NameServer))
@@ -118,7 +118,7 @@ func (c *Config) Validate() error {
 	seen := map[string]bool{}
 	for i, certificate := range c.Certificates {
 		if len(certificate.Names) == 0 || len(certificate.Names) > maxNames {
-			say("certificates[%d] has %d names: allowed are 1 to %d", i, len(certificate.Names), maxNames)
+			say("certificates[%d] has %d names: expected 1 to %d", i, len(certificate.Names), maxNames)
 		}
 		for _, name := range certificate.Names {
 			// It becomes the name of a file.

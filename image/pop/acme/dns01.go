@@ -39,16 +39,16 @@ func (d *DNS) mistakes(nameServer string) error {
 		found = append(found, fmt.Errorf("acme.dns.server is %q: expected a host and a port, such as ns1.example.org:53", d.Server))
 	}
 	if _, is := dns.IsDomainName(d.Key); !is || d.Key == "" {
-		found = append(found, fmt.Errorf("acme.dns.key is %q: not the name of a key", d.Key))
+		found = append(found, fmt.Errorf("acme.dns.key is %q: expected the name of a TSIG key", d.Key))
 	}
 	if !slices.Contains(dnsupdate.Algorithms, d.Algorithm) {
-		found = append(found, fmt.Errorf("acme.dns.algorithm is %q: allowed are %s", d.Algorithm, strings.Join(dnsupdate.Algorithms, ", ")))
+		found = append(found, fmt.Errorf("acme.dns.algorithm is %q: expected one of %s", d.Algorithm, strings.Join(dnsupdate.Algorithms, ", ")))
 	}
 	if !filepath.IsAbs(d.SecretFile) {
 		found = append(found, fmt.Errorf("acme.dns.secretFile is %q: expected an absolute path", d.SecretFile))
 	}
 	if nameServer == "" {
-		found = append(found, errors.New("acme.nameServer is missing: with dns it is who knows the zones' name servers"))
+		found = append(found, errors.New("acme.nameServer is missing: dns needs it to look up the name servers of zones"))
 	}
 	return errors.Join(found...)
 }

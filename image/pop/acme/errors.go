@@ -47,11 +47,11 @@ func unavailable(directory string, err error) error {
 	}
 	var unknownAuthority x509.UnknownAuthorityError
 	if errors.As(err, &unknownAuthority) {
-		return unavailableError{fmt.Errorf("the certificate of %s is of an authority that is not known here: name its root as certificates.acme.trust", host)}
+		return unavailableError{fmt.Errorf("the certificate of %s is from a CA that this PoP does not trust: name its root as certificates.acme.trust", host)}
 	}
 	var invalid x509.CertificateInvalidError
 	if errors.As(err, &invalid) && invalid.Reason == x509.Expired {
-		return unavailableError{fmt.Errorf("the certificate of %s is not valid by the clock here: %s", host, invalid.Detail)}
+		return unavailableError{fmt.Errorf("the certificate of %s is not valid by the clock of this machine: %s", host, invalid.Detail)}
 	}
 	// acmez quotes what it did not expect, and that may be a page.
 	return unavailableError{fmt.Errorf("%s: %s", host, oneLine(shortReason(err, exchangeTimeout).Error()))}

@@ -519,7 +519,7 @@ func TestAVolumeThatTakesNothing(t *testing.T) {
 	t.Cleanup(func() { _ = unix.Unmount(f.config.Dir, unix.MNT_DETACH) })
 	for range 3 {
 		f.round()
-		f.says("the volume takes nothing, so nothing is ordered", 0)
+		f.says("the volume cannot be written to, so nothing is ordered", 0)
 		f.clock = f.clock.Add(time.Hour)
 	}
 	if accounts := f.authority.Count("account"); accounts != 0 {

@@ -100,7 +100,7 @@ func (a *Agent) installCopies(cert *managedCert) {
 		}
 		// The folder's setgid bit hands it to nginx's group.
 		if err := files.Replace(path, cert.content, 0o640); err != nil {
-			a.setProblem(cert, fmt.Errorf("the certificate is not written for nginx: %w", err))
+			a.setProblem(cert, fmt.Errorf("the certificate cannot be written for nginx: %w", err))
 		}
 	}
 }

@@ -57,7 +57,7 @@ func (o *orderFlow) run(ctx context.Context, saved *savedOrder) (*x509.Certifica
 		err = checkCovers(leaf, saved.Names)
 	}
 	if err != nil {
-		return nil, nil, lostOrderError{fmt.Errorf("what the authority gave is refused: %w", err)}
+		return nil, nil, lostOrderError{fmt.Errorf("the certificate that the authority issued is rejected: %w", err)}
 	}
 	return leaf, content, nil
 }
@@ -127,7 +127,7 @@ func orderProblem(order acme.Order) error {
 	if order.Error != nil {
 		return *order.Error
 	}
-	return acme.Problem{Type: invalidOrder, Detail: "the authority does not tell why"}
+	return acme.Problem{Type: invalidOrder, Detail: "the authority does not say why"}
 }
 
 // checkCovers rejects a certificate that is for some of the names only.

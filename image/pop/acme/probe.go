@@ -40,7 +40,7 @@ func (c *nameChecker) probe(ctx context.Context, name string, addresses []netip.
 		reached++
 	}
 	if reached == 0 {
-		return reachUnknown, fmt.Errorf("port 80 of %s cannot be reached from here: there is no way to %s", name, joinAddresses(addresses))
+		return reachUnknown, fmt.Errorf("port 80 of %s cannot be reached from here: there is no route to %s", name, joinAddresses(addresses))
 	}
 	if c.tokens.lastRequester(token) == peerRequester {
 		return reachViaPeer, nil
@@ -73,11 +73,11 @@ func (c *nameChecker) fetch(ctx context.Context, name string, address netip.Addr
 	text, err := io.ReadAll(io.LimitReader(response.Body, maxKeyAuthorization+1))
 	switch {
 	case err != nil:
-		return fmt.Errorf("port 80 of %s (%s) breaks off its answer: %w", name, address, err)
+		return fmt.Errorf("port 80 of %s (%s) ended its response early: %w", name, address, err)
 	case response.Header.Get(popHeader) != "" && slices.Contains(unreadyStatuses, response.StatusCode):
 		return unready(name, address, response)
 	case response.StatusCode != http.StatusOK || string(text) != wanted:
-		return fmt.Errorf("port 80 of %s (%s) is answered by something else with %d: requests for http://%s%s must arrive at this app's PoPs as they are",
+		return fmt.Errorf("port 80 of %s (%s) is answered by something else with %d: requests for http://%s%s must reach this app's PoPs unchanged",
 			name, address, response.StatusCode, name, challengePath)
 	}
 	return nil

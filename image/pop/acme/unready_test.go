@@ -87,7 +87,7 @@ func TestAValidationThatFailsForAMoment(t *testing.T) {
 		return 0
 	})
 	f.round()
-	f.says("the authority got another answer than this PoP's", 1)
+	f.says("the authority got a response that is not this PoP's than this PoP's", 1)
 	if wait := f.own().RetryAt.Sub(f.clock); wait > firstValidationPause {
 		t.Errorf("tried again in %v", wait)
 	}
@@ -152,11 +152,11 @@ func TestEachFailedValidationIsCounted(t *testing.T) {
 		low     time.Duration
 	}{
 		"connection":   {kind("connection"), "does not reach port 80", firstValidationPause},
-		"unauthorized": {kind("unauthorized"), "got another answer", firstValidationPause},
+		"unauthorized": {kind("unauthorized"), "got a response that is not this PoP's", firstValidationPause},
 		"dns":          {kind("dns"), "cannot resolve the name", firstPause * 4 / 5},
 		"caa":          {kind("caa"), "its CAA records forbid", firstPause * 4 / 5},
 		"tls":          {kind("tls"), "the authority refused (tls)", firstPause * 4 / 5},
-		"no reason":    {nil, "its authorization is invalid, and the authority does not tell why", firstPause * 4 / 5},
+		"no reason":    {nil, "its authorization is invalid, and the authority does not say why", firstPause * 4 / 5},
 	} {
 		check := func(f *fixture) {
 			f.Helper()

@@ -237,7 +237,7 @@ func (a *agent) installPair(certificate Certificate, secret vault.Secret, status
 	if !bytes.Equal(found, content) {
 		// The folder's setgid bit hands it to nginx's group.
 		if err := files.Replace(path, content, 0o640); err != nil {
-			return fmt.Errorf("%s is not written: %w", called(secret), err)
+			return fmt.Errorf("%s cannot be written: %w", called(secret), err)
 		}
 		fmt.Fprintf(os.Stderr, "pop: certificate of %s: %s, till %s\n", certificate.Host, called(secret), leaf.NotAfter.Format(time.RFC3339))
 	}

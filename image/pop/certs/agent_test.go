@@ -260,7 +260,7 @@ func TestFaultsKeepTheLastGoodCertificate(t *testing.T) {
 		"502 of a proxy":            {answers(502, "<html>planted</html>"), "vault answered 502", soon},
 		"too many requests":         {answers(429, `{"errors":["rate limit"]}`), "429 (too many requests)", soon},
 		"the secret_id comes back":  {func(f *fixture) { answers(500, `{"errors":["wrong: `+testvault.SecretID+`"]}`)(f); f.login() }, "wrong: ***", soon},
-		"an answer that is no JSON": {answers(200, "hello"), "not JSON as its API describes it", soon},
+		"an answer that is no JSON": {answers(200, "hello"), "not the JSON that its API describes", soon},
 		"an answer of KV 1":         {answers(200, `{"data":{"key":"a","chain":"b"}}`), "not that of a KV store, version 2", soon},
 		"an endless answer":         {answers(200, strings.Repeat("x", 2<<20)), "longer than 1024 KB", soon},
 		"a login without a token":   {func(f *fixture) { answers(200, `{}`)(f); f.login() }, "without a token", soon},
@@ -269,7 +269,7 @@ func TestFaultsKeepTheLastGoodCertificate(t *testing.T) {
 				w.Header().Set("Content-Length", "1000")
 				_, _ = io.WriteString(w, `{"data"`)
 			})
-		}, "broke off", soon},
+		}, "ended early", soon},
 		"no answer at all": {func(f *fixture) {
 			f.agent.client = nil
 			f.agent.timeout = 50 * time.Millisecond
@@ -282,16 +282,16 @@ func TestFaultsKeepTheLastGoodCertificate(t *testing.T) {
 				}
 			})
 		}, "no answer from vault in 50ms", soon},
-		"sent to where nothing is encrypted": {func(f *fixture) {
+		"redirected to plain HTTP": {func(f *fixture) {
 			f.vault.Fault(func(w http.ResponseWriter, r *http.Request) {
 				http.Redirect(w, r, "http://127.0.0.1:9/", http.StatusTemporaryRedirect)
 			})
-		}, "nothing is encrypted", soon},
+		}, "a redirect to plain HTTP", soon},
 		"sent in circles": {func(f *fixture) {
 			f.vault.Fault(func(w http.ResponseWriter, r *http.Request) {
 				http.Redirect(w, r, r.URL.Path, http.StatusTemporaryRedirect)
 			})
-		}, "sent elsewhere too often", soon},
+		}, "too many redirects, or a redirect to plain HTTP", soon},
 		"nobody listens":    {func(f *fixture) { f.agent.config.Address = "https://127.0.0.1:9"; again(f) }, "connection refused", soon},
 		"another authority": {func(f *fixture) { testvault.WriteCA(f.T, f.vault.CAFile, f.issue.Certificate); again(f) }, "unknown authority", soon},
 		"another name":      {func(f *fixture) { f.agent.config.ServerName = "vault.example.test"; again(f) }, "vault.example.test", soon},
@@ -372,19 +372,19 @@ func TestWhatTheVaultHasAndNginxMustNotGet(t *testing.T) {
 		"no chain": {func(_ *fixture, pair testpki.Pair) map[string]any { return map[string]any{"key": pair.Key} }, `no field "chain"`},
 		"a number for a key": {func(_ *fixture, pair testpki.Pair) map[string]any {
 			return map[string]any{"key": 1, "chain": pair.Chain}
-		}, `"key" is no text`},
+		}, `"key" is not a string`},
 		"an empty chain": {func(_ *fixture, pair testpki.Pair) map[string]any {
 			return map[string]any{"key": pair.Key, "chain": ""}
-		}, `"chain" is no text`},
+		}, `"chain" is not a string`},
 		"half a key": {func(_ *fixture, pair testpki.Pair) map[string]any {
 			return map[string]any{"key": pair.Key[:90], "chain": pair.Chain}
-		}, "no whole private key"},
+		}, "no complete private key"},
 		"another's key": {func(f *fixture, pair testpki.Pair) map[string]any {
 			return map[string]any{"key": f.good().Key, "chain": pair.Chain}
 		}, "does not belong"},
 		"key and chain swapped": {func(_ *fixture, pair testpki.Pair) map[string]any {
 			return map[string]any{"key": pair.Chain, "chain": pair.Key}
-		}, `"PRIVATE KEY" in it, wanted are certificates`},
+		}, `"PRIVATE KEY" in it, expected certificates`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t)

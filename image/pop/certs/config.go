@@ -130,56 +130,56 @@ func (c *Config) complete() {
 
 func (c *Config) mistakes() error {
 	var found []error
-	logOnce := func(format string, arguments ...any) { found = append(found, fmt.Errorf(format, arguments...)) }
+	say := func(format string, arguments ...any) { found = append(found, fmt.Errorf(format, arguments...)) }
 	if err := vault.CheckAddress(c.Address); err != nil {
 		found = append(found, err)
 	}
 	if c.NameServer != "" {
 		if _, err := netip.ParseAddrPort(c.NameServer); err != nil {
-			logOnce("nameServer is %q: wanted is an address and a port, such as 127.0.0.1:53", c.NameServer)
+			say("nameServer is %q: expected an address and a port, such as 127.0.0.1:53", c.NameServer)
 		}
 	}
 	if c.RoleIDFile == "" || c.SecretIDFile == "" {
-		logOnce("roleIdFile and secretIdFile are wanted, both")
+		say("roleIdFile and secretIdFile are wanted, both")
 	}
 	if len(c.Certificates) == 0 {
-		logOnce("certificates: wanted is one at least")
+		say("certificates: expected at least one")
 	}
 	hosts := map[string]bool{}
 	for i, certificate := range c.Certificates {
 		// It becomes the name of a file.
 		if !domainName.MatchString(certificate.Host) || strings.Contains(strings.TrimPrefix(certificate.Host, "*."), "*") {
-			logOnce("certificates[%d].host is %q: no host name in small letters", i, certificate.Host)
+			say("certificates[%d].host is %q: no host name in small letters", i, certificate.Host)
 		}
 		if !domainName.MatchString(certificate.Domain) {
-			logOnce("certificates[%d].domain is %q: no domain name in small letters", i, certificate.Domain)
+			say("certificates[%d].domain is %q: no domain name in small letters", i, certificate.Domain)
 		}
 		if hosts[certificate.Host] {
-			logOnce("certificates[%d].host is %q, twice", i, certificate.Host)
+			say("certificates[%d].host is %q, twice", i, certificate.Host)
 		}
 		hosts[certificate.Host] = true
 	}
 	for _, path := range []struct{ field, value string }{{"authMount", c.AuthMount}, {"mount", c.Mount}, {"path", c.Path}} {
 		if !vaultPath.MatchString(path.value) || strings.Contains("/"+path.value+"/", "/../") || strings.Contains("/"+path.value+"/", "/./") {
-			logOnce("%s is %q: no path in a vault", path.field, path.value)
+			say("%s is %q: no path in a vault", path.field, path.value)
 		}
 	}
 	if c.KVVersion != vault.KV1 && c.KVVersion != vault.KV2 {
-		logOnce("kvVersion is %d: allowed are 1 and 2", c.KVVersion)
+		say("kvVersion is %d: expected 1 or 2", c.KVVersion)
 	}
 	if c.Fields.PEM != "" && c.Fields != (Fields{PEM: c.Fields.PEM}) {
-		logOnce("fields.pem stands for all others: remove them")
+		say("fields.pem replaces the other fields: remove them")
 	}
 	if stated := c.SecretID; stated != nil && (stated.CreatedAt.IsZero() || !stated.CreatedAt.Before(stated.EndsAt)) {
-		logOnce("secretId: wanted are createdAt and a later endsAt")
+		say("secretId: expected createdAt and a later endsAt")
 	}
 	for _, path := range []struct{ field, value string }{{"dir", c.Dir}, {"status", c.Status}} {
 		if !filepath.IsAbs(path.value) {
-			logOnce("%s is %q: wanted is an absolute path", path.field, path.value)
+			say("%s is %q: expected an absolute path", path.field, path.value)
 		}
 	}
 	if *c.IntervalSeconds < 5 || *c.IntervalSeconds > 3600 {
-		logOnce("intervalSeconds is %d: allowed are 5 to 3600", *c.IntervalSeconds)
+		say("intervalSeconds is %d: expected 5 to 3600", *c.IntervalSeconds)
 	}
 	return errors.Join(found...)
 }

@@ -30,7 +30,7 @@ func TestConfigMistakes(t *testing.T) {
 		"a name server by name":      {`{"address"`, `{"nameServer": "localhost:53", "address"`, `nameServer is "localhost:53"`},
 		"a name server with no port": {`{"address"`, `{"nameServer": "127.0.0.1", "address"`, `nameServer is "127.0.0.1"`},
 		"no credentials":             {`"roleIdFile": "/run/secrets/role", `, ``, "roleIdFile and secretIdFile"},
-		"no certificates":            {`"certificates": [{"host": "www.example.test"}, {"host": "a.example.test", "domain": "*.example.test"}]`, `"certificates": []`, "one at least"},
+		"no certificates":            {`"certificates": [{"host": "www.example.test"}, {"host": "a.example.test", "domain": "*.example.test"}]`, `"certificates": []`, "expected at least one"},
 		"a host with a slash":        {`"www.example.test"`, `"../www"`, `certificates[0].host is "../www"`},
 		"a host for all below it":    {`"www.example.test"`, `"*.example.test"`, ""},
 		"a host with a star":         {`"www.example.test"`, `"w*.example.test"`, `certificates[0].host is "w*.example.test"`},
@@ -43,9 +43,9 @@ func TestConfigMistakes(t *testing.T) {
 		"a relative folder":          {`{"address"`, `{"dir": "certs", "address"`, `dir is "certs"`},
 		"an interval of no time":     {`{"address"`, `{"intervalSeconds": 0, "address"`, "intervalSeconds is 0"},
 		"an interval that is text":   {`{"address"`, `{"intervalSeconds": "30", "address"`, "intervalSeconds is a string"},
-		"an address without scheme":  {`https://`, ``, "wanted is https://host:port"},
-		"an address with a password": {`https://`, `https://me:word@`, "wanted is https://host:port"},
-		"no address":                 {`"address": "https://vault.example.test:8200", `, ``, "wanted is https://host:port"},
+		"an address without scheme":  {`https://`, ``, "expected https://host:port"},
+		"an address with a password": {`https://`, `https://me:word@`, "expected https://host:port"},
+		"no address":                 {`"address": "https://vault.example.test:8200", `, ``, "expected https://host:port"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := check(t, strings.Replace(wholeConfig, test.from, test.to, 1))

@@ -73,7 +73,7 @@ func text(secret vault.Secret, field string) (string, error) {
 	for _, value := range values {
 		text, isText := value.(string)
 		if !isText || text == "" {
-			return "", fmt.Errorf("%s: field %q is no text", called(secret), field)
+			return "", fmt.Errorf("%s: field %q is not a string", called(secret), field)
 		}
 		texts = append(texts, text)
 	}

@@ -42,19 +42,19 @@ func TestFields(t *testing.T) {
 		"no such certificate": {Fields{Certificate: "certificate"}, func(key, leaf, issuer string) fields { return fields{"key": key, "chain": leaf + issuer} }, `has no field "certificate"`},
 		"no such chain":       {Fields{Certificate: "certificate", Chain: "ca_chain"}, func(key, leaf, issuer string) fields { return fields{"key": key, "certificate": leaf} }, `has no field "ca_chain"`},
 		"no such PEM":         {Fields{PEM: "pem"}, func(key, leaf, issuer string) fields { return fields{"key": key} }, `has no field "pem"`},
-		"a PEM without key":   {Fields{PEM: "pem"}, func(_, leaf, issuer string) fields { return fields{"pem": leaf + issuer} }, "no whole private key"},
+		"a PEM without key":   {Fields{PEM: "pem"}, func(_, leaf, issuer string) fields { return fields{"pem": leaf + issuer} }, "no complete private key"},
 		"a PEM without chain": {Fields{PEM: "pem"}, func(key, _, _ string) fields { return fields{"pem": key} }, "no certificate in the chain"},
 		"a PEM with parameters": {Fields{PEM: "pem"}, func(key, leaf, issuer string) fields {
 			return fields{"pem": key + leaf + issuer + "-----BEGIN DH PARAMETERS-----\nAAAA\n-----END DH PARAMETERS-----\n"}
 		}, `"DH PARAMETERS" in it`},
 		"an empty list":        {Fields{}, func(key, _, _ string) fields { return fields{"key": key, "chain": []any{}} }, `field "chain" is an empty list`},
-		"a list with a number": {Fields{}, func(key, leaf, _ string) fields { return fields{"key": key, "chain": []any{leaf, 1}} }, `field "chain" is no text`},
+		"a list with a number": {Fields{}, func(key, leaf, _ string) fields { return fields{"key": key, "chain": []any{leaf, 1}} }, `field "chain" is not a string`},
 		"another's authority": {Fields{}, func(key, leaf, _ string) fields {
 			return fields{"key": key, "chain": leaf + testpki.PEM(testpki.Root(t, testTime).Certificate)}
 		}, "version 2 in the vault is refused: none of the other certificates issued"},
 		"only the authority's":   {Fields{}, func(key, _, issuer string) fields { return fields{"key": key, "chain": issuer} }, "the key does not belong to the certificate"},
-		"an object for a PEM":    {Fields{PEM: "pem"}, func(key, _, _ string) fields { return fields{"pem": fields{"key": key}} }, `field "pem" is no text`},
-		"certificate with a key": {Fields{Certificate: "certificate"}, func(key, leaf, _ string) fields { return fields{"key": key, "certificate": leaf + key} }, "wanted are certificates only"},
+		"an object for a PEM":    {Fields{PEM: "pem"}, func(key, _, _ string) fields { return fields{"pem": fields{"key": key}} }, `field "pem" is not a string`},
+		"certificate with a key": {Fields{Certificate: "certificate"}, func(key, leaf, _ string) fields { return fields{"key": key, "certificate": leaf + key} }, "expected certificates only"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t)
@@ -85,7 +85,7 @@ func TestFieldsThatExcludeEachOther(t *testing.T) {
 	for _, fields := range []Fields{{PEM: "pem", Key: "key"}, {PEM: "pem", Chain: "chain"}, {PEM: "pem", Certificate: "certificate"}} {
 		config := &Config{Address: "https://vault.test", RoleIDFile: "/r", SecretIDFile: "/s", Certificates: []Certificate{{Host: host}}, Fields: fields}
 		config.complete()
-		if err := config.mistakes(); err == nil || !strings.Contains(err.Error(), "fields.pem stands for all others") {
+		if err := config.mistakes(); err == nil || !strings.Contains(err.Error(), "fields.pem replaces the other fields") {
 			t.Errorf("%+v: %v", fields, err)
 		}
 	}
@@ -113,7 +113,7 @@ func TestAStoreOfVersion1(t *testing.T) {
 		t.Error(last)
 	}
 	config.KVVersion = 3
-	if err := config.mistakes(); err == nil || !strings.Contains(err.Error(), "kvVersion is 3: allowed are 1 and 2") {
+	if err := config.mistakes(); err == nil || !strings.Contains(err.Error(), "kvVersion is 3: expected 1 or 2") {
 		t.Error(err)
 	}
 }

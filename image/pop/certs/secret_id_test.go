@@ -202,7 +202,7 @@ func TestLooksThatFail(t *testing.T) {
 		says  string
 	}{
 		"a server's fault": {func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "x", 500) }, "look at the secret_id: vault answered 500"},
-		"a page":           {func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("<html>")) }, "not JSON as its API describes it"},
+		"a page":           {func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("<html>")) }, "not the JSON that its API describes"},
 		"an empty object":  {func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("{}")) }, "not that of an AppRole"},
 		"negative uses": {func(w http.ResponseWriter, _ *http.Request) {
 			_, _ = w.Write([]byte(`{"data": {"creation_time": "2026-11-29T12:00:00Z", "secret_id_num_uses": -1}}`))
@@ -252,10 +252,10 @@ func TestARefusedLoginIsNotLookedAt(t *testing.T) {
 func TestSecretIDConfig(t *testing.T) {
 	now := time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC)
 	for says, stated := range map[string]*StatedSecretID{
-		"":                         {now, now.Add(day)},
-		"secretId: wanted are":     {now, now},
-		"createdAt and a later":    {now, now.Add(-day)},
-		"wanted are createdAt and": {time.Time{}, now},
+		"":                                      {now, now.Add(day)},
+		"secretId: expected":                    {now, now},
+		"createdAt and a later":                 {now, now.Add(-day)},
+		"expected createdAt and a later endsAt": {time.Time{}, now},
 	} {
 		config := &Config{Address: "https://vault.test", RoleIDFile: "/r", SecretIDFile: "/s", Certificates: []Certificate{{Host: host}}, SecretID: stated}
 		config.complete()

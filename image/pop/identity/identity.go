@@ -113,7 +113,7 @@ func LoadFile(path string) (ed25519.PrivateKey, error) {
 		return nil, err
 	}
 	if !info.Mode().IsRegular() {
-		return nil, broken(path, "it is no regular file")
+		return nil, broken(path, "it is not a regular file")
 	}
 	if info.Size() > longest {
 		return nil, broken(path, fmt.Sprintf("it has %d bytes", info.Size()))
@@ -134,7 +134,7 @@ func LoadFile(path string) (ed25519.PrivateKey, error) {
 func parse(path string, text []byte) (ed25519.PrivateKey, error) {
 	key, err := ssh.ParseRawPrivateKey(text)
 	if _, locked := errors.AsType[*ssh.PassphraseMissingError](err); locked {
-		return nil, broken(path, "it wants a passphrase, and nobody is here to type one")
+		return nil, broken(path, "it needs a passphrase, which cannot be entered here")
 	}
 	if err != nil {
 		return nil, broken(path, "it is not a private key in OpenSSH's format")

@@ -134,7 +134,7 @@ func TestABrokenKeyIsRefusedAndLeftAsItIs(t *testing.T) {
 		"garbage":           {[]byte("garbage"), "not a private key"},
 		"the public half":   {[]byte("ssh-ed25519 AAAA"), "not a private key"},
 		"an RSA key":        {marshalled(t, rsaKey), "rsa.PrivateKey, not ed25519"},
-		"with a passphrase": {pem.EncodeToMemory(locked), "wants a passphrase"},
+		"with a passphrase": {pem.EncodeToMemory(locked), "needs a passphrase"},
 		"far too long":      {bytes.Repeat([]byte("x"), longest+1), "it has 16385 bytes"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -171,7 +171,7 @@ func TestWhatCannotBe(t *testing.T) {
 		says      string
 	}{
 		"nothing to show":        {[]string{"show", "--dir", t.TempDir()}, exit.Invalid, "`pop identity` makes one"},
-		"a key that is a link":   {[]string{"--dir", linked}, exit.Invalid, "no regular file"},
+		"a key that is a link":   {[]string{"--dir", linked}, exit.Invalid, "not a regular file"},
 		"a folder that is none":  {[]string{"--dir", file}, exit.Retryable, "not a directory"},
 		"a folder below nowhere": {[]string{"--dir", "/proc/nowhere"}, exit.Retryable, "/proc/nowhere"},
 		"an unknown flag":        {[]string{"--colour"}, exit.Usage, "colour"},

@@ -89,7 +89,7 @@ func currentGeneration(mountPoint, link string) (int, error) {
 	case errors.Is(err, fs.ErrNotExist):
 		return 0, nil
 	case errors.Is(err, unix.EINVAL):
-		return 0, exit.WithCode(exit.Usage, fmt.Errorf("%s is no symbolic link, and not removed for that. Move it away or choose another symlinkPath", link))
+		return 0, exit.WithCode(exit.Usage, fmt.Errorf("%s is not a symbolic link, so it was left in place. Move it away or choose another symlinkPath", link))
 	case err != nil:
 		return 0, err
 	}
@@ -143,7 +143,7 @@ func writeFile(path string, f file) error {
 // replaceLink points link at target in one step; a file or folder in its place is not removed.
 func replaceLink(target, link string) error {
 	if info, err := os.Lstat(link); err == nil && info.Mode()&fs.ModeSymlink == 0 {
-		return exit.WithCode(exit.Usage, fmt.Errorf("%s is no symbolic link, and not removed for that. Move it away or choose another path", link))
+		return exit.WithCode(exit.Usage, fmt.Errorf("%s is not a symbolic link, so it was left in place. Move it away or choose another path", link))
 	}
 	if err := os.MkdirAll(filepath.Dir(link), 0o755); err != nil {
 		return err
@@ -183,7 +183,7 @@ func (a Access) owners() (uid, gid int, err error) {
 	if a.Owner != nil && *a.Owner != "" {
 		found, err := user.Lookup(*a.Owner)
 		if err != nil {
-			return 0, 0, fmt.Errorf("owner %q is no user here", *a.Owner)
+			return 0, 0, fmt.Errorf("there is no user %q (owner)", *a.Owner)
 		}
 		if uid, err = strconv.Atoi(found.Uid); err != nil {
 			return 0, 0, err
@@ -192,7 +192,7 @@ func (a Access) owners() (uid, gid int, err error) {
 	if a.Group != nil && *a.Group != "" {
 		found, err := user.LookupGroup(*a.Group)
 		if err != nil {
-			return 0, 0, fmt.Errorf("group %q is no group here", *a.Group)
+			return 0, 0, fmt.Errorf("there is no group %q (group)", *a.Group)
 		}
 		if gid, err = strconv.Atoi(found.Gid); err != nil {
 			return 0, 0, err

@@ -150,11 +150,11 @@ func (m *Manifest) mistakes() []error {
 		}
 	}
 	if *m.KeepGenerations < 0 {
-		say("keepGenerations is %d: allowed are 0 (all) and more", *m.KeepGenerations)
+		say("keepGenerations is %d: expected 0 (all) or more", *m.KeepGenerations)
 	}
 	for field, path := range map[string]string{"secretsMountPoint": m.SecretsMountPoint, "symlinkPath": m.SymlinkPath} {
 		if !filepath.IsAbs(path) || filepath.Clean(path) != path || path == "/" {
-			say("%s is %q: wanted is an absolute path", field, path)
+			say("%s is %q: expected an absolute path", field, path)
 		}
 	}
 	if within(m.SymlinkPath, m.SecretsMountPoint) || within(m.SecretsMountPoint, m.SymlinkPath) {
@@ -163,7 +163,7 @@ func (m *Manifest) mistakes() []error {
 	names, paths := map[string]string{}, map[string]string{}
 	file := func(where, name, path string, access Access, units ...string) {
 		if !validName(name) || (strings.HasPrefix(where, "secrets") && strings.SplitN(name, "/", 2)[0] == renderedDir) {
-			say("%s.name is %q: wanted is a file name, below folders if need be, none of them \"..\" or %q", where, name, renderedDir)
+			say("%s.name is %q: expected a file name, optionally with directories, none of them \"..\" or %q", where, name, renderedDir)
 		}
 		space := strings.SplitN(where, "[", 2)[0] + "/"
 		for other, taken := range names {
@@ -174,14 +174,14 @@ func (m *Manifest) mistakes() []error {
 		names[space+name] = where
 		if path != "" {
 			if !filepath.IsAbs(path) || filepath.Clean(path) != path {
-				say("%s.path is %q: wanted is an absolute path", where, path)
+				say("%s.path is %q: expected an absolute path", where, path)
 			} else if taken, twice := paths[path]; twice {
 				say("%s.path is %q: so is that of %s", where, path, taken)
 			}
 			paths[path] = where
 		}
 		if _, err := access.mode(); err != nil {
-			say("%s.mode is %q: wanted is octal, like \"0400\"", where, access.Mode)
+			say("%s.mode is %q: expected octal, such as \"0400\"", where, access.Mode)
 		}
 		if len(units) > 0 {
 			say("%s: restartUnits and reloadUnits: there are no units in a PoP", where)
@@ -191,7 +191,7 @@ func (m *Manifest) mistakes() []error {
 		where := fmt.Sprintf("secrets[%d]", i)
 		file(where, secret.Name, secret.Path, secret.Access, append(slices.Clone(secret.RestartUnits), secret.ReloadUnits...)...)
 		if !slices.Contains(formats, secret.Format) {
-			say("%s.format is %q: allowed are %s", where, secret.Format, strings.Join(formats, ", "))
+			say("%s.format is %q: expected one of %s", where, secret.Format, strings.Join(formats, ", "))
 		}
 		if secret.SopsFile == "" {
 			say("%s.sopsFile is missing", where)
@@ -214,7 +214,7 @@ func (m *Manifest) mistakes() []error {
 	}
 	for name := range m.PlaceholderBySecretName {
 		if !known[name] {
-			say("placeholderBySecretName: %q is no secret", name)
+			say("placeholderBySecretName: there is no secret %q", name)
 		}
 	}
 	for i, template := range m.Templates {

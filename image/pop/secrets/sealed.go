@@ -51,14 +51,14 @@ type sealed struct {
 }
 
 func load(text []byte, format string) (file *sealed, err error) {
-	defer recoverAs(&err, fmt.Errorf("it is no %s file of sops", format))
+	defer recoverAs(&err, fmt.Errorf("it is not a %s file of sops", format))
 	store := storeFor(format)
 	tree, err := store.LoadEncryptedFile(text)
 	switch {
 	case errors.Is(err, sops.MetadataNotFound):
 		return nil, errors.New("it is not encrypted: it has no sops part. What is in it must be taken for known")
 	case err != nil:
-		return nil, fmt.Errorf("it is no %s file of sops%s", format, lineOf(err))
+		return nil, fmt.Errorf("it is not a %s file of sops%s", format, lineOf(err))
 	case len(tree.Branches) == 0:
 		return nil, errors.New("there is nothing in it")
 	case len(tree.Metadata.KeyGroups) != 1:
@@ -184,7 +184,7 @@ func (s *sealed) value(secret *Secret) (text []byte, err error) {
 	case []byte:
 		return bytes.Clone(value), nil
 	default:
-		return nil, fmt.Errorf("%q is a %s, wanted is a string: write it in quotes", *secret.Key, kind(value))
+		return nil, fmt.Errorf("%q is a %s, expected a string: write it in quotes", *secret.Key, kind(value))
 	}
 }
 
@@ -217,7 +217,7 @@ func (s *sealed) checkKey(secret *Secret) error {
 	}
 	text, isString := value.(string)
 	if !isString {
-		return fmt.Errorf("%q is a %s, wanted is a string", *secret.Key, kind(value))
+		return fmt.Errorf("%q is a %s, expected a string", *secret.Key, kind(value))
 	}
 	if strings.HasPrefix(text, "ENC[") && !strings.HasSuffix(text, ",type:str]") {
 		return fmt.Errorf("%q is encrypted, but no string: write it in quotes", *secret.Key)

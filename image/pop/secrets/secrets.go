@@ -62,7 +62,7 @@ func Run(arguments []string) error {
 	case *manifest == "":
 		err = errors.New("--manifest FILE is missing")
 	case *check != "" && *check != "manifest" && *check != "sopsfile":
-		err = fmt.Errorf("--check is %q: allowed are manifest and sopsfile", *check)
+		err = fmt.Errorf("--check is %q: expected manifest or sopsfile", *check)
 	}
 	if err != nil {
 		return exit.WithCode(exit.Usage, fmt.Errorf("secrets: %w", err))

@@ -316,9 +316,9 @@ func TestFaultsLeaveTheLastGeneration(t *testing.T) {
 		"the file is cut off": {func(p *pop) {
 			text := p.read("secrets.yaml")
 			write(t, p.path("secrets.yaml"), text[:len(text)*2/3], 0o600)
-		}, exit.Invalid, "no yaml file of sops"},
+		}, exit.Invalid, "not a yaml file of sops"},
 		"the file is in plain text": {func(p *pop) { write(t, p.path("secrets.yaml"), plainYAML, 0o600) }, exit.Invalid, "not encrypted"},
-		"the file is no YAML":       {func(p *pop) { write(t, p.path("secrets.yaml"), "a: "+marker+"\n b: [", 0o600) }, exit.Invalid, "no yaml file of sops"},
+		"the file is not YAML":      {func(p *pop) { write(t, p.path("secrets.yaml"), "a: "+marker+"\n b: [", 0o600) }, exit.Invalid, "not a yaml file of sops"},
 		"the file is far too long":  {func(p *pop) { write(t, p.path("secrets.yaml"), strings.Repeat("#", longestSopsFile+1), 0o600) }, exit.Retryable, "longer than 1024 KB"},
 		"another format than said":  {sealed("json", `{"vault": {"roleId": "x", "secretId": "y"}}`), 0, ""}, // JSON is YAML
 		"a value was changed":       {replace("ENC[AES256_GCM,data:", "ENC[AES256_GCM,data:AA"), exit.Invalid, `"vault/roleId" is damaged`},
@@ -329,22 +329,22 @@ func TestFaultsLeaveTheLastGeneration(t *testing.T) {
 		"the MAC is gone":           {replace("mac: ENC[", "mac: X["), exit.Invalid, "MAC cannot be read"},
 		"the time was changed":      {replace("lastmodified: \"20", "lastmodified: \"19"), exit.Invalid, "MAC cannot be read"},
 		"a type nobody knows":       {replace(",type:str]", ",type:bytes]"), exit.Invalid, "damaged"},
-		"an alias to itself":        {func(p *pop) { write(t, p.path("secrets.yaml"), "a: &a [*a]\nsops: *a\n", 0o600) }, exit.Invalid, "no yaml file of sops"},
+		"an alias to itself":        {func(p *pop) { write(t, p.path("secrets.yaml"), "a: &a [*a]\nsops: *a\n", 0o600) }, exit.Invalid, "not a yaml file of sops"},
 		"key groups (Shamir)": {func(p *pop) {
 			write(t, p.path("secrets.yaml"), seal(t, "yaml", plainYAML, []string{p.operator}, []string{p.recipient}), 0o600)
 		}, exit.Invalid, "2 key groups"},
 		"a key that is not there":     {asks(`"vault/roleId"`, `"vault/roleID"`), exit.Invalid, `"vault/roleID" is not in it`},
 		"a key below a value":         {asks(`"vault/roleId"`, `"note/roleId"`), exit.Invalid, `"note" is a string, not a map`},
-		"a key that is a map":         {asks(`"vault/roleId"`, `"vault"`), exit.Invalid, `"vault" is a map, wanted is a string`},
+		"a key that is a map":         {asks(`"vault/roleId"`, `"vault"`), exit.Invalid, `"vault" is a map, expected a string`},
 		"a key that is a list":        {asks(`"vault/roleId"`, `"list"`), exit.Invalid, `"list" is a list`},
 		"a key that is a number":      {asks(`"vault/roleId"`, `"count"`), exit.Invalid, `"count" is a number`},
-		"an owner nobody knows":       {asks(`"owner": null`, `"owner": "nobody-here"`), exit.Usage, `"nobody-here" is no user here`},
-		"a group nobody knows":        {asks(`"group": null`, `"group": "nobody-here"`), exit.Usage, `"nobody-here" is no group here`},
+		"an owner nobody knows":       {asks(`"owner": null`, `"owner": "nobody-here"`), exit.Usage, `there is no user "nobody-here" (owner)`},
+		"a group nobody knows":        {asks(`"group": null`, `"group": "nobody-here"`), exit.Usage, `there is no group "nobody-here" (group)`},
 		"a typo in the manifest":      {asks(`"mode": "0400"`, `"mod": "0400"`), exit.Usage, "unknown: secrets[0].mod"},
 		"a manifest that is gone":     {func(p *pop) { os.Remove(p.path("manifest.json")) }, exit.Retryable, "no such file"},
 		"a manifest that is cut off":  {func(p *pop) { p.manifest(usual[:200]) }, exit.Usage, "not JSON"},
-		"the link is a folder":        {func(p *pop) { os.Remove(p.path("run/secrets")); os.Mkdir(p.path("run/secrets"), 0o755) }, exit.Usage, "is no symbolic link"},
-		"the other link is a file":    {func(p *pop) { os.Remove(p.path("elsewhere/id")); write(t, p.path("elsewhere/id"), "mine", 0o644) }, exit.Usage, "elsewhere/id is no symbolic link"},
+		"the link is a folder":        {func(p *pop) { os.Remove(p.path("run/secrets")); os.Mkdir(p.path("run/secrets"), 0o755) }, exit.Usage, "is not a symbolic link"},
+		"the other link is a file":    {func(p *pop) { os.Remove(p.path("elsewhere/id")); write(t, p.path("elsewhere/id"), "mine", 0o644) }, exit.Usage, "elsewhere/id is not a symbolic link"},
 		"the mount point is a file":   {asks("ROOT/run/secrets.d", "ROOT/secrets.yaml"), exit.Retryable, "not a directory"},
 		"a template without its file": {asks(`"templates": []`, `"placeholderBySecretName": {"roleId": "<a>", "vault/secretId": "<b>"}, "templates": [{"name": "t", "file": "nowhere", "mode": "0400"}]`), exit.Retryable, "template t: open"},
 	}
@@ -522,10 +522,10 @@ func TestChecksWithoutAKey(t *testing.T) {
 
 func TestArguments(t *testing.T) {
 	for says, arguments := range map[string][]string{
-		"--manifest FILE is missing": nil,
-		"allowed are manifest":       {"--manifest", "x", "--check", "all"},
-		`"more": no such argument`:   {"--manifest", "x", "more"},
-		"colour":                     {"--colour"},
+		"--manifest FILE is missing":    nil,
+		"expected manifest or sopsfile": {"--manifest", "x", "--check", "all"},
+		`"more": no such argument`:      {"--manifest", "x", "more"},
+		"colour":                        {"--colour"},
 	} {
 		if err := Run(arguments); err == nil || exit.Code(err) != exit.Usage || !strings.Contains(err.Error(), says) {
 			t.Errorf("%v: %v", arguments, err)

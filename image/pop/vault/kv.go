@@ -57,5 +57,5 @@ func (c *Client) Read(ctx context.Context, token Token, store Store, path string
 }
 
 func wrongStore(operation string, version int) error {
-	return fmt.Errorf("%s: vault's answer is not that of a KV store, version %d", operation, version)
+	return fmt.Errorf("%s: the vault's response is not that of a KV store, version %d", operation, version)
 }

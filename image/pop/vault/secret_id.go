@@ -43,7 +43,7 @@ func (c *Client) LookUp(ctx context.Context, token Token, mount, secretID string
 		return SecretID{}, err
 	}
 	if answer.Data == nil || answer.Data.Made.IsZero() || answer.Data.Uses < 0 {
-		return SecretID{}, errors.New(operation + ": vault's answer is not that of an AppRole")
+		return SecretID{}, errors.New(operation + ": the vault's response is not that of an AppRole")
 	}
 	return SecretID{answer.Data.Made.UTC(), answer.Data.Ends.UTC(), answer.Data.Uses}, nil
 }

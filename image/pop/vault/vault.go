@@ -90,7 +90,7 @@ func New(options Options) (*Client, error) {
 		// A standby sends to the active node. Nobody sends us from https to http.
 		CheckRedirect: func(r *http.Request, via []*http.Request) error {
 			if len(via) > 2 || (base.Scheme == "https" && r.URL.Scheme != "https") {
-				return errors.New("sent elsewhere too often, or to where nothing is encrypted")
+				return errors.New("too many redirects, or a redirect to plain HTTP")
 			}
 			return nil
 		},
@@ -108,10 +108,10 @@ func parseAddress(address string) (*url.URL, error) {
 	base, err := url.Parse(address)
 	if err == nil && base.User != nil {
 		// Not repeated: there may be a password in it.
-		return nil, errors.New("the vault's address has a user in it: wanted is https://host:port")
+		return nil, errors.New("the vault's address has a user in it: expected https://host:port")
 	}
 	if err != nil || (base.Scheme != "https" && base.Scheme != "http") || base.Host == "" || base.RawQuery != "" || base.Fragment != "" {
-		return nil, fmt.Errorf("the vault's address is %q: wanted is https://host:port", address)
+		return nil, fmt.Errorf("the vault's address is %q: expected https://host:port", address)
 	}
 	return base, nil
 }
@@ -198,10 +198,10 @@ func (c *Client) do(ctx context.Context, asked question, answer any) error {
 	defer response.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(response.Body, maxResponseSize+1))
 	if err != nil {
-		return fmt.Errorf("%s: vault's answer broke off: %w", asked.operation, reason(ctx, c.timeout, err))
+		return fmt.Errorf("%s: the vault's response ended early: %w", asked.operation, reason(ctx, c.timeout, err))
 	}
 	if len(text) > maxResponseSize {
-		return fmt.Errorf("%s: vault's answer is longer than %d KB", asked.operation, maxResponseSize>>10)
+		return fmt.Errorf("%s: the vault's response is longer than %d KB", asked.operation, maxResponseSize>>10)
 	}
 	if response.StatusCode == http.StatusNoContent {
 		return fmt.Errorf("%s: %w", asked.operation, errNothing)
@@ -211,7 +211,7 @@ func (c *Client) do(ctx context.Context, asked question, answer any) error {
 	}
 	if err := json.Unmarshal(text, answer); err != nil {
 		// Not err: it quotes the answer.
-		return fmt.Errorf("%s: vault's answer is not JSON as its API describes it", asked.operation)
+		return fmt.Errorf("%s: the vault's response is not the JSON that its API describes", asked.operation)
 	}
 	return nil
 }

@@ -111,7 +111,7 @@ func ParseChain(chain string) ([]*x509.Certificate, error) {
 			break
 		}
 		if block.Type != "CERTIFICATE" {
-			return nil, fmt.Errorf("the chain has a PEM block %q in it, wanted are certificates only", block.Type)
+			return nil, fmt.Errorf("the chain has a PEM block %q in it, expected certificates only", block.Type)
 		}
 		certificate, err := x509.ParseCertificate(block.Bytes)
 		if err != nil {
@@ -144,17 +144,17 @@ func onlyKey(key string) ([]byte, error) {
 				return nil, errors.New("there are several private keys")
 			}
 			if x509.IsEncryptedPEMBlock(block) { //nolint:staticcheck // to say so, not to decrypt it
-				return nil, errors.New("the private key wants a passphrase")
+				return nil, errors.New("the private key needs a passphrase")
 			}
 			found = pem.EncodeToMemory(&pem.Block{Type: block.Type, Bytes: block.Bytes})
 		case "ENCRYPTED PRIVATE KEY":
-			return nil, errors.New("the private key wants a passphrase")
+			return nil, errors.New("the private key needs a passphrase")
 		default:
 			return nil, fmt.Errorf("the key has a PEM block %q in it", block.Type)
 		}
 	}
 	if found == nil || bytes.Contains(rest, []byte("-----")) {
-		return nil, errors.New("there is no whole private key")
+		return nil, errors.New("there is no complete private key")
 	}
 	return found, nil
 }
