@@ -38,7 +38,7 @@ export const rules: Rule[] = [
   { pattern: /\bbears\b/i, instead: "has" },
   { pattern: /\bsees? to\b/i, instead: "handles" },
   { pattern: /(?<=^|[.:] |[*/|] |(?<!#)# )Who (?!Am\b)[a-z]+s\b(?![^.?]*\?)/, instead: "If you ..., or: a client that ..." },
-  { pattern: /\btold\b/i, instead: "said, reported, passed, or what the function does" },
+  { pattern: /\btold\b(?! (?:apart|from)\b)/i, instead: "said, reported, passed, or what the function does" },
   { pattern: /\bmend(s|ed|ing)?\b/i, instead: "fix" },
   { pattern: /\bno word (from|since|of)\b/i, instead: "no status reported since" },
   { pattern: /\bcomes? to be\b/i, instead: "is created" },
