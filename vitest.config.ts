@@ -31,7 +31,10 @@ const cores = availableParallelism();
 const quick = { order: 0, maxWorkers: cores, isolate: false };
 /** Takes all cores by itself. */
 const simulation = { order: 1, maxWorkers: 1 };
-/** Waits for the CLI, for containers and for certificates as much as it computes: one more than there are cores. A further one gains nothing, and makes waits long. */
+/**
+ * Waits for the CLI, for containers and for certificates as much as it computes: one more than there are cores. A further one gains nothing, and makes waits
+ * long.
+ */
 const real = { order: 2, maxWorkers: cores + 1 };
 /** Load and patience are measured: nothing beside it. */
 const alone = { order: 3, maxWorkers: 1 };

@@ -85,7 +85,8 @@ const groups: readonly Group[] = [
   },
   {
     what: "The vault and the connection to it",
-    behaviour: "The last valid certificates stay in use. The PoP tries again with growing pauses; health has the reason.",
+    behaviour:
+      "The last valid certificates stay in use. The PoP tries again with growing pauses; health has the reason.",
     file: "image/pop/certs/agent_test.go",
     from: "TestFaultsKeepTheLastGoodCertificate",
   },
@@ -115,7 +116,8 @@ const groups: readonly Group[] = [
   },
   {
     what: "A certificate that is due at an ACME authority",
-    behaviour: "No order, or no second one before the pause is over. The last valid pair stays, and health has the reason.",
+    behaviour:
+      "No order, or no second one before the pause is over. The last valid pair stays, and health has the reason.",
     file: "image/pop/acme/faults_test.go",
     from: "TestFaultsWithoutAnOrder",
   },
@@ -133,7 +135,7 @@ const groups: readonly Group[] = [
   },
   {
     what: "Status files of luggage, which `pop health` reads",
-    behaviour: 'Treated as no status: degraded, never failing.',
+    behaviour: "Treated as no status: degraded, never failing.",
     file: "image/pop/check_test.go",
     from: "TestWhatLuggagePutsInTheStatusFilesPlaceHurtsNobody",
   },

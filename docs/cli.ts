@@ -73,7 +73,10 @@ function section(command: Command): string {
   return `\n### \`${name}\`\n\n${sentence(command.description())}\n\n| | |\n| --- | --- |\n${rows.join("\n")}\n`;
 }
 
+/** With a capital and a full stop, in lines of at most 160 columns. */
 const sentence = (text: string): string =>
-  `${text.charAt(0).toUpperCase()}${text.slice(1)}${/[.?!]$/.test(text) ? "" : "."}`;
+  `${text.charAt(0).toUpperCase()}${text.slice(1)}${/[.?!]$/.test(text) ? "" : "."}`
+    .replaceAll(/(.{1,160})(?: |$)/g, "$1\n")
+    .trimEnd();
 
 if (import.meta.main) writeFileSync(cliReferencePath, cliReference());

@@ -7,7 +7,7 @@ import { styled } from "../style.ts";
 export interface Finding {
   /** What was looked at. */
   name: string;
-  /** `warning`: good enough to deploy. `skipped`: not needed by this stack, or not to be seen before something else is mended. */
+  /** `warning`: you can deploy. `skipped`: this stack does not need it, or it cannot be checked before another fault is fixed. */
   verdict: "good" | "warning" | "bad" | "skipped";
   /** What was found. */
   detail: string;

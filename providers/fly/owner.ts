@@ -1,4 +1,7 @@
-/** Which stack an object on Fly belongs to. Machines have their stack in their metadata; apps, addresses and volumes belong to the stack of the live machines of their app. */
+/**
+ * Which stack an object on Fly belongs to. Machines have their stack in their metadata; apps, addresses and volumes belong to the stack of the live machines of
+ * their app.
+ */
 import type { Context } from "../handler.ts";
 import type { Fly } from "./api.ts";
 import { isNotFound } from "./errors.ts";
