@@ -11,7 +11,7 @@ const child = spawn("pulumi", args, {
   env: await localEnvironment(args[0]),
   stdio: "inherit",
 });
-// Ctrl-C reaches the child by itself; whoever ends first must be the child, which has a state to save.
+// Ctrl-C reaches the child by itself; the child must end first, because it has a state to save.
 process.on("SIGINT", () => undefined);
 process.on("SIGTERM", () => child.kill("SIGTERM"));
 child.on("error", (error) => {
