@@ -51,7 +51,7 @@ func statusOf(run, name string) string { return filepath.Join(run, "luggage", na
 func check(manifest *Manifest, name, run string) error {
 	it, known := manifest.Luggage[name]
 	if !known {
-		return exit.With(exit.Mistake, fmt.Errorf("check: no luggage %q with health", name))
+		return exit.WithCode(exit.Usage, fmt.Errorf("check: no luggage %q with health", name))
 	}
 	status := checkStatus{}
 	err := it.ask()

@@ -61,7 +61,7 @@ func TestACheckIsWellOrSaysWhyNot(t *testing.T) {
 			it := blog(t, test.how)
 			it.now = time.Now
 			err := check(it.manifest, "blog", it.run)
-			if (err == nil) != (test.reason == "") || exit.Code(err) > exit.Again {
+			if (err == nil) != (test.reason == "") || exit.Code(err) > exit.Retryable {
 				t.Fatalf("%v", err)
 			}
 			found := it.luggageComponent("blog", it.manifest.Luggage["blog"])
@@ -130,7 +130,7 @@ func TestALongReasonIsCut(t *testing.T) {
 
 func TestACheckOfLuggageThatIsNotThereIsAMistake(t *testing.T) {
 	it := blog(t, Check{URL: "http://127.0.0.1:1/"})
-	if err := check(it.manifest, "other", it.run); exit.Code(err) != exit.Mistake {
+	if err := check(it.manifest, "other", it.run); exit.Code(err) != exit.Usage {
 		t.Errorf("%v", err)
 	}
 }

@@ -21,7 +21,7 @@ import (
 	"time"
 
 	"fly-pops/pop/certs"
-	"fly-pops/pop/internal/small"
+	"fly-pops/pop/internal/gctune"
 	"fly-pops/pop/tailnet"
 )
 
@@ -134,7 +134,7 @@ func newHealth(manifest *Manifest, run string) *health {
 }
 
 func serveHealth(h *health) error {
-	small.Memory()
+	gctune.LimitMemory()
 	go h.keepCounting()
 	if h.manifest.Tailnet != nil {
 		go h.origins.keep(context.Background(), h.probeOrigins)

@@ -26,7 +26,7 @@ func TestManifest(t *testing.T) {
 		"luggage's typo":           {strings.Replace(whole, `{"hosts"`, `{"luggage":{"blog":{"ulr":"http://127.0.0.1:1/"}},"hosts"`, 1), "unknown: luggage.blog.ulr"},
 		"luggage unasked":          {strings.Replace(whole, `{"hosts"`, `{"luggage":{"blog":{"everySeconds":1,"timeoutSeconds":1}},"hosts"`, 1), "luggage.blog takes exactly one of url, command"},
 		"luggage for ever":         {strings.Replace(whole, `{"hosts"`, `{"luggage":{"blog":`+strings.Replace(blogCheck, "10", "0", 1)+`},"hosts"`, 1), "everySeconds and timeoutSeconds are 1 at least"},
-		"a port that is text":      {strings.Replace(whole, "1104", `"1104"`, 1), "ports.dns is a string, wanted is a int"},
+		"a port that is text":      {strings.Replace(whole, "1104", `"1104"`, 1), "ports.dns is a string, expected int"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "pop.json")
