@@ -53,7 +53,7 @@ const groups: readonly Group[] = [
   {
     what: "`/etc/pop/pop.json`",
     behaviour: "The command ends, and says the field by its path.",
-    file: "image/pop/manifest_test.go",
+    file: "image/pop/manifest/manifest_test.go",
     from: "TestManifest",
     fine: ["whole", "a newline after", "an expected component", "luggage"],
   },
@@ -122,8 +122,8 @@ const groups: readonly Group[] = [
   {
     what: "PEMs on the volume, at boot",
     behaviour: "Put aside as `.broken`; the PoP signs one of its own, so that nginx starts.",
-    file: "image/pop/certificate_test.go",
-    from: "TestPutsAsideWhatNginxCouldNotLoad",
+    file: "image/pop/selfsigned/selfsigned_test.go",
+    from: "TestMovesAsideWhatNginxCannotLoad",
   },
   {
     what: "The PoP's identity",
@@ -133,9 +133,9 @@ const groups: readonly Group[] = [
   },
   {
     what: "What luggage leaves for `pop health`",
-    behaviour: 'Read as "no word": degraded, never dead.',
-    file: "image/pop/check_test.go",
-    from: "TestWhatLuggagePutsInTheStatusFilesPlaceHurtsNobody",
+    behaviour: "Reported as degraded, `no status reported`; never failing.",
+    file: "image/pop/luggage/luggage_test.go",
+    from: "TestABrokenStatusFileIsNoStatus",
   },
   {
     what: "The volume at `/var`, at boot",

@@ -271,7 +271,7 @@ describe("a machine without its tailnet, vault and secrets", () => {
       (now) => now?.report.components.certificates?.status === "failing",
     );
     expect([seen?.code, seen?.report.status]).toEqual([503, "failing"]);
-    expect(seen?.report.reason).toContain("only a self-signed certificate so far, the vault's is still to come");
+    expect(seen?.report.reason).toContain("only a self-signed certificate so far, the vault's has not arrived yet");
   });
 
   test("is degraded, and says why, once one host has one", async () => {
