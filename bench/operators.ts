@@ -2,7 +2,7 @@
 import { execFile } from "node:child_process";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { regions as allRegions } from "../providers/fly/regions.ts";
+import { regions as allRegions } from "../fly/regions.ts";
 import { engine, stack } from "../test/support/engine.ts";
 import { scrape } from "../test/support/metrics.ts";
 import { type Benchmark, columns } from "./benchmark.ts";

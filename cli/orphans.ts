@@ -1,9 +1,9 @@
 /** Finds objects that have our metadata or names and belong to no stack. Pure. */
 
 import { popOfVolume } from "../components/placement.ts";
-import { isLive } from "../providers/fly/existence.ts";
-import { metadataKeys } from "../providers/fly/metadata.ts";
-import type { Address, Machine, Volume } from "../providers/fly/wire.ts";
+import { isLive } from "../fly/existence.ts";
+import { metadataKeys } from "../fly/metadata.ts";
+import type { Address, Machine, Volume } from "../fly/wire.ts";
 
 export interface Orphan {
   kind: "machine" | "volume" | "address";

@@ -1,12 +1,13 @@
 /** Machine config of a PoP for the Machines API. Pure. `Text` is a string, or an output that is not known yet. */
+
+import { metadataKeys } from "../fly/metadata.ts";
+import type { MachineConfig, Service } from "../fly/wire.ts";
 import { contextVariables } from "../image/identity.ts";
 import { checkTimeoutSeconds, connectionLimit, stopSeconds } from "../image/limits.ts";
 import { ports, tcpPorts } from "../image/ports.ts";
 import { acmeVariables } from "../image/render/acme.ts";
 import { sealedFiles } from "../image/render/secrets.ts";
 import type { TcpPort } from "../image/spec.ts";
-import { metadataKeys } from "../providers/fly/metadata.ts";
-import type { MachineConfig, Service } from "../providers/fly/wire.ts";
 
 export interface PopMachine {
   /** PoP name, e.g. cdg-1. */

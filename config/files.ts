@@ -6,7 +6,7 @@ import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { checkContext, readCaBundle } from "../image/context.ts";
 import { requiredKeys } from "../image/render/secrets.ts";
-import { parseSopsFile, pickCiphertexts, SopsFileError } from "../providers/sops/file.ts";
+import { parseSopsFile, pickCiphertexts, SopsFileError } from "../sops/file.ts";
 import { ConfigError } from "./issues.ts";
 import type { EdgeConfig } from "./types.ts";
 

@@ -1,6 +1,6 @@
 /** What `npm run local` is told: command, options. Pure; what is unknown, or means nothing to the command, is refused in a sentence. */
 import { parseArgs } from "node:util";
-import { regionByCode } from "../providers/fly/regions.ts";
+import { regionByCode } from "../fly/regions.ts";
 import type { LocalPorts } from "./daemon-file.ts";
 
 export const usage = `npm run local                     start everything, or bring it up to date

@@ -1,7 +1,7 @@
 /** Describes the differences between a resource's old and new inputs. Shows values only of paths known to be harmless. */
 import { isDeepStrictEqual } from "node:util";
+import { formerKeys, metadataKeys } from "../fly/metadata.ts";
 import { contextVariables } from "../image/identity.ts";
-import { formerKeys, metadataKeys } from "../providers/fly/metadata.ts";
 import { unknownValue } from "../providers/host.ts";
 
 export interface Difference {

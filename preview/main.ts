@@ -13,8 +13,9 @@ import { previewByEngine } from "./engine-preview.ts";
 import { type FileChange, fileChanges, renderedAt } from "./files.ts";
 import { markdown, previewFailed } from "./markdown.ts";
 import { previewByMocks } from "./mock-preview.ts";
-import { changesOf, type Plan, type PlanInput, planOf } from "./plan.ts";
+import { type Plan, type PlanInput, planOf } from "./plan.ts";
 import { policyViolations } from "./policies.ts";
+import { changesOf } from "./resource-change.ts";
 import { readEdgeConfig } from "./stack-files.ts";
 
 const usage = `npm run -s preview:summary -- --stack STACK [--base REF | --base DIR] [--files REF] [--policies] [--json]

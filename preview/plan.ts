@@ -1,18 +1,22 @@
 /** Turns the engine's steps into changes of PoPs: which, why, in which order, with restarts, replacements and cost. Pure. */
+
 import { type Estimate, estimateBill, type Traffic } from "../components/cost.ts";
 import type { EdgeConfig } from "../config/types.ts";
+import { naturalOrder } from "../lib/order.ts";
 import { requiresMachineUpdate } from "../providers/fly/machine.ts";
 import { volumeHandler } from "../providers/fly/volume.ts";
 import type { ChangeAction } from "../providers/handler.ts";
+import { nameOf } from "../stack/engine-text.ts";
 import { type Before, beforeOf } from "./before.ts";
 import { billableItems } from "./billable.ts";
 import { costRise } from "./cost-rise.ts";
 import { diagnosticText } from "./diagnostics.ts";
 import { describeDifference, differences } from "./differences.ts";
-import { kindOf, nameOf, type PreviewDigest, type State, type Step } from "./digest.ts";
+import type { PreviewDigest } from "./digest.ts";
 import { engineError, protectionErrors } from "./engine-errors.ts";
 import type { FileChange } from "./files.ts";
 import { type Lost, lossCautions, lostResources } from "./lost.ts";
+import { type Change, changesOf, type ResourceChange } from "./resource-change.ts";
 import { guardLost, settingChanges } from "./settings.ts";
 import { warningsOf } from "./warnings.ts";
 
@@ -64,17 +68,6 @@ export interface Plan {
   warnings: string[];
   /** Why the preview failed. Empty: it succeeded. */
   errors: string[];
-}
-
-/** The change of one resource, with the steps of a replacement combined. */
-export type Change = "same" | "create" | "update" | "replace" | "delete";
-
-export interface ResourceChange {
-  urn: string;
-  kind: string;
-  change: Change;
-  old?: State;
-  new?: State;
 }
 
 export interface PlanInput {
@@ -160,24 +153,6 @@ function maxUnavailableOf(resources: readonly ResourceChange[]): number | undefi
   return typeof width === "number" ? width : undefined;
 }
 
-/** Groups steps by resource, in order of the first step. */
-export function changesOf(steps: readonly Step[]): ResourceChange[] {
-  const byUrn = Map.groupBy(steps, ({ urn }) => urn);
-  return [...byUrn].map(([urn, all]) => {
-    const old = all.find((it) => it.oldState)?.oldState ?? undefined;
-    const new_ = all.findLast((it) => it.newState)?.newState ?? undefined;
-    const type = new_?.type ?? old?.type ?? "";
-    const change = changeOf(all.map(({ op }) => op));
-    return { urn, kind: kindOf(type), change, ...(old && { old }), ...(new_ && { new: new_ }) };
-  });
-}
-
-function changeOf(ops: readonly string[]): Change {
-  if (ops.some((op) => op.includes("replace"))) return "replace";
-  for (const change of ["create", "update", "delete"] as const) if (ops.includes(change)) return change;
-  return "same";
-}
-
 /** All PoPs; those without an action do not change. The canary first, removed ones last, the others by name, because their order is not fixed. */
 function popsOf(
   resources: readonly ResourceChange[],
@@ -201,7 +176,7 @@ function popsOf(
     };
   });
   const rank = ({ name, action }: (typeof pops)[number]) => (action === "removed" ? 2 : name === canary ? 0 : 1);
-  return pops.toSorted((a, b) => rank(a) - rank(b) || inOrder(a.name, b.name));
+  return pops.toSorted((a, b) => rank(a) - rank(b) || naturalOrder(a.name, b.name));
 }
 
 function actionOf(machine: ResourceChange | undefined): Action | undefined {
@@ -242,8 +217,6 @@ const whyOf = ({ kind, old, new: new_ }: Pick<ResourceChange, "kind" | "old" | "
 
 /** Properties of a volume that matter only at creation cause no change. */
 const volumeFates: Record<string, ChangeAction> = volumeHandler.lifecycle;
-
-const inOrder = new Intl.Collator("en", { numeric: true }).compare;
 
 function volumeFate({ change, old, new: new_ }: ResourceChange): string | undefined {
   switch (change) {

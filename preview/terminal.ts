@@ -1,5 +1,5 @@
 /** A plan as text for a terminal. Pure. */
-import { table } from "../local/table.ts";
+import { table } from "../lib/table.ts";
 import { headline, orderOf, popCells, settingList } from "./markdown.ts";
 import type { Plan, PopPlan } from "./plan.ts";
 

@@ -4,8 +4,8 @@ import { allSites, exactNames, namesOf } from "../../image/render/hosts.ts";
 import { isWildcard } from "../../image/render/validators.ts";
 import { type Address, canonicalIp, publicAddresses, type RecordType } from "../addresses.ts";
 import { endsSoon, leftText } from "../certificate-expiry.ts";
-import type { Finding } from "../commands/doctor.ts";
 import { CliError } from "../context.ts";
+import type { Finding } from "../doctor/finding.ts";
 import type { Stack } from "../stack.ts";
 import type { Prober, Visit } from "./prober.ts";
 

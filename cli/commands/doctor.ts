@@ -1,19 +1,9 @@
 /** `doctor`: is everything there that a deployment takes? Each thing that is not comes with its fix. Changes nothing. */
-import { table } from "../../local/table.ts";
+import { table } from "../../lib/table.ts";
 import { type CliContext, type ExitCode, print, printJson } from "../context.ts";
 import { checks } from "../doctor/checks.ts";
+import type { Finding } from "../doctor/finding.ts";
 import { styled } from "../style.ts";
-
-export interface Finding {
-  /** What was looked at. */
-  name: string;
-  /** `warning`: good enough to deploy. `skipped`: not needed by this stack, or not to be seen before something else is mended. */
-  status: "ok" | "warning" | "failed" | "skipped";
-  /** What was found. */
-  detail: string;
-  /** What to do. Only with `failed` and `warning`. */
-  fix?: string;
-}
 
 export async function doctor(
   context: CliContext,

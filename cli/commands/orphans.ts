@@ -1,8 +1,8 @@
 /** `orphans`: lists objects created by fly-pops that no stack owns. Deletes them only with --delete and after a confirmation. */
-import { table } from "../../local/table.ts";
-import type { Fly } from "../../providers/fly/api.ts";
-import { ifNotFound } from "../../providers/fly/errors.ts";
-import { metadataKeys } from "../../providers/fly/metadata.ts";
+import type { Fly } from "../../fly/api.ts";
+import { ifNotFound } from "../../fly/errors.ts";
+import { metadataKeys } from "../../fly/metadata.ts";
+import { table } from "../../lib/table.ts";
 import { deleteWhenDetached } from "../../providers/fly/volume.ts";
 import { type CliContext, CliError, confirm, type ExitCode, note, print, printJson } from "../context.ts";
 import { type AppObjects, findOrphans, type Orphan, type OwnershipIndex, selectForDeletion } from "../orphans.ts";

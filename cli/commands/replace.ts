@@ -4,13 +4,13 @@
  */
 import { volumeName } from "../../components/placement.ts";
 import type { EdgeConfig } from "../../config/types.ts";
-import type { Fly } from "../../providers/fly/api.ts";
-import { ifNotFound } from "../../providers/fly/errors.ts";
-import { isLive } from "../../providers/fly/existence.ts";
+import type { Fly } from "../../fly/api.ts";
+import { ifNotFound } from "../../fly/errors.ts";
+import { isLive } from "../../fly/existence.ts";
+import { metadataKeys } from "../../fly/metadata.ts";
+import type { Machine, Volume } from "../../fly/wire.ts";
 import { destroyMachine } from "../../providers/fly/machine-delete.ts";
-import { metadataKeys } from "../../providers/fly/metadata.ts";
 import { deleteWhenDetached } from "../../providers/fly/volume.ts";
-import type { Machine, Volume } from "../../providers/fly/wire.ts";
 import { givenUpVariable } from "../../providers/settings.ts";
 import { type CliContext, CliError, confirm, type ExitCode, note } from "../context.ts";
 import { secretsChecks } from "../doctor/secrets.ts";

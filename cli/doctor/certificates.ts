@@ -5,11 +5,11 @@ import type { EdgeConfig } from "../../config/types.ts";
 import { vaultSites } from "../../image/render/certs.ts";
 import type { Vault } from "../../image/spec.ts";
 import { endsSoon, leftText } from "../certificate-expiry.ts";
-import type { Finding } from "../commands/doctor.ts";
 import type { CliContext } from "../context.ts";
 import { deployedPops, readFleet } from "../fleet.ts";
 import { type Health, readHealth } from "../health.ts";
 import type { Stack } from "../stack.ts";
+import type { Finding } from "./finding.ts";
 
 /** None for a stack that orders nothing. */
 export function ordersChecks({ pops, image }: EdgeConfig): Finding[] {

@@ -1,11 +1,11 @@
 /** The checks of `doctor` in the order of need: what a later one takes, an earlier one has looked at. */
 import type { EdgeConfig } from "../../config/types.ts";
 import { namesOf } from "../../image/render/hosts.ts";
-import type { Finding } from "../commands/doctor.ts";
 import type { CliContext } from "../context.ts";
 import { readRegistryName } from "../registry.ts";
 import { openStack, type Stack } from "../stack.ts";
 import { ordersChecks, vaultChecks } from "./certificates.ts";
+import type { Finding } from "./finding.ts";
 import { appCheck, egressCheck, hostsCheck, roomChecks, tokenCheck } from "./fly.ts";
 import { dockerCheck, nodeCheck, pluginChecks, pulumiCheck, registryCheck } from "./machine.ts";
 import { secretsChecks } from "./secrets.ts";

@@ -1,13 +1,13 @@
 /** What Fly says: token, app, room. */
 import { sharedHostWarnings, volumeName } from "../../components/placement.ts";
 import type { EdgeConfig } from "../../config/types.ts";
-import type { Fly } from "../../providers/fly/api.ts";
-import { FlyError, isNotFound } from "../../providers/fly/errors.ts";
-import { isLive } from "../../providers/fly/existence.ts";
+import type { Fly } from "../../fly/api.ts";
+import { FlyError, isNotFound } from "../../fly/errors.ts";
+import { isLive } from "../../fly/existence.ts";
 import { findForeignMachine, sharedAdvice } from "../../providers/fly/owner.ts";
-import type { Finding } from "../commands/doctor.ts";
 import { CliError } from "../context.ts";
 import { owns, type Stack } from "../stack.ts";
+import type { Finding } from "./finding.ts";
 
 export async function tokenCheck(stack: Stack, { organization }: EdgeConfig): Promise<{ finding: Finding; fly?: Fly }> {
   const name = "Fly token";

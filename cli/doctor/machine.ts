@@ -3,14 +3,15 @@ import { existsSync, readFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import axios from "axios";
-import { engineReason, openDocker } from "../../local/docker-engine.ts";
+import { stripScheme } from "../../fly/http.ts";
+import { flyRegistry } from "../../fly/registry.ts";
+import { engineReason, openDocker } from "../../local/docker/engine.ts";
 import manifest from "../../package.json" with { type: "json" };
-import { stripScheme } from "../../providers/fly/http.ts";
-import { pulumiHome, pulumiWorkspace } from "../../setup/pulumi-home.mjs";
-import type { Finding } from "../commands/doctor.ts";
+import { pulumiWorkspace } from "../../setup/pulumi-home.mjs";
+import { pulumiRoot } from "../../stack/pulumi-cli.ts";
 import type { CliContext } from "../context.ts";
 import { runPulumi } from "../pulumi.ts";
-import { flyRegistry } from "../registry.ts";
+import type { Finding } from "./finding.ts";
 
 const bring = "Let setup bring it: npm run setup -- --only";
 
@@ -36,7 +37,7 @@ export async function pulumiCheck(context: CliContext): Promise<Finding> {
 }
 
 export function pluginChecks(context: CliContext): Finding[] {
-  const bin = join(pulumiHome(context.env), "versions", manifest.dependencies.pulumi, "bin", "pulumi-language-nodejs");
+  const bin = join(pulumiRoot(context.env), "bin", "pulumi-language-nodejs");
   const docker = join(
     pulumiWorkspace(context.env),
     "plugins",

@@ -2,14 +2,14 @@
 import { join } from "node:path";
 import type { EdgeConfig } from "../../config/types.ts";
 import { requiredKeys } from "../../image/render/secrets.ts";
-import { createSops, findSops, SopsError } from "../../providers/sops/cli.ts";
-import type { SopsFile } from "../../providers/sops/file.ts";
-import { recipientFaults, recipientsOf } from "../../providers/sops/recipients.ts";
-import { readSecretsFile, secretsProblems } from "../../providers/sops/secrets-file.ts";
-import type { Finding } from "../commands/doctor.ts";
-import { known } from "../commands/secrets.ts";
+import { createSops, findSops, SopsError } from "../../sops/cli.ts";
+import type { SopsFile } from "../../sops/file.ts";
+import { recipientFaults, recipientsOf } from "../../sops/recipients.ts";
+import { readSecretsFile, secretsProblems } from "../../sops/secrets-file.ts";
 import type { CliContext } from "../context.ts";
+import { knownRecipients } from "../known-recipients.ts";
 import type { Stack } from "../stack.ts";
+import type { Finding } from "./finding.ts";
 
 /** None for a stack without secrets. */
 export async function secretsChecks(context: CliContext, stack: Stack, edge: EdgeConfig): Promise<Finding[]> {
@@ -37,7 +37,7 @@ export async function secretsChecks(context: CliContext, stack: Stack, edge: Edg
 
 async function recipientsCheck(context: CliContext, stack: Stack, name: string, parsed: SopsFile): Promise<Finding> {
   const path = join(context.dir, name);
-  const rows = recipientsOf(parsed, await known(context, stack, path, parsed));
+  const rows = recipientsOf(parsed, await knownRecipients(context, stack, path, parsed));
   const counts = Map.groupBy(rows, ({ who }) => who);
   const detail = [...counts].map(([who, { length }]) => `${length} ${who}`).join(", ");
   const { departed, unknown } = recipientFaults(rows, name);

@@ -1,7 +1,7 @@
 /** The tailnet's control server: reached, and the credentials good for what a new PoP takes. */
 import type { EdgeConfig } from "../../config/types.ts";
-import type { Finding } from "../commands/doctor.ts";
 import type { Stack } from "../stack.ts";
+import type { Finding } from "./finding.ts";
 
 /** None for a stack without tailnet.controlPlane, whose auth keys are the operator's own. Makes no key: whether it may is seen by the first one. */
 export async function tailnetChecks(stack: Stack, { image }: EdgeConfig): Promise<Finding[]> {

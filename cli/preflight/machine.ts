@@ -3,9 +3,9 @@
  * connection, and that can be made to fail either of its health checks. Pure.
  */
 import { healthCheck, machineConfig } from "../../components/machine-config.ts";
+import { metadataKeys } from "../../fly/metadata.ts";
+import type { Check, Guest, MachineConfig } from "../../fly/wire.ts";
 import { ports } from "../../image/ports.ts";
-import { metadataKeys } from "../../providers/fly/metadata.ts";
-import type { Check, Guest, MachineConfig } from "../../providers/fly/wire.ts";
 
 /** Public, current, and the server that PoPs run, so that no program of our own is needed. Fly pulls it itself. */
 export const defaultImage = "registry-1.docker.io/library/nginx:1.28-alpine";

@@ -1,6 +1,7 @@
 /** Recognises a preflight's objects: by the app's name and network, and by its machines' metadata. Pure. */
-import { metadataKeys } from "../../providers/fly/metadata.ts";
-import type { App, Machine } from "../../providers/fly/wire.ts";
+
+import { metadataKeys } from "../../fly/metadata.ts";
+import type { App, Machine } from "../../fly/wire.ts";
 
 const prefix = "fly-pops-preflight-";
 /** Seconds since the epoch in base 36, then eight random characters. */

@@ -1,7 +1,7 @@
 /** What the PoPs themselves tell of their traffic: `GET /healthz` of each, once a second, as long as somebody looks. */
 import { z } from "zod";
 import { checkTimeoutSeconds } from "../../image/limits.ts";
-import type { Clock } from "../../providers/clock.ts";
+import type { Clock } from "../../lib/clock.ts";
 
 /** The part of `pop health`'s answer that is shown. */
 const Report = z.object({

@@ -4,19 +4,19 @@
  */
 import type * as pulumi from "@pulumi/pulumi";
 import { z } from "zod";
-import { sleep } from "../clock.ts";
+import { FlyError, isConflict, isNotFound, isVolumeInUse, mayHaveApplied } from "../../fly/errors.ts";
+import { isLive } from "../../fly/existence.ts";
+import { pollUntil, visibleBy } from "../../fly/lag.ts";
+import { UnhealthyError, waitUntilHealthy } from "../../fly/machine-health.ts";
+import { metadataKeys } from "../../fly/metadata.ts";
+import type * as wire from "../../fly/wire.ts";
+import { sleep } from "../../lib/clock.ts";
+import { parseJson } from "../../lib/http-transport.ts";
 import type { ChangeAction, Context, Handler } from "../handler.ts";
-import { parseJson } from "../http-transport.ts";
 import { type Args, FlyResource } from "../resource.ts";
-import { FlyError, isConflict, isNotFound, isVolumeInUse, mayHaveApplied } from "./errors.ts";
-import { isLive } from "./existence.ts";
-import { pollUntil, visibleBy } from "./lag.ts";
 import { strandedVolumeError } from "./machine.ts";
-import { UnhealthyError, waitUntilHealthy } from "./machine-health.ts";
 import { startWithRetry } from "./machine-start.ts";
-import { metadataKeys } from "./metadata.ts";
 import { createWhenReleased, releaseTimeoutMs, waitUntilDetached } from "./release-wait.ts";
-import type * as wire from "./wire.ts";
 
 const lifecycle = {
   pop: "ignored",

@@ -1,17 +1,6 @@
 /** The machine of one PoP. It is bound to its volume and keeps its id: its config is updated in place. */
 import type * as pulumi from "@pulumi/pulumi";
 import { z } from "zod";
-import { sleep } from "../clock.ts";
-import {
-  type ChangeAction,
-  type Context,
-  type Handler,
-  PartialResourceError,
-  type Properties,
-  requiresUpdate,
-} from "../handler.ts";
-import { type Args, FlyResource } from "../resource.ts";
-import { assertKeyUsable, TailnetJoin } from "../tailnet/joins.ts";
 import {
   HostUnreachable,
   isConflict,
@@ -22,18 +11,29 @@ import {
   isVolumeMissing,
   mayHaveApplied,
   withAdvice,
-} from "./errors.ts";
-import { isLive, retryNotFound } from "./existence.ts";
-import { pollUntil, staleReadMs, visibleBy } from "./lag.ts";
+} from "../../fly/errors.ts";
+import { isLive, retryNotFound } from "../../fly/existence.ts";
+import { pollUntil, staleReadMs, visibleBy } from "../../fly/lag.ts";
+import { checksOf, UnhealthyError, waitUntilHealthy } from "../../fly/machine-health.ts";
+import { metadataKeys, withCurrentKeys } from "../../fly/metadata.ts";
+import { isTransitional } from "../../fly/version-watch.ts";
+import * as wire from "../../fly/wire.ts";
+import { sleep } from "../../lib/clock.ts";
+import {
+  type ChangeAction,
+  type Context,
+  type Handler,
+  PartialResourceError,
+  type Properties,
+  requiresUpdate,
+} from "../handler.ts";
+import { type Args, FlyResource } from "../resource.ts";
+import { assertKeyUsable, TailnetJoin } from "../tailnet-join.ts";
 import { destroyMachine } from "./machine-delete.ts";
-import { checksOf, UnhealthyError, waitUntilHealthy } from "./machine-health.ts";
 import { UpdateFailed, type UpdateTarget, updateVerified } from "./machine-update.ts";
-import { metadataKeys, withCurrentKeys } from "./metadata.ts";
 import { alignToDesired, sameConfig } from "./normalise.ts";
 import { isOwnStackOf, ownerOf } from "./owner.ts";
 import { createWhenReleased } from "./release-wait.ts";
-import { isTransitional } from "./version-watch.ts";
-import * as wire from "./wire.ts";
 
 /** How long a refresh waits for a machine to reach a state that lasts. */
 const restartMs = 30_000;

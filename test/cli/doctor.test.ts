@@ -1,8 +1,8 @@
 import { mkdirSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import type { Finding } from "../../cli/commands/doctor.ts";
 import { secretIdFinding } from "../../cli/doctor/certificates.ts";
+import type { Finding } from "../../cli/doctor/finding.ts";
 import { emulated } from "../../cli/doctor/machine.ts";
 import manifest from "../../package.json" with { type: "json" };
 import { type Cli, cli, plantedToken, says, values } from "../support/cli.ts";

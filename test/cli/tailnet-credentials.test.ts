@@ -1,6 +1,6 @@
 /** Whether a new PoP would get its auth key: said by `doctor`, and asked by `replace` before the old PoP is gone. */
 import { expect, test } from "vitest";
-import type { Finding } from "../../cli/commands/doctor.ts";
+import type { Finding } from "../../cli/doctor/finding.ts";
 import { type Cli, cli, values } from "../support/cli.ts";
 import { planted, type Scene, tailscaleApi } from "../support/tailscale-api.ts";
 

@@ -3,7 +3,7 @@ import { X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { fetchPage } from "../../local/fetch-page.ts";
+import { fetchPage } from "../../local/page/fetch-page.ts";
 import { type Checkout, type CommandResult, checkout } from "../support/checkout.ts";
 import { homelabContainer, popContainer, rootsOf, servedCertificate, waitUntil } from "../support/homelab.ts";
 import { load } from "../support/load.ts";

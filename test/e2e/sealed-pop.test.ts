@@ -1,24 +1,24 @@
 /** Real containers of the real image: an identity born on a volume, secrets sealed to it by the real sops, opened at boot, and what is said while one is missing. */
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { machineConfig } from "../../components/machine-config.ts";
+import { Fly } from "../../fly/api.ts";
+import { systemClock } from "../../lib/clock.ts";
+import { seeded } from "../../local/fly/core/random.ts";
+import { memoryStore } from "../../local/fly/core/store.ts";
 import { createLocalFly, type LocalFly } from "../../local/fly/create.ts";
 import { type HttpServer, serve } from "../../local/fly/http.ts";
-import { seeded } from "../../local/fly/random.ts";
-import { memoryStore } from "../../local/fly/store.ts";
-import { systemClock } from "../../providers/clock.ts";
-import { Fly } from "../../providers/fly/api.ts";
 import { identityHandler } from "../../providers/fly/identity.ts";
 import { machineHandler } from "../../providers/fly/machine.ts";
-import { createRolloutGate } from "../../providers/fly/rollout-gate.ts";
 import { volumeHandler } from "../../providers/fly/volume.ts";
 import type { Context } from "../../providers/handler.ts";
-import { createSops } from "../../providers/sops/cli.ts";
-import { encryptFor } from "../../providers/sops/encrypt-for.ts";
+import { createRolloutGate } from "../../providers/rollout-gate.ts";
+import { createSops } from "../../sops/cli.ts";
+import { encryptFor } from "../../sops/encrypt-for.ts";
 import { build } from "../image/support/pop.ts";
 import { outward } from "../image/support/spec.ts";
 import { app, identityInputs, machineInputs, volumeInputs } from "../support/context.ts";
+import { lab, newStack } from "../support/docker.ts";
 import { noSecrets } from "../support/no-secrets.ts";
-import { lab, newStack } from "./docker.ts";
 
 const token = "e2e-sealed";
 const shape = { name: "cdg-1", cpuKind: "shared" as const, cpus: 1, memoryMb: 256, volumeGb: 3 };

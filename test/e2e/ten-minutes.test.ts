@@ -3,9 +3,9 @@ import { execFile } from "node:child_process";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { delimiter, dirname, join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { pulumiPath } from "../../cli/pulumi.ts";
-import { fetchPage } from "../../local/fetch-page.ts";
 import { names } from "../../local/internet/internet.ts";
+import { fetchPage } from "../../local/page/fetch-page.ts";
+import { pulumiPath } from "../../stack/pulumi-cli.ts";
 import { type Checkout, checkout } from "../support/checkout.ts";
 import { waitUntil } from "../support/homelab.ts";
 

@@ -2,9 +2,9 @@
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import type { Finding } from "../../cli/commands/doctor.ts";
+import type { Finding } from "../../cli/doctor/finding.ts";
 import manifest from "../../package.json" with { type: "json" };
-import { readSecretsFile, rekeySecrets } from "../../providers/sops/secrets-file.ts";
+import { readSecretsFile, rekeySecrets } from "../../sops/secrets-file.ts";
 import { type Cli, cli, values } from "../support/cli.ts";
 import { identityOf } from "../support/identities.ts";
 import { createSopsUser } from "../support/sops-user.ts";

@@ -4,7 +4,7 @@ import { dirname, join } from "node:path";
 import { expect, test } from "vitest";
 import type { CliContext } from "../../cli/context.ts";
 import { run } from "../../cli/run.ts";
-import { systemClock } from "../../providers/clock.ts";
+import { systemClock } from "../../lib/clock.ts";
 import { cliContext } from "../support/cli-context.ts";
 import { image } from "../support/context.ts";
 import { type Engine, engine, stack, token } from "../support/engine.ts";

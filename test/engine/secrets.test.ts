@@ -2,8 +2,8 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { rekeySecrets } from "../../providers/sops/secrets-file.ts";
 import { pulumiWorkspace } from "../../setup/pulumi-home.mjs";
+import { rekeySecrets } from "../../sops/secrets-file.ts";
 import { type Engine, engine, stack } from "../support/engine.ts";
 import { identityOf } from "../support/identities.ts";
 import { createSopsUser, fileIn } from "../support/sops-user.ts";

@@ -1,6 +1,6 @@
 /** What a real PoP exports at /metrics, and that the docs list exactly that. test/e2e/homelab.test.ts has a PoP with a tailnet. */
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { queriedMetrics } from "../../docs/grafana.ts";
+import { queriedMetrics } from "../../tools/docs/grafana.ts";
 import { documentedMetrics, familiesOf } from "../support/metrics.ts";
 import { https } from "./support/client.ts";
 import { Bench, build, health, type Pop, until, untilHealthy } from "./support/pop.ts";

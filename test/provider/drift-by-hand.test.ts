@@ -1,12 +1,12 @@
 /** Whatever somebody changes by hand shows in a refresh as exactly that, and the next `up` puts it back. */
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { failingCheck } from "../../local/fly/state-runner.ts";
+import type { MachineConfig } from "../../fly/wire.ts";
+import { failingCheck } from "../../local/fly/runners/state-runner.ts";
 import { addressHandler } from "../../providers/fly/address.ts";
 import { appHandler } from "../../providers/fly/app.ts";
 import { type MachineInputs, type MachineOutputs, machineHandler } from "../../providers/fly/machine.ts";
 import { volumeHandler } from "../../providers/fly/volume.ts";
-import type { MachineConfig } from "../../providers/fly/wire.ts";
 import { replacementKeys, requiresUpdate } from "../../providers/handler.ts";
 import { app, image, machineInputs, volumeInputs } from "../support/context.ts";
 import { type FaultFixture, faultFixture, liveMachines, token } from "../support/faults/fixture.ts";

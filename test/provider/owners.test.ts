@@ -1,11 +1,11 @@
 /** Two stacks on one Fly: what is the other's is left alone, and the sentence says what to change. */
 import { describe, expect, test } from "vitest";
+import { Fly } from "../../fly/api.ts";
 import { addressHandler } from "../../providers/fly/address.ts";
-import { Fly } from "../../providers/fly/api.ts";
 import { appHandler } from "../../providers/fly/app.ts";
 import { machineHandler } from "../../providers/fly/machine.ts";
-import { createRolloutGate } from "../../providers/fly/rollout-gate.ts";
 import { volumeHandler } from "../../providers/fly/volume.ts";
+import { createRolloutGate } from "../../providers/rollout-gate.ts";
 import {
   app,
   type HandlerFixture,

@@ -1,6 +1,6 @@
 /** `fly-pops dashboard` over local Fly without containers: PoPs in each state, every one with its own word on health and counters. */
 import { once } from "node:events";
-import { systemClock } from "../../providers/clock.ts";
+import { systemClock } from "../../lib/clock.ts";
 import { type Cli, cli, plantedToken, values } from "./cli.ts";
 import { scrape } from "./metrics.ts";
 

@@ -1,10 +1,10 @@
 /** A stack of three PoPs of the real image on a checkout of its own, and images that must not replace it. */
 import { expect } from "vitest";
-import { openDocker } from "../../local/docker-engine.ts";
-import { fetchPage } from "../../local/fetch-page.ts";
-import { appName } from "../../local/stack-file.ts";
-import { tinyImage } from "../e2e/docker.ts";
+import { openDocker } from "../../local/docker/engine.ts";
+import { fetchPage } from "../../local/page/fetch-page.ts";
+import { appName } from "../../local/stack/stack-file.ts";
 import { type Checkout, checkout } from "./checkout.ts";
+import { tinyImage } from "./docker.ts";
 import { flyOf, waitUntil } from "./homelab.ts";
 
 const docker = openDocker();

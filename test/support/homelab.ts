@@ -4,14 +4,14 @@ import { readFileSync } from "node:fs";
 import { setTimeout } from "node:timers/promises";
 import { connect } from "node:tls";
 import type Docker from "dockerode";
-import { containersOf, labels, openDocker } from "../../local/docker-engine.ts";
-import { splitAddress } from "../../local/fetch-page.ts";
+import { Fly } from "../../fly/api.ts";
+import { systemClock } from "../../lib/clock.ts";
+import type { Status } from "../../local/commands/status.ts";
+import { containersOf, labels, openDocker } from "../../local/docker/engine.ts";
 import { ask, role } from "../../local/homelab/homelab.ts";
-import type { Status } from "../../local/status.ts";
-import { systemClock } from "../../providers/clock.ts";
-import { Fly } from "../../providers/fly/api.ts";
-import { processCompose } from "../image/support/pop.ts";
+import { splitAddress } from "../../local/page/fetch-page.ts";
 import type { Checkout } from "./checkout.ts";
+import { processCompose } from "./process-compose.ts";
 
 export const docker = openDocker();
 

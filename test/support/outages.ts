@@ -1,9 +1,9 @@
 /** What can go down behind the PoPs, one thing at a time, and what has to hold meanwhile: what is cached is served, and all comes back by itself. */
 import { setTimeout } from "node:timers/promises";
 import { expect } from "vitest";
-import { fetchPage } from "../../local/fetch-page.ts";
-import { appName } from "../../local/stack-file.ts";
-import type { Fly } from "../../providers/fly/api.ts";
+import type { Fly } from "../../fly/api.ts";
+import { fetchPage } from "../../local/page/fetch-page.ts";
+import { appName } from "../../local/stack/stack-file.ts";
 import type { Checkout } from "./checkout.ts";
 import {
   flyOf,

@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { phaseOf, pictureOf, type Sample } from "../../cli/dashboard/picture.ts";
 import { parseMetrics } from "../../cli/metrics.ts";
 import { buildPopStatus } from "../../cli/pop-status.ts";
-import type { Machine } from "../../providers/fly/wire.ts";
+import type { Machine } from "../../fly/wire.ts";
 import { eventText } from "../../status-page/picture.ts";
 import { scrape } from "../support/metrics.ts";
 

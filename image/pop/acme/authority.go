@@ -40,6 +40,8 @@ type authority struct {
 	client    *acme.Client
 	http      *http.Client
 	now       func() time.Time
+	// How names are proved.
+	challengeType string
 
 	lock sync.Mutex
 	// Of the last response that was a failure, and of the last response of all. 0: it did not say.
@@ -58,7 +60,7 @@ func newAuthority(config *Config, directory string, now func() time.Time) (*auth
 			return nil, fmt.Errorf("the authorities of certificates.acme.trust: no certificate in %s", config.CAFile)
 		}
 	}
-	ca := &authority{directory: directory, now: now}
+	ca := &authority{directory: directory, now: now, challengeType: config.challengeType()}
 	ca.http = &http.Client{
 		Timeout: exchangeTimeout,
 		Transport: limitedTransport{ca, &http.Transport{
@@ -125,7 +127,7 @@ func (ca *authority) describe(err error) error {
 		}
 		return ca.withRetryAfter(unavailable(ca.directory, err))
 	}
-	sentence := errors.New(problemText(problem))
+	sentence := errors.New(problemText(problem, ca.challengeType))
 	if problem.Status >= 500 && problem.Type != acme.ProblemTypeRateLimited {
 		return ca.withRetryAfter(unavailableError{sentence})
 	}

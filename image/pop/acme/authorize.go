@@ -10,7 +10,7 @@ import (
 )
 
 var (
-	// briefProblems may be due to a PoP that did not answer for a moment.
+	// briefProblems of HTTP-01 may be due to a PoP that did not answer for a moment.
 	briefProblems = []string{acme.ProblemTypeConnection, acme.ProblemTypeIncorrectResponse}
 	// failedStatuses are those of an authorization that comes to nothing.
 	failedStatuses = []string{acme.StatusInvalid, acme.StatusExpired, acme.StatusRevoked, acme.StatusDeactivated}
@@ -87,7 +87,8 @@ func (o *orderFlow) challengeFailure(err error, authorization acme.Authorization
 		if challenge.Type == o.config.challengeType() && challenge.Error != nil {
 			problem := unproven(*challenge.Error)
 			failure := fmt.Errorf("%s: %s", name, challengeText(problem, challenge.Type, name))
-			return lostOrderError{validationError{o.ca.withRetryAfter(failure), slices.Contains(briefProblems, problem.Type)}}
+			isBrief := challenge.Type == acme.ChallengeTypeHTTP01 && slices.Contains(briefProblems, problem.Type)
+			return lostOrderError{validationError{o.ca.withRetryAfter(failure), isBrief}}
 		}
 	}
 	if slices.Contains(failedStatuses, authorization.Status) {

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/letsencrypt/challtestsrv"
+	"github.com/miekg/dns"
 	"golang.org/x/net/dns/dnsmessage"
 
 	"fly-pops/pop/internal/resolve"
@@ -121,7 +121,7 @@ func TestNoOrderThatCAAForbids(t *testing.T) {
 	f := newFixture(t)
 	f.config.NameServer = f.authority.NameServer
 	f.start()
-	f.authority.CAA("example.test", []challtestsrv.CAAPolicy{{Tag: "issue", Value: "elsewhere.test"}})
+	f.authority.CAA("example.test", dns.CAA{Tag: "issue", Value: "elsewhere.test"})
 	for range 20 {
 		pause := f.round()
 		f.says(`the CAA records of example.test (0 issue "elsewhere.test") do not allow pebble.test to give a certificate for www.example.test: add the CAA record 0 issue "pebble.test" to example.test`, 0)
@@ -130,11 +130,11 @@ func TestNoOrderThatCAAForbids(t *testing.T) {
 		}
 		f.clock = f.clock.Add(pause)
 	}
-	f.authority.CAA(host, []challtestsrv.CAAPolicy{{Tag: "issue", Value: "pebble.test; validationmethods=dns-01"}})
+	f.authority.CAA(host, dns.CAA{Tag: "issue", Value: "pebble.test; validationmethods=dns-01"})
 	f.round()
 	f.says(`the CAA record of www.example.test (0 issue "pebble.test; validationmethods=dns-01") does not allow http-01`, 0)
-	f.authority.CAA("example.test", []challtestsrv.CAAPolicy{{Tag: "issue", Value: "pebble.test"}})
-	f.authority.CAA(host, []challtestsrv.CAAPolicy{{Tag: "issue", Value: "elsewhere.test"}, {Tag: "issue", Value: "pebble.test; validationmethods=http-01"}})
+	f.authority.CAA("example.test", dns.CAA{Tag: "issue", Value: "pebble.test"})
+	f.authority.CAA(host, dns.CAA{Tag: "issue", Value: "elsewhere.test"}, dns.CAA{Tag: "issue", Value: "pebble.test; validationmethods=http-01"})
 	f.clock = f.clock.Add(maxCheckPause * 6 / 5)
 	f.mustRun()
 	f.leaf(host)

@@ -66,11 +66,14 @@ const (
 	defaultVolume = "/run/pop/volume"
 	// StatusFile is where `pop health` looks.
 	StatusFile = "/run/pop/certs/acme.json"
-	// mostNames is what authorities allow in one certificate.
+	// maxNames is what authorities allow in one certificate.
 	maxNames = 100
 )
 
 var hostName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)+$`)
+
+// isSiteName says that a name is a host's or a wildcard.
+func isSiteName(name string) bool { return hostName.MatchString(strings.TrimPrefix(name, "*.")) }
 
 // SetDefaults fills in what is absent.
 func (c *Config) SetDefaults() {
@@ -119,7 +122,7 @@ func (c *Config) Validate() error {
 		}
 		for _, name := range certificate.Names {
 			// It becomes the name of a file.
-			if single := strings.TrimPrefix(name, "*."); !hostName.MatchString(single) || single != name && c.DNS == nil {
+			if !isSiteName(name) || strings.HasPrefix(name, "*.") && c.DNS == nil {
 				say("certificates[%d] has %q: not a host name in small letters. A wildcard needs dns or the vault: HTTP-01 proves single names only", i, name)
 			}
 			if seen[name] {

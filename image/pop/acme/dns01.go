@@ -14,6 +14,7 @@ import (
 
 	"github.com/mholt/acmez/v3/acme"
 	"github.com/miekg/dns"
+	"golang.org/x/net/dns/dnsmessage"
 
 	"fly-pops/pop/internal/dnsupdate"
 	"fly-pops/pop/internal/resolve"
@@ -104,6 +105,8 @@ func (a *Agent) ByDNS() *Agent {
 const (
 	// A zone's secondaries have a record within seconds of its primary, where the primary tells them (NOTIFY).
 	dnsPatience, dnsPause = 2 * time.Minute, 2 * time.Second
+	// For one answer, from the connection on.
+	queryTimeout = 10 * time.Second
 )
 
 // dnsPort of the zones' name servers. A test has another.
@@ -115,12 +118,14 @@ type dnsProver struct {
 	// host:port of a recursive name server.
 	resolver        string
 	dialer          *net.Dialer
+	client          resolve.Client
 	patience, pause time.Duration
 }
 
 func newDNSProver(config DNS, nameServer string) *dnsProver {
+	dialer := &net.Dialer{Resolver: resolve.By(nameServer)}
 	return &dnsProver{
-		config: config, resolver: nameServer, dialer: &net.Dialer{Resolver: resolve.By(nameServer)}, patience: dnsPatience, pause: dnsPause,
+		config: config, resolver: nameServer, dialer: dialer, client: resolve.Client{Dialer: dialer, TCP: true}, patience: dnsPatience, pause: dnsPause,
 	}
 }
 
@@ -194,13 +199,13 @@ func (r *txtRecord) remove(ctx context.Context) error {
 
 // target is where CNAMEs lead: a zone that takes no updates may hand the one name over to another that does.
 func (p *dnsProver) target(ctx context.Context, name string) (string, error) {
-	answer, err := dnsupdate.Ask(ctx, p.dialer, p.resolver, name, dns.TypeTXT)
+	answer, err := p.query(ctx, p.resolver, name, dnsmessage.TypeTXT)
 	if err != nil {
 		return "", err
 	}
-	for _, it := range answer.Answer {
-		if alias, is := it.(*dns.CNAME); is {
-			name = dns.CanonicalName(alias.Target)
+	for _, record := range answer.Resources {
+		if alias, is := record.Body.(*dnsmessage.CNAMEResource); is {
+			name = dns.CanonicalName(alias.CNAME.String())
 		}
 	}
 	return name, nil
@@ -208,13 +213,13 @@ func (p *dnsProver) target(ctx context.Context, name string) (string, error) {
 
 // zone of a name, as the server that is to change it knows it.
 func (p *dnsProver) zone(ctx context.Context, name string) (string, error) {
-	answer, err := dnsupdate.Ask(ctx, p.dialer, p.config.Server, name, dns.TypeSOA)
+	answer, err := p.query(ctx, p.config.Server, name, dnsmessage.TypeSOA)
 	if err != nil {
 		return "", err
 	}
-	for _, it := range append(answer.Answer, answer.Ns...) {
-		if soa, is := it.(*dns.SOA); is && answer.Authoritative {
-			return dns.CanonicalName(soa.Hdr.Name), nil
+	for _, record := range append(answer.Resources, answer.Authorities...) {
+		if record.Header.Type == dnsmessage.TypeSOA && answer.Authoritative {
+			return dns.CanonicalName(record.Header.Name.String()), nil
 		}
 	}
 	return "", fmt.Errorf("%s has no zone with %s in it", p.config.Server, strings.TrimSuffix(name, "."))
@@ -239,23 +244,24 @@ func (p *dnsProver) untilEverywhere(ctx context.Context, zone, name, value strin
 
 // behind is why a name server of the zone cannot be said to have the record; nil: all have it.
 func (p *dnsProver) behind(ctx context.Context, zone, name, value string) error {
-	answer, err := dnsupdate.Ask(ctx, p.dialer, p.resolver, zone, dns.TypeNS)
+	answer, err := p.query(ctx, p.resolver, zone, dnsmessage.TypeNS)
 	if err != nil {
 		return err
 	}
 	servers := 0
-	for _, it := range answer.Answer {
-		server, is := it.(*dns.NS)
+	for _, record := range answer.Resources {
+		server, is := record.Body.(*dnsmessage.NSResource)
 		if !is {
 			continue
 		}
 		servers++
-		addresses, err := p.dialer.Resolver.LookupNetIP(ctx, "ip", server.Ns)
+		host := server.NS.String()
+		addresses, err := p.dialer.Resolver.LookupNetIP(ctx, "ip", host)
 		if err != nil {
 			return dnsReason(err)
 		}
 		if !slices.ContainsFunc(addresses, func(address netip.Addr) bool { return p.has(ctx, address.Unmap(), name, value) }) {
-			return fmt.Errorf("%s does not have it", strings.TrimSuffix(server.Ns, "."))
+			return fmt.Errorf("%s does not have it", strings.TrimSuffix(host, "."))
 		}
 	}
 	if servers == 0 {
@@ -265,9 +271,23 @@ func (p *dnsProver) behind(ctx context.Context, zone, name, value string) error 
 }
 
 func (p *dnsProver) has(ctx context.Context, address netip.Addr, name, value string) bool {
-	answer, err := dnsupdate.Ask(ctx, p.dialer, net.JoinHostPort(address.String(), dnsPort), name, dns.TypeTXT)
-	return err == nil && slices.ContainsFunc(answer.Answer, func(it dns.RR) bool {
-		text, is := it.(*dns.TXT)
-		return is && strings.Join(text.Txt, "") == value
+	answer, err := p.query(ctx, net.JoinHostPort(address.String(), dnsPort), name, dnsmessage.TypeTXT)
+	return err == nil && slices.ContainsFunc(answer.Resources, func(record dnsmessage.Resource) bool {
+		text, is := record.Body.(*dnsmessage.TXTResource)
+		return is && strings.Join(text.TXT, "") == value
 	})
+}
+
+// query asks a name server for records of one type: CNAMEs on the way to them, and what it says of the zone.
+func (p *dnsProver) query(ctx context.Context, server, name string, kind dnsmessage.Type) (resolve.Answer, error) {
+	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
+	defer cancel()
+	answer, err := p.client.Ask(ctx, server, resolve.Question{Name: name, Type: kind})
+	if err == nil && answer.Code != dnsmessage.RCodeSuccess && answer.Code != dnsmessage.RCodeNameError {
+		err = fmt.Errorf("it answered %s", strings.TrimPrefix(answer.Code.String(), "RCode"))
+	}
+	if err != nil {
+		return answer, fmt.Errorf("%s cannot be asked for %s: %w", server, strings.TrimSuffix(name, "."), err)
+	}
+	return answer, nil
 }

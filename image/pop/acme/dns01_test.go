@@ -270,13 +270,33 @@ func TestARecordThatTheAuthorityDoesNotFind(t *testing.T) {
 	it.start()
 	it.agent.ByDNS()
 	it.round()
-	it.says("example.test: the authority does not find this PoP's TXT record of _acme-challenge.example.test, though the zone's name servers have it: "+
+	it.says("example.test: the authority does not find this PoP's TXT record of _acme-challenge.example.test, though the zone's name servers had the TXT record: "+
 		"look at the zone's delegation, and at DNSSEC: Correct value not found", 1)
+	// No PoP that restarts is the reason, so there is no quick second order.
+	if wait := it.own().RetryAt.Sub(it.clock); wait < firstPause*4/5-time.Second {
+		t.Errorf("tried again in %v", wait)
+	}
+}
+
+// What is wrong with a whole order has nothing to do with port 80 and addresses either.
+func TestAnOrderByDNSThatIsRefused(t *testing.T) {
+	for kind, says := range map[string]string{
+		"dns":        "the authority cannot look up records of the name: look at its CAA records, at the zone's delegation, and at DNSSEC: planted",
+		"connection": "the authority refused (connection): planted",
+		"caa":        "its CAA records forbid this authority",
+	} {
+		t.Run(kind, func(t *testing.T) {
+			it := byDNS(t, testdns.InProcess(t, testdns.Faults{}), nil)
+			it.authority.Problem("finalize", kind, 403, "")
+			it.round()
+			it.says(says, 1)
+		})
+	}
 }
 
 func TestSentencesOfNamesThatWereNotProven(t *testing.T) {
 	for _, test := range []struct{ kind, challengeType, says string }{
-		{"dns", "dns-01", "does not find this PoP's TXT record of _acme-challenge.example.test, though"},
+		{"dns", "dns-01", "the authority cannot look up the TXT record of _acme-challenge.example.test, or the name's CAA records, though the zone's name servers had the TXT record: look"},
 		{"incorrectResponse", "dns-01", "does not find this PoP's TXT record of _acme-challenge.example.test, though"},
 		{"connection", "dns-01", "does not find this PoP's TXT record of _acme-challenge.example.test, though"},
 		{"caa", "dns-01", "its CAA records forbid this authority"},

@@ -45,6 +45,11 @@ func (a *Agent) maintain(ctx context.Context, cert *managedCert) {
 		a.lookForOthers(ctx, cert)
 		return
 	}
+	if !inProgress && !isForced && a.waitsForPeers(ctx, cert) {
+		a.lookForOthers(ctx, cert)
+		cert.nextCheck = now.Add(quickCheckPause)
+		return
+	}
 	cert.nextLook = time.Time{}
 	if inProgress {
 		if !a.obtain(ctx, cert, cert.order.Names) {
@@ -62,10 +67,6 @@ func (a *Agent) maintain(ctx context.Context, cert *managedCert) {
 			return
 		}
 	}
-	if !isForced && a.waitsForPeers(ctx, cert) {
-		cert.nextCheck = now.Add(quickCheckPause)
-		return
-	}
 	// A name that is lost does not take the others' certificate with it.
 	if a.obtain(ctx, cert, names) && err != nil {
 		a.setProblem(cert, err)
@@ -79,7 +80,7 @@ func containsAll(all, some []string) bool {
 // lookForOthers checks the names though nothing can be ordered now: a PoP that is held waits for as long as others serve, and no longer.
 func (a *Agent) lookForOthers(ctx context.Context, cert *managedCert) {
 	now := a.now()
-	if a.ready || cert.leaf != nil || now.Before(cert.nextLook) {
+	if a.ready || cert.leaf != nil || now.Before(cert.nextLook) || a.othersServe(cert) {
 		return
 	}
 	_, err := a.checkNames(ctx, cert)
@@ -87,6 +88,13 @@ func (a *Agent) lookForOthers(ctx context.Context, cert *managedCert) {
 	if err == nil {
 		cert.nextLook = now.Add(maxCheckPause)
 	}
+}
+
+// othersServe says that another certificate's names have shown it: one is enough to wait for.
+func (a *Agent) othersServe(cert *managedCert) bool {
+	return slices.ContainsFunc(a.certs, func(other *managedCert) bool {
+		return other != cert && other.leaf == nil && other.reach == reachViaPeer
+	})
 }
 
 // checkNames checks all names and returns those that are in order. The first that is not gives the error, and ends the check unless the certificate is urgent.

@@ -26,9 +26,7 @@ type managedCert struct {
 	content []byte
 	// Somebody asked for a renewal now.
 	requested bool
-	// When the authority wants it renewed; nil: it does not say.
-	window *Window
-	// When it is asked for that again.
+	// When the authority is asked again when it wants it renewed.
 	pollAt time.Time
 
 	// Checks of its names in a row that found something wrong, and those of them that were no longer quick.
@@ -115,9 +113,9 @@ func (a *Agent) renewalTime(cert *managedCert) time.Time {
 	seed := seedOf(a.environment.Pop, pair.Serial(cert.leaf))
 	if cert.order.Taken {
 		// The PoP that ordered it comes first: its renewal counts nothing at the authority.
-		seed = latestSeed(cert.window)
+		seed = latestSeed(cert.order.Window)
 	}
-	return renewAt(cert.leaf.NotBefore, cert.leaf.NotAfter, cert.window, seed).UTC().Truncate(time.Second)
+	return renewAt(cert.leaf.NotBefore, cert.leaf.NotAfter, cert.order.Window, seed).UTC().Truncate(time.Second)
 }
 
 // isUrgent says that the certificate there is ends before long.

@@ -10,6 +10,8 @@ type savedOrder struct {
 	IssuedBy string `json:"issuedBy,omitempty"`
 	// Another PoP ordered it, by an account of its own.
 	Taken bool `json:"taken,omitempty"`
+	// When the authority wants the certificate in use renewed, as far as it was asked. nil: it does not say.
+	Window *Window `json:"window,omitempty"`
 	// Until then nginx may still serve the self-signed certificate from before the first one. nil: it does not.
 	SelfSignedUntil *time.Time `json:"selfSignedUntil,omitempty"`
 	// Names of the order in progress; nil: there is none.

@@ -1,12 +1,14 @@
 package acme
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -123,10 +125,11 @@ func TestTheNextPoPOrdersWhenTheOneBeforeDoesNot(t *testing.T) {
 	second.authority.SetEdge(second.agent.challenges.nginxHandler())
 	begin := second.clock
 	for second.clock.Before(begin.Add(shareWait)) {
-		second.clock = second.clock.Add(second.round())
-		if second.authority.Count("order") != 0 && second.clock.Before(begin.Add(shareWait)) {
-			t.Fatal("did not wait")
+		pause := second.round()
+		if second.authority.Count("order") != 0 {
+			t.Fatalf("ordered after %v", second.clock.Sub(begin))
 		}
+		second.clock = second.clock.Add(pause)
 	}
 	second.mustRun()
 	second.leaf(host)
@@ -302,5 +305,206 @@ func TestAShareSecretThatIsNone(t *testing.T) {
 			}
 			f.leaf(host)
 		})
+	}
+}
+
+// Also while no certificate is due, or one would be noticed 60 days later.
+func TestAShareSecretIsLookedAtWhileNoCertificateIsDue(t *testing.T) {
+	f := sharedFleet(t, 1)[0]
+	f.mustRun()
+	secret := f.config.ShareFile
+	if err := os.Rename(secret, secret+".away"); err != nil {
+		t.Fatal(err)
+	}
+	pause := f.round()
+	f.says("the secret of certificates.acme.share: open", 1)
+	if pause > 4*time.Second {
+		t.Errorf("a secret that comes after the boot is looked for in %v", pause)
+	}
+	f.clock = f.clock.Add(time.Hour)
+	f.shareBy("planted-hmac")
+	if pause := f.round(); pause > time.Minute {
+		t.Errorf("the next round is in %v", pause)
+	}
+	f.says("has 12 characters: expected 32 at least", 1)
+	// It is said before the first round, too.
+	f.startShared(f.agent.challenges.port)
+	f.agent.Serve(t.Context())
+	f.says("has 12 characters: expected 32 at least", 1)
+	if err := os.Rename(secret+".away", secret); err != nil {
+		t.Fatal(err)
+	}
+	f.mustRun()
+}
+
+// countProbes of names from now on.
+func (f *fixture) countProbes() *int {
+	count, check := 0, f.agent.checkName
+	f.agent.checkName = func(ctx context.Context, name string) (Reach, error) {
+		count++
+		return check(ctx, name)
+	}
+	return &count
+}
+
+// fleetClock runs the rounds of some PoPs whenever they are due, for as long as an order of another one takes.
+type fleetClock struct {
+	all, running []*fixture
+	next         map[*fixture]time.Time
+	isRunning    bool
+}
+
+func (c *fleetClock) pass(seconds int) {
+	if c.isRunning {
+		return
+	}
+	c.isRunning = true
+	defer func() { c.isRunning = false }()
+	for range seconds {
+		for _, f := range c.all {
+			f.clock = f.clock.Add(time.Second)
+		}
+		for _, f := range c.running {
+			if !f.clock.Before(c.next[f]) {
+				c.next[f] = f.clock.Add(f.round())
+			}
+		}
+	}
+}
+
+// The first PoP orders for dozens of sites, one after the other, and takes longer than the others wait for one certificate.
+func TestManySitesAreOrderedOnce(t *testing.T) {
+	const sites, secondsPerOrder = 30, 10
+	fleet := sharedFleet(t, 3)
+	first, others := fleet[0], fleet[1:]
+	var probes []*int
+	for _, f := range fleet {
+		f.config.Certificates = nil
+		for n := range sites {
+			f.config.Certificates = append(f.config.Certificates, Certificate{Names: []string{fmt.Sprintf("site-%d.example.test", n)}})
+		}
+		f.startShared(f.agent.challenges.port)
+		probes = append(probes, f.countProbes())
+	}
+	first.authority.SetEdge(first.agent.challenges.nginxHandler())
+	clock := &fleetClock{all: fleet, running: others, next: map[*fixture]time.Time{}}
+	first.authority.Fault(func(operation string, _ http.ResponseWriter, _ *http.Request) bool {
+		if operation == "finalize" {
+			clock.pass(secondsPerOrder)
+		}
+		return false
+	})
+	first.mustRun()
+	clock.pass(10)
+	if orders := first.authority.Count("order"); orders != sites {
+		t.Errorf("%d orders for %d sites", orders, sites)
+	}
+	for _, f := range others {
+		f.mustRun()
+		for _, certificate := range f.config.Certificates {
+			if name := certificate.Names[0]; !f.leaf(name).Equal(first.leaf(name)) {
+				t.Errorf("%s has another certificate of %s", f.pop, name)
+			}
+		}
+	}
+	// Who orders probes each name once. To know that others serve one name is enough, every five minutes.
+	for at, most := range []int{sites, 3, 3} {
+		if count := *probes[at]; count > most {
+			t.Errorf("%s probed %d names", fleet[at].pop, count)
+		}
+	}
+}
+
+// A PoP that hangs costs one timeout a round, not one for each site.
+func TestAPoPThatHangsIsAskedOnceARound(t *testing.T) {
+	f := newFixture(t)
+	f.config.Certificates = []Certificate{{Names: []string{host}}, {Names: []string{alias}}, {Names: []string{"shop." + alias}}}
+	f.shareBy(shareSecret)
+	var asked atomic.Int64
+	address, port := peer(t, "127.0.2.9", 0, http.HandlerFunc(func(response http.ResponseWriter, request *http.Request) {
+		if strings.HasPrefix(request.URL.Path, sharePath) {
+			asked.Add(1)
+			panic(http.ErrAbortHandler)
+		}
+		http.NotFound(response, request)
+	}))
+	f.pop, f.address, f.peers = "cdg-1", netip.MustParseAddr("127.0.2.1"), &fixedPeers{addresses: []netip.Addr{address}}
+	f.startShared(port)
+	f.mustRun()
+	if count := asked.Load(); count != 1 {
+		t.Errorf("asked %d times", count)
+	}
+	f.clock = f.own().RenewAt.Add(time.Minute)
+	f.mustRun()
+	if count := asked.Load(); count != 2 || f.authority.Count("order") < 4 {
+		t.Errorf("asked %d times in two rounds, %d orders", count, f.authority.Count("order"))
+	}
+}
+
+// Whether a certificate is due says the authority, where it says when it wants it renewed.
+func TestACertificateIsSharedUntilTheAuthorityWantsItRenewed(t *testing.T) {
+	for name, test := range map[string]struct {
+		// Of 90 days: when the window begins, how long it is, and what the day is.
+		begin, length, day int
+		code               int
+	}{
+		"all certificates are revoked":         {10, 1, 20, http.StatusNotFound},
+		"renewals are wanted later than usual": {70, 4, 65, http.StatusOK},
+		"as usual":                             {58, 2, 50, http.StatusOK},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := sharedFleet(t, 1)[0]
+			f.mustRun()
+			days := func(count int) time.Time { return f.leaf(host).NotBefore.Add(time.Duration(count) * 24 * time.Hour) }
+			f.authority.Renew(f.leaf(host), days(test.begin), days(test.begin+test.length))
+			// Renewals fail, so that there is one that is due.
+			f.authority.Fault(func(operation string, answer http.ResponseWriter, _ *http.Request) bool {
+				if operation == "order" {
+					answer.WriteHeader(http.StatusBadGateway)
+				}
+				return operation == "order"
+			})
+			f.clock = days(test.day)
+			f.round()
+			request := f.sealed(shareSecret, sharedRequest{Names: namesDigest([]string{host, alias}), At: f.clock})
+			code, text := f.get(request)
+			if code != test.code {
+				t.Fatalf("%d %.60s", code, text)
+			}
+			if code != http.StatusOK {
+				return
+			}
+			certificate := f.config.Certificates[0]
+			if _, _, _, err := f.config.openShared(f.agent.share, strings.TrimPrefix(request, sharePath), text, certificate, time.Time{}, f.clock); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// What an authority wants does not end because another PoP had a certificate.
+func TestAnAuthorityIsLeftAloneAfterACertificateWasTaken(t *testing.T) {
+	fleet := sharedFleet(t, 2)
+	first, second := fleet[0], fleet[1]
+	first.authority.Problem("order", "rateLimited", 429, "7200")
+	second.request(0)
+	second.round()
+	second.says("the authority's limit is reached", 1)
+	until := *second.own().RetryAt
+	first.authority.Fault(nil)
+	first.authority.SetEdge(first.agent.challenges.nginxHandler())
+	first.mustRun()
+	second.clock = second.clock.Add(4 * time.Second)
+	second.startShared(second.agent.challenges.port)
+	second.mustRun()
+	if !second.leaf(host).Equal(first.leaf(host)) {
+		t.Fatal("nothing was taken")
+	}
+	plan, err := PlanRenewal(second.config, host, second.clock)
+	if err != nil || !strings.Contains(plan.Problem, "the authority wants to be left alone until") || !strings.Contains(plan.Problem, "limit is reached: planted") {
+		t.Errorf("%+v, %v", plan, err)
+	}
+	if plan, err := PlanRenewal(second.config, host, until); err != nil || plan.Problem != "" {
+		t.Errorf("%+v, %v", plan, err)
 	}
 }

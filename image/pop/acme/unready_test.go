@@ -37,7 +37,6 @@ func TestAPoPThatDoesNotAnswerForAMoment(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t)
-			f.clock = f.clock.Add(time.Minute)
 			f.agent.started = f.clock.Add(-time.Hour)
 			status := test.status
 			f.nginxOfAPoP(func(*http.Request) int { return status })

@@ -66,7 +66,7 @@ func (a *Agent) unusedFiles() []string {
 	return paths
 }
 
-// otherNames are the files of a folder that are called <host name><ending>, but for those names.
+// otherNames are the files of a folder that are called <host name or wildcard><ending>, but for those names.
 func otherNames(folder string, names map[string]bool, endings ...string) []string {
 	entries, err := os.ReadDir(folder)
 	if err != nil {
@@ -76,8 +76,7 @@ func otherNames(folder string, names map[string]bool, endings ...string) []strin
 	for _, entry := range entries {
 		ending := filepath.Ext(entry.Name())
 		name := strings.TrimSuffix(entry.Name(), ending)
-		// PEMs of wildcards have no host name, and stay.
-		if entry.Type().IsRegular() && slices.Contains(endings, ending) && hostName.MatchString(name) && !names[name] {
+		if entry.Type().IsRegular() && slices.Contains(endings, ending) && isSiteName(name) && !names[name] {
 			paths = append(paths, filepath.Join(folder, entry.Name()))
 		}
 	}

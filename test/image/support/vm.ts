@@ -5,7 +5,7 @@ import { PassThrough } from "node:stream";
 import { pack } from "tar-stream";
 import { stopSeconds } from "../../../image/limits.ts";
 import { ports } from "../../../image/ports.ts";
-import { buildImage } from "../../../local/docker-image.ts";
+import { buildImage } from "../../../local/docker/image.ts";
 import { type Bench, docker, health, unframe, until } from "./pop.ts";
 
 const vmDir = resolve(import.meta.dirname, "../../../image/vm");

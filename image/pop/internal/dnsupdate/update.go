@@ -96,16 +96,3 @@ func refusal(answer *dns.Msg, zone, key string) string {
 		return "the name server answered " + dns.RcodeToString[answer.Rcode]
 	}
 }
-
-// Ask a name server for records of one type: CNAMEs on the way to them, and what it says of the zone.
-func Ask(ctx context.Context, dialer *net.Dialer, address, name string, kind uint16) (*dns.Msg, error) {
-	client := &dns.Client{Net: "tcp", Timeout: patience, Dialer: dialer}
-	answer, _, err := client.ExchangeContext(ctx, new(dns.Msg).SetQuestion(name, kind), address)
-	if err == nil && answer.Rcode != dns.RcodeSuccess && answer.Rcode != dns.RcodeNameError {
-		err = fmt.Errorf("it answered %s", dns.RcodeToString[answer.Rcode])
-	}
-	if err != nil {
-		return nil, fmt.Errorf("%s cannot be asked for %s: %w", address, strings.TrimSuffix(name, "."), err)
-	}
-	return answer, nil
-}

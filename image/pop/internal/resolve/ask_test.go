@@ -8,20 +8,14 @@ import (
 	"testing"
 
 	"golang.org/x/net/dns/dnsmessage"
+
+	"fly-pops/pop/internal/testdns"
 )
 
 // serve answers on one port, by UDP and by TCP, with what a test makes of each question.
 func serve(t *testing.T, answer func(message *dnsmessage.Message, network string)) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	socket, err := net.ListenPacket("udp", listener.Addr().String())
-	if err != nil {
-		t.Skipf("the port is taken for UDP: %v", err)
-	}
-	t.Cleanup(func() { listener.Close(); socket.Close() })
+	listener, socket := testdns.Listen(t)
 	respond := func(question []byte, network string) []byte {
 		var message dnsmessage.Message
 		if message.Unpack(question) != nil {
@@ -104,5 +98,31 @@ func TestWhatIsNoAnswer(t *testing.T) {
 	}
 	if _, err := Ask(t.Context(), other, Question{Name: strings.Repeat("x", 300), Type: dnsmessage.TypeA}); err == nil {
 		t.Error("a name that is too long is asked for")
+	}
+}
+
+// What a zone's own server says: of the zone where there is no answer, and that it has it. A client over TCP sends no packet.
+func TestAZonesOwnServer(t *testing.T) {
+	var networks []string
+	server := serve(t, func(message *dnsmessage.Message, network string) {
+		networks = append(networks, network)
+		message.Authoritative = true
+		message.Authorities = []dnsmessage.Resource{{
+			Header: dnsmessage.ResourceHeader{Name: dnsmessage.MustNewName("example.org."), Class: dnsmessage.ClassINET},
+			Body:   &dnsmessage.SOAResource{NS: dnsmessage.MustNewName("ns1.example.org."), MBox: dnsmessage.MustNewName("hostmaster.example.org.")},
+		}}
+	})
+	answer, err := Client{TCP: true}.Ask(t.Context(), server, Question{Name: "www.example.org.", Type: dnsmessage.TypeSOA})
+	if err != nil || !answer.Authoritative || len(answer.Resources) != 0 || len(answer.Authorities) != 1 || answer.Authorities[0].Header.Type != dnsmessage.TypeSOA {
+		t.Errorf("%+v, %v", answer, err)
+	}
+	if strings.Join(networks, " ") != "tcp" {
+		t.Errorf("asked over %v", networks)
+	}
+	// A server may have a name that only another resolver knows.
+	_, port, _ := net.SplitHostPort(server)
+	dialer := &net.Dialer{Resolver: By(testdns.InProcess(t, testdns.Faults{}).Address)}
+	if _, err := (Client{Dialer: dialer, TCP: true}).Ask(t.Context(), "ns1.example.test:"+port, Question{Name: "www.example.org.", Type: dnsmessage.TypeSOA}); err != nil {
+		t.Error(err)
 	}
 }

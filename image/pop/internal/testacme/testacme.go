@@ -23,11 +23,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/letsencrypt/challtestsrv"
 	"github.com/letsencrypt/pebble/v2/ca"
 	"github.com/letsencrypt/pebble/v2/db"
 	"github.com/letsencrypt/pebble/v2/va"
 	"github.com/letsencrypt/pebble/v2/wfe"
+	"github.com/miekg/dns"
+
+	"fly-pops/pop/internal/testdns"
 )
 
 // Operations that are counted, by the beginning of their paths at pebble.
@@ -51,7 +53,7 @@ type Server struct {
 	NameServer string
 
 	t         testing.TB
-	names     *challtestsrv.ChallSrv
+	caa       map[string][]dns.CAA
 	pebbleLog *logBuffer
 	store     *db.MemoryStore
 	pebble    http.Handler
@@ -84,7 +86,7 @@ func Start(t testing.TB, options Options) *Server {
 			t.Fatal(err)
 		}
 	}
-	s := &Server{t: t, now: options.Now, counts: map[string]int{}, pebbleLog: &logBuffer{}}
+	s := &Server{t: t, now: options.Now, counts: map[string]int{}, caa: map[string][]dns.CAA{}, pebbleLog: &logBuffer{}}
 	said := log.New(s.pebbleLog, "", 0)
 	quiet := log.New(io.Discard, "", 0)
 
@@ -99,27 +101,7 @@ func Start(t testing.TB, options Options) *Server {
 		edge.ServeHTTP(answer, request)
 	}))
 	t.Cleanup(s.Edge.Close)
-	dns := freePort(t)
-	names, err := challtestsrv.New(challtestsrv.Config{DNSAddrs: []string{dns}, Log: quiet})
-	if err != nil {
-		t.Fatal(err)
-	}
-	names.SetDefaultDNSIPv4("127.0.0.1")
-	names.SetDefaultDNSIPv6("")
-	s.names, s.NameServer = names, dns
-	go names.Run()
-	t.Cleanup(names.Shutdown)
-	for tries := 0; ; tries++ {
-		connection, err := net.Dial("tcp", dns)
-		if err == nil {
-			connection.Close()
-			break
-		}
-		if tries == 500 {
-			t.Fatal(err)
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
+	s.NameServer = testdns.Serve(t, dns.HandlerFunc(s.serveDNS), nil)
 
 	store := db.NewMemoryStore()
 	s.store = store
@@ -137,7 +119,7 @@ func Start(t testing.TB, options Options) *Server {
 	}
 	port := s.Edge.Listener.Addr().(*net.TCPAddr).Port
 	issuer := ca.New(said, store, "", "ecdsa", 0, 1, profiles)
-	front := wfe.New(said, store, va.New(said, port, port, false, cmp.Or(options.DNS, dns), store), issuer, []string{"pebble.test"}, false, options.External != nil, 0, 0)
+	front := wfe.New(said, store, va.New(said, port, port, false, cmp.Or(options.DNS, s.NameServer), store), issuer, []string{"pebble.test"}, false, options.External != nil, 0, 0)
 	s.pebble, s.admin = front.Handler(), front.ManagementHandler()
 
 	s.Server = httptest.NewUnstartedServer(http.HandlerFunc(s.serve))
@@ -152,24 +134,6 @@ func Start(t testing.TB, options Options) *Server {
 		t.Fatal(err)
 	}
 	return s
-}
-
-func freePort(t testing.TB) string {
-	t.Helper()
-	for range 100 {
-		listener, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		address := listener.Addr().String()
-		listener.Close()
-		if packets, err := net.ListenPacket("udp", address); err == nil {
-			packets.Close()
-			return address
-		}
-	}
-	t.Fatal("no port is free for both TCP and UDP")
-	return ""
 }
 
 func (s *Server) serve(answer http.ResponseWriter, request *http.Request) {
@@ -232,9 +196,29 @@ func (s *Server) withoutInDirectory(field string) {
 }
 
 // CAA sets the CAA records of a name.
-func (s *Server) CAA(name string, records []challtestsrv.CAAPolicy) {
-	s.names.DeleteDNSCAARecord(name)
-	s.names.AddDNSCAARecord(name, records)
+func (s *Server) CAA(name string, records ...dns.CAA) {
+	s.lock.Lock()
+	defer s.lock.Unlock()
+	s.caa[dns.Fqdn(name)] = records
+}
+
+// serveDNS leads all names here.
+func (s *Server) serveDNS(w dns.ResponseWriter, r *dns.Msg) {
+	response := new(dns.Msg).SetReply(r)
+	question := r.Question[0]
+	header := dns.RR_Header{Name: question.Name, Rrtype: question.Qtype, Class: dns.ClassINET}
+	switch question.Qtype {
+	case dns.TypeA:
+		response.Answer = append(response.Answer, &dns.A{Hdr: header, A: net.IPv4(127, 0, 0, 1)})
+	case dns.TypeCAA:
+		s.lock.Lock()
+		defer s.lock.Unlock()
+		for _, record := range s.caa[strings.ToLower(question.Name)] {
+			record.Hdr = header
+			response.Answer = append(response.Answer, &record)
+		}
+	}
+	_ = w.WriteMsg(response)
 }
 
 // Pass has the authority do what it is asked for, whatever becomes of the answer.
