@@ -199,7 +199,7 @@ describe("a machine of 256 MB", () => {
       () => health(pop),
       (now) => now?.report.components.nginx?.status === "ok" && now.report.components.unbound?.status === "ok",
     );
-    expect(seen?.report.components.certificates?.reason).toContain(`${broken} cannot be used`);
+    expect(seen?.report.components.certificates?.reason).toContain(`${broken} could not be used`);
     expect((await page(pop)).status).toBe(200);
     expect((await pop.exec(["cat", `${broken}.broken`])).output).toBe("garbage\n");
     await pop.exec(["/bin/sh", "-c", `rm ${broken}.broken; runas certs /usr/bin/pop self-signed`]);

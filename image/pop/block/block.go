@@ -1,7 +1,7 @@
 // Package block keeps the addresses that an operator blocked in this PoP. nginx reads the file again when it changes (image/nginx/reject.c), and ignores blocks
 // that have expired.
 //
-//	pop block --for SECONDS ADDRESS...   blocks them for that long; an existing block is only extended. A single IPv6 address stands for its /64
+//	pop block --for SECONDS ADDRESS...   blocks them for that long; an existing block is only extended. A single IPv6 address blocks its /64
 //	pop unblock ADDRESS... | --all       ends blocks
 //	pop blocked                          lists them
 //

@@ -61,7 +61,7 @@ func componentFamily(components map[string]component) metrics.Family {
 func certificateFamilies(all []selfsigned.Status) []metrics.Family {
 	notBefore := metrics.Gauge("pop_certificate_not_before_timestamp_seconds", "Start of a certificate's validity, in seconds since 1970.")
 	notAfter := metrics.Gauge("pop_certificate_not_after_timestamp_seconds", "End of a certificate's validity, in seconds since 1970.")
-	selfSigned := metrics.Gauge("pop_certificate_self_signed", "1 while a site has a certificate that the PoP signed itself.")
+	selfSigned := metrics.Gauge("pop_certificate_self_signed", "1 if a site's certificate is self-signed by the PoP.")
 	for _, status := range all {
 		if !status.NotBefore.IsZero() {
 			notBefore.Add(float64(status.NotBefore.Unix()), "site", status.Host)
