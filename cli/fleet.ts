@@ -1,10 +1,12 @@
 /** The PoPs of a stack: those in its file and those on Fly. One API call. */
+
 import type { PopConfig } from "../config/types.ts";
 import type { Fly } from "../fly/api.ts";
 import { type FlyError, ifNotFound, isLeased } from "../fly/errors.ts";
 import { isLive } from "../fly/existence.ts";
 import { metadataKeys } from "../fly/metadata.ts";
 import type { Machine } from "../fly/wire.ts";
+import { naturalOrder } from "../lib/order.ts";
 import { CliError } from "./context.ts";
 import { owns, type Stack } from "./stack.ts";
 
@@ -39,7 +41,7 @@ export async function readFleet(stack: Stack): Promise<Fleet> {
   for (const it of machines)
     if (it.host_status === "unreachable" && it.name && !byName.has(it.name)) byName.set(it.name, it);
   const names = new Set([...wanted.map(({ name }) => name), ...byName.keys()]);
-  const pops = [...names].toSorted(inOrder).map((name): PopObservation => {
+  const pops = [...names].toSorted(naturalOrder).map((name): PopObservation => {
     const machine = byName.get(name);
     const pop = wanted.find((it) => it.name === name);
     return {
@@ -51,8 +53,6 @@ export async function readFleet(stack: Stack): Promise<Fleet> {
   });
   return { app, fly, pops, isConfigInvalid: config === undefined };
 }
-
-const inOrder = new Intl.Collator("en", { numeric: true }).compare;
 
 /** The deployed PoP of this name. Throws if there is none. */
 export function popOf({ app, pops }: Fleet, name: string): DeployedPop {

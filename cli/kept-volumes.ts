@@ -15,7 +15,7 @@ export async function keptVolumes(stack: Stack): Promise<BillableVolume[]> {
 }
 
 /** `wanted`: the stack file's PoPs. If a PoP has several volumes, the mounted one is its own. Pure. */
-export function keptIn(volumes: readonly Volume[], wanted: ReadonlySet<string>): BillableVolume[] {
+function keptIn(volumes: readonly Volume[], wanted: ReadonlySet<string>): BillableVolume[] {
   const ours = volumes.filter(isLive).flatMap((volume) => {
     const pop = popOfVolume(volume.name);
     return pop === undefined ? [] : [{ pop, volume }];

@@ -2,6 +2,7 @@
 
 import { checksOf } from "../fly/machine-health.ts";
 import type { Machine } from "../fly/wire.ts";
+import { byKey } from "../lib/order.ts";
 import type { Connections } from "./connections.ts";
 import type { DeploymentState, Lease } from "./deployment-state.ts";
 import type { PopObservation } from "./fleet.ts";
@@ -168,9 +169,7 @@ function problems({ name, machine, wanted }: PopObservation, state: string, deta
   if (state === "started")
     for (const check of checksOf(machine).filter(({ status }) => status !== "passing"))
       found.push(`${name}: check ${check.name} is ${check.status}, ${shorten(check.output)}`);
-  for (const [part, { status, reason: why }] of Object.entries(health?.parts ?? {}).toSorted(([a], [b]) =>
-    a < b ? -1 : 1,
-  ))
+  for (const [part, { status, reason: why }] of Object.entries(health?.parts ?? {}).toSorted(byKey))
     if (status !== "ok") found.push(`${name}: ${part} is ${status}${why ? `, ${shorten(why, maxReasonLength)}` : ""}`);
   if (reason !== undefined) found.push(`${name}: could not query its health, ${reason}`);
   return found;

@@ -72,7 +72,7 @@ export const Mount = z.looseObject({
 });
 export type Mount = z.infer<typeof Mount>;
 
-export const MachineFile = z.looseObject({
+const MachineFile = z.looseObject({
   guest_path: z.string(),
   /** Base64. Exactly one of `raw_value` and `secret_name`. */
   raw_value: z.string().optional(),
@@ -81,7 +81,6 @@ export const MachineFile = z.looseObject({
   /** Octal permission bits as a decimal number: 0400 is 256. */
   mode: z.number().int().optional(),
 });
-export type MachineFile = z.infer<typeof MachineFile>;
 
 export const MachineConfig = z.looseObject({
   image: z.string().optional(),
@@ -304,7 +303,7 @@ export type Address = z.infer<typeof Address>;
 export const AddressList = z.looseObject({ ips: orNull(z.array(Address)) });
 
 /** v4, v6 and shared_v4 are public anycast; the rest is private or egress. */
-export const addressTypes = ["v4", "v6", "shared_v4", "private_v6", "egress_v4", "egress_v6", "egress_pair"] as const;
+const addressTypes = ["v4", "v6", "shared_v4", "private_v6", "egress_v4", "egress_v6", "egress_pair"] as const;
 export const AssignAddress = z.looseObject({
   type: z.enum(addressTypes),
   region: z.string().optional(),

@@ -1,7 +1,9 @@
 /** Sends one HTTP request, for all clients in this folder. Which calls are repeated is decided elsewhere (retry.ts). */
+
 import { Agent } from "node:https";
 import { createRequire } from "node:module";
 import type { AxiosStatic } from "axios";
+import { isLoopback } from "./loopback.ts";
 
 /** By require, which loads axios as one bundled file. Importing it loads 66 files and makes every command 0.1 s slower. */
 const axios = createRequire(import.meta.url)("axios") as AxiosStatic;
@@ -59,7 +61,7 @@ export function httpTransport({ ca }: { ca?: string | undefined } = {}): Transpo
         headers: { "User-Agent": "fly-pops", ...headers },
         data: body,
         timeout: timeoutMs,
-        ...(isLoopback(url) ? { proxy: false as const } : {}),
+        ...(isLoopbackUrl(url) ? { proxy: false as const } : {}),
       });
       return { status: response.status, headers: response.headers, body: response.data };
     } catch (error) {
@@ -73,10 +75,7 @@ export function httpTransport({ ca }: { ca?: string | undefined } = {}): Transpo
 }
 
 /** A corporate HTTP proxy cannot reach the loopback address of this machine. */
-function isLoopback(url: string): boolean {
-  const host = URL.canParse(url) ? new URL(url).hostname : "";
-  return host === "localhost" || host === "[::1]" || host.startsWith("127.");
-}
+const isLoopbackUrl = (url: string): boolean => URL.canParse(url) && isLoopback(new URL(url).hostname);
 
 /** The parsed body if it is JSON, its text if not; undefined for an empty body. */
 export function parseJson(text: string): unknown {

@@ -1,9 +1,11 @@
 /** A preview by Pulumi's engine, against the state. Needs the state's backend, but neither Fly's token nor Docker. */
+
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import Docker from "dockerode";
 import { parseDocument } from "yaml";
+import { keyPrefix } from "../config/keys.ts";
 import { assumedContextKey } from "../config/stack-values.ts";
 import type { EdgeConfig } from "../config/types.ts";
 import { contextDigest } from "../image/context.ts";
@@ -88,7 +90,7 @@ async function isDockerRunning(): Promise<boolean> {
 /** The stack file with that image and everything else unchanged, secrets still encrypted. */
 function withImage(text: string, imageRef: string, context: string): string {
   const document = parseDocument(text);
-  document.setIn(["config", "fly-pops:imageRef"], imageRef);
+  document.setIn(["config", `${keyPrefix}imageRef`], imageRef);
   document.setIn(["config", assumedContextKey], context);
   return document.toString();
 }

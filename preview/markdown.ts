@@ -5,7 +5,7 @@ import { lossSummary } from "./lost.ts";
 import type { Action, Plan, PopPlan } from "./plan.ts";
 
 /** The first line of our comment about a stack, by which the next run finds and replaces it. */
-export const marker = (stack: string): string => `<!-- fly-pops preview ${stack} -->`;
+const marker = (stack: string): string => `<!-- fly-pops preview ${stack} -->`;
 
 /** GitHub's limit for a comment, minus some for the surrounding text. */
 const maxCharacters = 64_000;

@@ -1,15 +1,18 @@
 /** Turns the engine's steps into changes of PoPs: which, why, in which order, with restarts, replacements and cost. Pure. */
+
 import { type Estimate, estimateBill, type Traffic } from "../components/cost.ts";
 import type { EdgeConfig } from "../config/types.ts";
+import { naturalOrder } from "../lib/order.ts";
 import { requiresMachineUpdate } from "../providers/fly/machine.ts";
 import { volumeHandler } from "../providers/fly/volume.ts";
 import type { ChangeAction } from "../providers/handler.ts";
+import { nameOf } from "../stack/engine-text.ts";
 import { type Before, beforeOf } from "./before.ts";
 import { billableItems } from "./billable.ts";
 import { costRise } from "./cost-rise.ts";
 import { diagnosticText } from "./diagnostics.ts";
 import { describeDifference, differences } from "./differences.ts";
-import { nameOf, type PreviewDigest } from "./digest.ts";
+import type { PreviewDigest } from "./digest.ts";
 import { engineError, protectionErrors } from "./engine-errors.ts";
 import type { FileChange } from "./files.ts";
 import { type Lost, lossCautions, lostResources } from "./lost.ts";
@@ -173,7 +176,7 @@ function popsOf(
     };
   });
   const rank = ({ name, action }: (typeof pops)[number]) => (action === "removed" ? 2 : name === canary ? 0 : 1);
-  return pops.toSorted((a, b) => rank(a) - rank(b) || inOrder(a.name, b.name));
+  return pops.toSorted((a, b) => rank(a) - rank(b) || naturalOrder(a.name, b.name));
 }
 
 function actionOf(machine: ResourceChange | undefined): Action | undefined {
@@ -214,8 +217,6 @@ const whyOf = ({ kind, old, new: new_ }: Pick<ResourceChange, "kind" | "old" | "
 
 /** Properties of a volume that matter only at creation cause no change. */
 const volumeFates: Record<string, ChangeAction> = volumeHandler.lifecycle;
-
-const inOrder = new Intl.Collator("en", { numeric: true }).compare;
 
 function volumeFate({ change, old, new: new_ }: ResourceChange): string | undefined {
   switch (change) {

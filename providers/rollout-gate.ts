@@ -37,7 +37,7 @@ export class RolloutStopped extends Error {
 }
 
 /** The operation was not started: the run was cancelled (Ctrl-C), or its engine ended. */
-export class NotStarted extends Error {
+class NotStarted extends Error {
   constructor(pop: string, why: string) {
     super(`${pop}: nothing was done, because ${why} before its turn. It was not changed. Run again.`);
     this.name = "NotStarted";

@@ -6,9 +6,8 @@ import { spawn } from "node:child_process";
 import { join } from "node:path";
 import { which } from "../lib/which.ts";
 import { pulumiHome } from "../setup/pulumi-home.mjs";
-
-/** Older versions do not support SSH keys as recipients. */
-const minVersion = [3, 10] as const;
+import { minSopsVersion } from "../setup/sops-version.mjs";
+import { isAtLeast, parseVersion } from "../setup/version.mjs";
 
 /** Directory in which setup installs sops: beside Pulumi's own programs, so that all checkouts share it. */
 export const bundledDir = join(pulumiHome(), "fly-pops");
@@ -70,12 +69,11 @@ export async function findSops(env: NodeJS.ProcessEnv, extraDirs: string[] = [bu
   const tooOld: string[] = [];
   for (const program of which("sops", env.PATH, extraDirs)) {
     const { stdout } = await runSops(program, ["--disable-version-check", "--version"], "", env);
-    const version = /\b(\d+)\.(\d+)\.(\d+)\b/.exec(stdout);
-    const [major = 0, minor = 0] = (version?.slice(1) ?? []).map(Number);
-    if (major > minVersion[0] || (major === minVersion[0] && minor >= minVersion[1])) return program;
-    tooOld.push(`${program} is ${version?.[0] ?? "of an unknown version"}`);
+    const version: number[] | undefined = parseVersion(stdout);
+    if (version !== undefined && isAtLeast(version, minSopsVersion)) return program;
+    tooOld.push(`${program} is ${version?.join(".") ?? "of an unknown version"}`);
   }
-  const wanted = `sops ${minVersion.join(".")} or newer is needed`;
+  const wanted = `sops ${minSopsVersion.join(".")} or newer is needed`;
   const help = "Install it (https://github.com/getsops/sops/releases), or run: node setup/main.mjs --only sops";
   throw new SopsError(`${wanted}, ${tooOld.length > 0 ? tooOld.join(", ") : "and there is none on PATH"}. ${help}`);
 }

@@ -23,7 +23,7 @@ export function readSecretsFile(path: string): { text: string; parsed: SopsFile 
 }
 
 /** Parses the text of the file. @throws SopsError with the file's name */
-export function parseSecretsFile(text: string, path: string): SopsFile {
+function parseSecretsFile(text: string, path: string): SopsFile {
   try {
     return parseSopsFile(text);
   } catch (error) {

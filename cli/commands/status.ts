@@ -120,7 +120,7 @@ const droppableColumns = [
   "certificates",
 ].map((name) => columns.indexOf(name));
 
-export function statusText(context: CliContext, { stack, app, pops, problems, ...head }: Status): string {
+function statusText(context: CliContext, { stack, app, pops, problems, ...head }: Status): string {
   const width = context.window?.()?.columns ?? Number.POSITIVE_INFINITY;
   const rows = pops.map((it) => [
     it.pop,

@@ -4,13 +4,13 @@ import { homedir } from "node:os";
 import { join } from "node:path";
 import axios from "axios";
 import { stripScheme } from "../../fly/http.ts";
+import { flyRegistry } from "../../fly/registry.ts";
 import { engineReason, openDocker } from "../../local/docker/engine.ts";
 import manifest from "../../package.json" with { type: "json" };
 import { pulumiWorkspace } from "../../setup/pulumi-home.mjs";
 import { pulumiRoot } from "../../stack/pulumi-cli.ts";
 import type { CliContext } from "../context.ts";
 import { runPulumi } from "../pulumi.ts";
-import { flyRegistry } from "../registry.ts";
 import type { Finding } from "./finding.ts";
 
 const bring = "Let setup bring it: npm run setup -- --only";

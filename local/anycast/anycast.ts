@@ -14,7 +14,7 @@ import { engineReason, lowAddress } from "../docker/engine.ts";
 import { buildImage, projectBuild } from "../docker/image.ts";
 import { frames } from "../docker/output.ts";
 import type { OpenListener } from "../edge/edge.ts";
-import { anycastRange } from "../fly/addresses.ts";
+import { anycastRange } from "./range.ts";
 
 const sources = ["image/build/*", "local/anycast/{boot,go.mod,*.go}"];
 

@@ -19,7 +19,7 @@ import { expectedMs, kindOf, readTimes, rememberTime } from "../progress/estimat
 import { type Clockwork, runSteps, type Step } from "../progress/tasks.ts";
 import { startRegistry } from "../registry/registry.ts";
 import { resolverImage, resolverTag } from "../resolver/resolver.ts";
-import { defaultPorts, ensureDaemon, ensureToken, network, stackLabel } from "../services.ts";
+import { defaultPorts, ensureDaemon, ensureToken, stackLabel } from "../services.ts";
 import { type Changes, deploy } from "../stack/deploy.ts";
 import { refreshSiteRoots } from "../stack/site-roots.ts";
 import { firstStage, pageHost, siteHosts, writtenConfig } from "../stack/stack-file.ts";
@@ -64,7 +64,7 @@ export async function up({ ports: chosen, from, homelab }: UpOptions): Promise<v
   const startHome = (story: Story): void => {
     story.homelab ??= inBackground(async (log) => {
       const hosts = siteHosts(whole, "vault");
-      await takeOver(docker, await startHomelab({ docker, stack: stackLabel, network, hosts, log }));
+      await takeOver(docker, await startHomelab({ docker, stack: stackLabel, network: stackLabel, hosts, log }));
     });
   };
   const show = async (story: Story, asked: Parameters<typeof showPage>[0], say: (line: string) => void) => {
@@ -77,7 +77,7 @@ export async function up({ ports: chosen, from, homelab }: UpOptions): Promise<v
       key: "services",
       title: `Start the registry, ${hasAuthority ? "an authority, an origin, " : ""}local Fly's images`,
       run: async (story, say) => {
-        await ensureNetwork(docker, stackLabel, network);
+        await ensureNetwork(docker, stackLabel, stackLabel);
         // What is not compiled starts in the meantime; what is, waits until the PoPs' image is there.
         if (homelab && (!isFirst || isHomelabBuilt)) startHome(story);
         const registry = startRegistry({
@@ -89,7 +89,7 @@ export async function up({ ports: chosen, from, homelab }: UpOptions): Promise<v
         });
         const [{ address }] = await Promise.all([
           registry,
-          hasAuthority && startInternet({ docker, stack: stackLabel, network, log: say }),
+          hasAuthority && startInternet({ docker, stack: stackLabel, network: stackLabel, log: say }),
           anycastImage(docker, say),
           // Here, where it is seen, and no machine waits for it. If it fails, the daemon says what machines go without.
           resolverImage(docker, say).catch(() => undefined),

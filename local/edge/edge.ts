@@ -45,7 +45,7 @@ export interface Edge {
 }
 
 /** A listener that cannot be opened. The message says which, why and what to do. */
-export class ListenError extends Error {
+class ListenError extends Error {
   constructor(listener: Listener, local: LocalAddress, cause: NodeJS.ErrnoException, advice: string) {
     super(listenSentence(listener, local, cause, advice), { cause });
     this.name = "ListenError";

@@ -3,6 +3,7 @@ import { mkdir, readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type EngineEvent, LocalWorkspace, PulumiCommand, type Stack } from "@pulumi/pulumi/automation/index.js";
 import { isAlive } from "../../lib/process.ts";
+import { nameOf, plainText } from "../../stack/engine-text.ts";
 import { pulumiRoot } from "../../stack/pulumi-cli.ts";
 import { paths, projectDir, stackName } from "../paths.ts";
 import { localEnvironment } from "./environment.ts";
@@ -104,11 +105,6 @@ function describe(event: EngineEvent): string | undefined {
 }
 
 const isImage = (type: string): boolean => type === "docker:index/image:Image";
-
-const nameOf = (urn: string): string => urn.split("::").at(-1) ?? urn;
-
-/** Without the engine's colour marks and trailing blanks. */
-const plainText = (message: string): string => message.replaceAll(/<\{%.*?%\}>/g, "").trim();
 
 /** What went wrong, each thing once. The last thing the engine says is only that something did. */
 function failure(errors: string[], error: unknown): Error {

@@ -2,10 +2,10 @@
  * In which stages the local stack is brought up. Pure. Without a homelab first, as soon as engine, image and PoPs are there: origins at addresses, certificates
  * that the PoPs order themselves. Then, by a second deployment of the same stack, with all of Pulumi.local.yaml.
  */
+import { keyPrefix } from "../../config/keys.ts";
 
 export type Stage = "first" | "homelab";
 
-const prefix = "fly-pops:";
 type Values = Record<string, unknown>;
 const isMap = (value: unknown): value is Values => typeof value === "object" && value !== null && !Array.isArray(value);
 
@@ -14,17 +14,17 @@ const isMap = (value: unknown): value is Values => typeof value === "object" && 
  * in the tailnet: one that is not, and has a private address, would be a fault of a PoP that is in a tailnet.
  */
 export function withoutHomelab(values: Readonly<Values>, origin: string): Values | undefined {
-  const { [`${prefix}certificates`]: certificates, [`${prefix}sites`]: sites } = values;
+  const { [`${keyPrefix}certificates`]: certificates, [`${keyPrefix}sites`]: sites } = values;
   if (!isMap(certificates) || certificates.acme === undefined || !Array.isArray(sites)) return undefined;
   const ordered = sites.filter(isMap).filter((site) => isMap(site.certificate) && site.certificate.from === "acme");
   if (ordered.length === 0) return undefined;
-  const { [`${prefix}tailnet`]: tailnet } = values;
+  const { [`${keyPrefix}tailnet`]: tailnet } = values;
   const domain = isMap(tailnet) && typeof tailnet.domain === "string" ? tailnet.domain : undefined;
-  const gone = new Set(["tailnet", "secretsFile", "ssh"].map((key) => prefix + key));
+  const gone = new Set(["tailnet", "secretsFile", "ssh"].map((key) => keyPrefix + key));
   return {
     ...Object.fromEntries(Object.entries(values).filter(([key]) => !gone.has(key))),
-    [`${prefix}sites`]: ordered.map((site) => withOrigin(site, domain, origin)),
-    [`${prefix}certificates`]: { acme: certificates.acme },
+    [`${keyPrefix}sites`]: ordered.map((site) => withOrigin(site, domain, origin)),
+    [`${keyPrefix}certificates`]: { acme: certificates.acme },
   };
 }
 

@@ -12,7 +12,7 @@ import {
   shortImage,
 } from "../../status-page/picture.ts";
 import type { MachineCount } from "../edge/counters.ts";
-import { currentVersion, type MachineRow, type World } from "../fly/world.ts";
+import { currentVersion, type MachineRow, type World } from "../fly/core/world.ts";
 import type { PopTraffic } from "./traffic.ts";
 
 const head: Head = {

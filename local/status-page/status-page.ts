@@ -4,9 +4,9 @@ import type { MachineConfig } from "../../fly/wire.ts";
 import type { Clock } from "../../lib/clock.ts";
 import { createPages, type Pages } from "../../status-page/pages.ts";
 import type { Edge } from "../edge/edge.ts";
+import type { Runner } from "../fly/core/runner.ts";
+import { versionOf } from "../fly/core/world.ts";
 import type { LocalFly } from "../fly/create.ts";
-import type { Runner } from "../fly/runner.ts";
-import { versionOf } from "../fly/world.ts";
 import { picture } from "./picture.ts";
 import { type Source, TrafficWatch } from "./traffic.ts";
 

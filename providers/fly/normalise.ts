@@ -2,10 +2,12 @@
  * Normalises machine configs, so that what Fly adds, drops or writes differently does not look like a change: defaults and empty values are
  * left out, durations become milliseconds, "stop" becomes true.
  */
+
 import { isDeepStrictEqual } from "node:util";
 import { parseDuration } from "../../fly/durations.ts";
 import { withCurrentKeys } from "../../fly/metadata.ts";
 import type { ImageRef, MachineConfig } from "../../fly/wire.ts";
+import { byKey } from "../../lib/order.ts";
 
 type Plain = Record<string, unknown>;
 
@@ -103,7 +105,7 @@ function clean(value: unknown, key = ""): unknown {
     const entries = Object.entries(value)
       .map(([name, item]) => [name, isFreeForm(key) ? item : clean(item, name)] as const)
       .filter(([, item]) => item !== undefined);
-    return entries.length === 0 ? undefined : Object.fromEntries(entries.toSorted(([a], [b]) => (a < b ? -1 : 1)));
+    return entries.length === 0 ? undefined : Object.fromEntries(entries.toSorted(byKey));
   }
   if (durationKeys.has(key) && (typeof value === "string" || typeof value === "number"))
     return parseDuration(value) || undefined;

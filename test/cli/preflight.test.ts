@@ -15,11 +15,11 @@ import { flyPrices } from "../../components/prices.ts";
 import { regions } from "../../fly/regions.ts";
 import { systemClock } from "../../lib/clock.ts";
 import type { Transport } from "../../lib/http-transport.ts";
+import { seeded } from "../../local/fly/core/random.ts";
+import { memoryStore } from "../../local/fly/core/store.ts";
 import { createLocalFly } from "../../local/fly/create.ts";
 import { serve } from "../../local/fly/http.ts";
-import { seeded } from "../../local/fly/random.ts";
-import { createStateRunner } from "../../local/fly/state-runner.ts";
-import { memoryStore } from "../../local/fly/store.ts";
+import { createStateRunner } from "../../local/fly/runners/state-runner.ts";
 import { preflightBench, token } from "../support/preflight.ts";
 
 test("on local Fly as it is everything holds but the cookie it does not set, and nothing is left behind", async () => {

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { failingCheck } from "../../local/fly/state-runner.ts";
+import { failingCheck } from "../../local/fly/runners/state-runner.ts";
 import { cli, plantedToken, says, values } from "../support/cli.ts";
 
 const megabyte = 1024 * 1024;

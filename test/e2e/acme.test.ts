@@ -22,8 +22,8 @@ import {
   timed,
   untilTrusted,
   whileHeld,
-} from "../support/acme-pops.ts";
-import { tinyTag } from "./docker.ts";
+} from "../image/support/acme-pops.ts";
+import { tinyTag } from "../support/docker.ts";
 
 beforeAll(open);
 afterAll(close);

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
 import { imagesOf, removeImages } from "../../local/docker/caches.ts";
 import { buildImage } from "../../local/docker/image.ts";
-import { docker } from "./docker.ts";
+import { docker } from "../support/docker.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "fly-pops-caches-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));

@@ -3,12 +3,13 @@ import type { PeerCertificate } from "node:tls";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { ports } from "../../image/ports.ts";
 import type { ImageSpec } from "../../image/spec.ts";
+import { processCompose } from "../support/process-compose.ts";
 import { type AcmeLab, startAcmeLab } from "./support/acme-lab.ts";
 import { type Authority, authorityName } from "./support/authority.ts";
 import { http, https, trustedCertificate } from "./support/client.ts";
 import type { NameServer } from "./support/dns.ts";
 import type { PlainEdge } from "./support/plain-edge.ts";
-import { Bench, build, health, type Pop, processCompose, until } from "./support/pop.ts";
+import { Bench, build, health, type Pop, until } from "./support/pop.ts";
 import { originName } from "./support/spec.ts";
 
 const network = {

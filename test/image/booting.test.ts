@@ -1,18 +1,9 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { stopSeconds } from "../../image/limits.ts";
 import { shutdownSeconds } from "../../image/render/process-compose.ts";
+import { processCompose } from "../support/process-compose.ts";
 import { enterTls, https } from "./support/client.ts";
-import {
-  Bench,
-  build,
-  giveCertificate,
-  health,
-  type Pop,
-  processCompose,
-  states,
-  until,
-  untilHealthy,
-} from "./support/pop.ts";
+import { Bench, build, giveCertificate, health, type Pop, states, until, untilHealthy } from "./support/pop.ts";
 import { processes } from "./support/processes.ts";
 import { outward, spec } from "./support/spec.ts";
 

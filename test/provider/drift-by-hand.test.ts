@@ -2,7 +2,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import type { MachineConfig } from "../../fly/wire.ts";
-import { failingCheck } from "../../local/fly/state-runner.ts";
+import { failingCheck } from "../../local/fly/runners/state-runner.ts";
 import { addressHandler } from "../../providers/fly/address.ts";
 import { appHandler } from "../../providers/fly/app.ts";
 import { type MachineInputs, type MachineOutputs, machineHandler } from "../../providers/fly/machine.ts";

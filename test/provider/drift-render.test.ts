@@ -2,9 +2,9 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import type { MachineConfig } from "../../fly/wire.ts";
-import { parseImage } from "../../local/fly/image-ref.ts";
-import { renderConfig } from "../../local/fly/render.ts";
-import { digestOf } from "../../local/fly/state-runner.ts";
+import { parseImage } from "../../local/fly/core/image-ref.ts";
+import { renderConfig } from "../../local/fly/machines/render.ts";
+import { digestOf } from "../../local/fly/runners/state-runner.ts";
 import { appHandler } from "../../providers/fly/app.ts";
 import { machineHandler } from "../../providers/fly/machine.ts";
 import { alignToDesired, normalise, sameConfig } from "../../providers/fly/normalise.ts";

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { type Behaviour, failingCheck, passingAfter } from "../../local/fly/state-runner.ts";
+import { type Behaviour, failingCheck, passingAfter } from "../../local/fly/runners/state-runner.ts";
 import { type MachineOutputs, machineHandler, toWire } from "../../providers/fly/machine.ts";
 import { volumeHandler } from "../../providers/fly/volume.ts";
 import { PartialResourceError } from "../../providers/handler.ts";

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { sleep } from "../../lib/clock.ts";
-import { DeadlockError, simClock } from "./clock.ts";
+import { DeadlockError, simClock } from "../support/sim-clock.ts";
 
 test("time stands still until the last promise has gone its way", async () => {
   const clock = simClock(0);

@@ -7,7 +7,7 @@ import type { Fly } from "../../fly/api.ts";
 import type { FlyOptions } from "../../fly/http.ts";
 import type { Clock } from "../../lib/clock.ts";
 import { NoResponseError, type Transport } from "../../lib/http-transport.ts";
-import type { ApiRequest, ApiResponse } from "../../local/fly/request.ts";
+import type { ApiRequest, ApiResponse } from "../../local/fly/api/request.ts";
 import { addressHandler } from "../../providers/fly/address.ts";
 import { appHandler } from "../../providers/fly/app.ts";
 import { machineHandler } from "../../providers/fly/machine.ts";

@@ -1,8 +1,8 @@
 /** Changes to the objects of a stack by other people and by the platform. */
 
 import { volumeName } from "../../components/placement.ts";
-import type { MachineRow } from "../../local/fly/world.ts";
-import { currentVersion } from "../../local/fly/world.ts";
+import type { MachineRow } from "../../local/fly/core/world.ts";
+import { currentVersion } from "../../local/fly/core/world.ts";
 import { liveMachines, liveVolumes, recordDisturbance, type Sim, token } from "./sim.ts";
 
 /** Does one interference. @returns the line for the history */

@@ -2,8 +2,8 @@
 import { isDeepStrictEqual } from "node:util";
 import { volumeName } from "../../components/placement.ts";
 import type { MachineConfig } from "../../fly/wire.ts";
-import { renderConfig } from "../../local/fly/render.ts";
-import { type CheckRow, currentVersion, type MachineRow } from "../../local/fly/world.ts";
+import { type CheckRow, currentVersion, type MachineRow } from "../../local/fly/core/world.ts";
+import { renderConfig } from "../../local/fly/machines/render.ts";
 import type { MachineInputs } from "../../providers/fly/machine.ts";
 import { type MachineOutputs, toWire } from "../../providers/fly/machine.ts";
 import type { Step } from "./engine.ts";
@@ -67,7 +67,7 @@ function rendersEqual(wanted: MachineConfig, found: MachineConfig): boolean {
 }
 
 /** Why a machine does not serve as desired; undefined: it does. `mayRest`: others may have stopped it. */
-export function unhealthyReason(
+function unhealthyReason(
   sim: Sim,
   pop: string,
   wanted: {

@@ -11,11 +11,11 @@ import { systemClock } from "../../lib/clock.ts";
 import { buildImage } from "../../local/docker/image.ts";
 import { loopback } from "../../local/edge/bind.ts";
 import { createEdge } from "../../local/edge/edge.ts";
+import { systemRandom } from "../../local/fly/core/random.ts";
+import { memoryStore } from "../../local/fly/core/store.ts";
 import { createLocalFly } from "../../local/fly/create.ts";
 import { serve } from "../../local/fly/http.ts";
-import { systemRandom } from "../../local/fly/random.ts";
-import { memoryStore } from "../../local/fly/store.ts";
-import { docker, lab, newStack } from "../e2e/docker.ts";
+import { docker, lab, newStack } from "../support/docker.ts";
 
 const token = "planted-preflight-e2e-token";
 const image = "fly-pops-preflight:test";

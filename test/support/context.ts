@@ -1,7 +1,7 @@
 /** A handler's context over local Fly, and inputs to start from. */
 
 import { Fly } from "../../fly/api.ts";
-import { lagging, type Quirks } from "../../local/fly/quirks.ts";
+import { lagging, type Quirks } from "../../local/fly/core/quirks.ts";
 import type { IdentityInputs } from "../../providers/fly/identity.ts";
 import type { MachineInputs } from "../../providers/fly/machine.ts";
 import type { VolumeInputs } from "../../providers/fly/volume.ts";
@@ -20,7 +20,7 @@ export interface HandlerFixture extends AsyncDisposable {
 export const app = "my-edge";
 
 /** What live Fly does to its clients' patience, and reads that lag writes. On wherever handlers are tested, unless a test wants it otherwise. */
-export const lagQuirks = {
+const lagQuirks = {
   ...lagging,
   boundMs: 90_000,
   destroyingMs: 5_000,

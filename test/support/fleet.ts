@@ -3,8 +3,8 @@ import { expect } from "vitest";
 import { openDocker } from "../../local/docker/engine.ts";
 import { fetchPage } from "../../local/page/fetch-page.ts";
 import { appName } from "../../local/stack/stack-file.ts";
-import { tinyImage } from "../e2e/docker.ts";
 import { type Checkout, checkout } from "./checkout.ts";
+import { tinyImage } from "./docker.ts";
 import { flyOf, waitUntil } from "./homelab.ts";
 
 const docker = openDocker();

@@ -2,7 +2,7 @@
 import fc from "fast-check";
 import { cpuCounts, memoryRange } from "../../fly/guests.ts";
 import type { MachineConfig } from "../../fly/wire.ts";
-import { refuseConfig } from "../../local/fly/machine-config.ts";
+import { refuseConfig } from "../../local/fly/machines/machine-config.ts";
 import { image } from "./context.ts";
 
 const some = <T>(shape: { [K in keyof T]: fc.Arbitrary<T[K]> }) => fc.record(shape, { requiredKeys: [] });

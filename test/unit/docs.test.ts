@@ -148,7 +148,7 @@ const covers: Cover[] = [
   { command: /^docker exec \$lab certbot-to-vault /, by: "test/slow/homelab.test.ts", words: '"certbot-to-vault"' },
   {
     command: /^docker exec \$lab process-compose /,
-    by: "test/image/support/pop.ts",
+    by: "test/support/process-compose.ts",
     words: '"-u", "/run/process-compose.sock"',
   },
   { command: /^npx fly-pops /, by: "test/cli", words: "" },
@@ -257,29 +257,6 @@ test.each([
   expect(text).not.toContain(was);
   expect(text).toContain(is);
   expect(existsSync(join(root, "test", `${by}.test.ts`))).toBe(true);
-});
-
-describe("docs/architecture.md", () => {
-  const [table = ""] = read("docs/architecture.md").split("\n## ");
-  const namesIn = (cell = "") => [...cell.matchAll(/`([^`]+)`/g)].map(([, path = ""]) => path.split("/")[0] ?? "");
-  const rows = [...table.matchAll(/^\| (.+?) \| .+ \| (.+?) \|$/gm)]
-    .filter(([, , imports = ""]) => /`|^nothing$/.test(imports))
-    .map(([, folder, imports]) => ({ own: namesIn(folder), named: namesIn(imports) }));
-
-  /** First parts of the paths that a folder's files, or the file of that name, import. */
-  const importedBy = (own: string): string[] =>
-    globSync(own.includes(".") ? own : `${own}/**/*.{ts,mjs}`, { cwd: root }).flatMap((file) =>
-      [...read(file).matchAll(/from "(\.[^"]+)"/g)].map(([, to = ""]) => join(dirname(file), to).split("/")[0] ?? ""),
-    );
-
-  test("has a row for more than ten folders", () => {
-    expect(rows.length).toBeGreaterThan(10);
-  });
-
-  test.each(rows)("$own imports from what its row names", ({ own, named }) => {
-    const imported = own.flatMap(importedBy).filter((name) => !own.includes(name) && name !== "package.json");
-    expect([...new Set(imported)].toSorted()).toEqual([...new Set(named)].toSorted());
-  });
 });
 
 test("scripts that the texts name are there", () => {

@@ -22,7 +22,7 @@ const unmeasured: { assumption: string; source: string; why: string }[] = [
       "A private address stays over stops, starts and updates; it is `fdaa`, 32 bits of the network, 32 of the host, 32 of the machine, and ends in `2`. The fourth group is `a7b`.",
     source:
       "[Fly, 6PN addresses](https://fly.io/docs/networking/private-networking/#6pn-addresses-in-detail); the fourth group: every address in Fly's own pages",
-    why: "nothing but local Fly rests on the form: test/provider/local-fly-private-network.test.ts, another host means another address",
+    why: "nothing but local Fly rests on the form: test/provider/local-fly/private-network.test.ts, another host means another address",
   },
   {
     assumption:
@@ -36,7 +36,7 @@ const unmeasured: { assumption: string; source: string; why: string }[] = [
       "AAAA `<app>.internal` has started machines only, whether or not their checks pass and whether or not they are cordoned, and may show for some seconds what was before.",
     source:
       "[Fly, private networking](https://fly.io/docs/networking/private-networking/#fly-io-internal-dns) says started; of checks, cordons and delay it says nothing, states travel by gossip",
-    why: "how late an answer is takes many stops to see: test/provider/local-fly-private-network.test.ts, quirk: names show what was true a while ago",
+    why: "how late an answer is takes many stops to see: test/provider/local-fly/private-network.test.ts, quirk: names show what was true a while ago",
   },
   {
     assumption:
@@ -59,7 +59,7 @@ const unmeasured: { assumption: string; source: string; why: string }[] = [
   {
     assumption: "Visitors reach the nearest PoP, and the next one when it is at its `hard_limit`.",
     source: "[Fly, load balancing](https://fly.io/docs/reference/load-balancing/)",
-    why: "it takes visitors in several places: test/unit/edge-choose.test.ts has local Fly's rule",
+    why: "it takes visitors in several places: test/unit/local/edge/choose.test.ts has local Fly's rule",
   },
   {
     assumption:

@@ -27,7 +27,7 @@ export const appProbe = probe({
         "inferred: the cookie `fly_flaps_affinity` ties a client to one server ([fly-go](https://github.com/superfly/fly-go/blob/main/flaps/flaps.go))",
       wrongIf: "a second client gets such an answer for longer",
       playedBy:
-        "test/provider/local-fly-faults.test.ts: a new app is unknown, or its token unwelcome, below itself at other servers",
+        "test/provider/local-fly/faults.test.ts: a new app is unknown, or its token unwelcome, below itself at other servers",
     },
     "app-name-taken": {
       says: "A second create of an app's name is refused by 409 or 422, with the code `name_taken` or in known words.",
@@ -50,7 +50,7 @@ export const appProbe = probe({
   },
 });
 
-export const visible = (ms: number | undefined): Finding =>
+const visible = (ms: number | undefined): Finding =>
   resultOf(
     ms !== undefined && ms <= usableMs,
     ms === undefined ? `not after ${seconds(2 * usableMs)}` : `after ${seconds(ms)}`,

@@ -28,7 +28,7 @@ export const birthProbe = probe({
       restsOn: ["fly/machine-health.ts"],
       source: "[flyctl#4618](https://github.com/superfly/flyctl/issues/4618): 404 for a moment",
       wrongIf: "it answers 404 for longer: a machine that is well would count as gone",
-      playedBy: "test/provider/local-fly-faults.test.ts: born late: a new app and a new machine read 404 for a moment",
+      playedBy: "test/provider/local-fly/faults.test.ts: born late: a new app and a new machine read 404 for a moment",
     },
     "machine-on-volume": {
       says: "A machine is made in its volume's region.",
@@ -56,7 +56,7 @@ export const birthProbe = probe({
       restsOn: ["fly/machine-health.ts"],
       source: "[fly-go `RemoveCompatChecks`](https://github.com/superfly/fly-go/blob/main/machine_types.go)",
       wrongIf: "there are other rows: an update would wait for what never passes, or not wait at all",
-      playedBy: "test/provider/local-fly-checks.test.ts: Fly's mirror rows come on request, and are never well",
+      playedBy: "test/provider/local-fly/checks.test.ts: Fly's mirror rows come on request, and are never well",
     },
     "checks-pass": {
       says: `The checks of a machine that serves pass within ${passMs / 1000} s of its start.`,
@@ -128,7 +128,7 @@ const failing = (machine: Machine): string =>
     .map(({ name, output = "" }) => `${name} says ${JSON.stringify(output.slice(0, 80))}`)
     .join(", ");
 
-export function readsBack(sent: MachineConfig, { config, image_ref }: Machine): Finding {
+function readsBack(sent: MachineConfig, { config, image_ref }: Machine): Finding {
   if (!config) return resultOf(false, "it has no config");
   if (sameConfig(sent, config, image_ref)) return resultOf(true, "no drift");
   // What means the same has the spelling of what was sent.
@@ -141,7 +141,7 @@ export function readsBack(sent: MachineConfig, { config, image_ref }: Machine): 
   );
 }
 
-export function rows(machine: Machine): Finding {
+function rows(machine: Machine): Finding {
   const { checks = {}, services = [] } = machine.config ?? {};
   const named = Object.keys(checks ?? {});
   const inServices = (services ?? []).reduce((sum, service) => sum + (service.checks?.length ?? 0), 0);

@@ -84,7 +84,7 @@ export async function untilOut(session: Session, forMs = watchMs): Promise<numbe
 export const untilIn = (session: Session, forMs = watchMs) =>
   session.until({ everyMs: 250, forMs }, () => ask(session.require("road")));
 
-export const within = (ms: number | undefined, bound: number): Finding =>
+const within = (ms: number | undefined, bound: number): Finding =>
   resultOf(
     ms !== undefined && ms <= bound,
     ms === undefined ? `not after ${seconds(watchMs)}` : `after ${seconds(ms)}`,

@@ -119,5 +119,5 @@ export const leaseProbe = probe({
   },
 });
 
-export const fenced = (error: Parameters<typeof errorText>[0] | undefined): Finding =>
+const fenced = (error: Parameters<typeof errorText>[0] | undefined): Finding =>
   resultOf(isLeased(error), error ? errorText(error) : "the call was taken");

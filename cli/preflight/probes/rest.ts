@@ -23,7 +23,7 @@ export const restProbe = probe({
       restsOn: ["providers/fly/machine-start.ts"],
       source: 'seen live in 2026-10: "machine still active, refusing to start" for up to 10 s',
       wrongIf: "it is refused for longer, or in another way",
-      playedBy: "test/provider/local-fly-faults.test.ts: still active: a start right after a stop is refused",
+      playedBy: "test/provider/local-fly/faults.test.ts: still active: a start right after a stop is refused",
     },
     "update-of-stopped": {
       says: "An update of a stopped machine leaves it stopped, with the new version.",

@@ -92,14 +92,13 @@ export async function ask(road: Route): Promise<NginxReply | undefined> {
   }
 }
 
-export const header = ({ client, port }: NginxReply): Finding =>
+const header = ({ client, port }: NginxReply): Finding =>
   resultOf(client !== "" && port === String(publicPort), client === "" ? "no header" : `a header, for port ${port}`);
 
 /** Of the visitor's address nothing is told but its family. */
-export const family = ({ client, from }: NginxReply): Finding =>
+const family = ({ client, from }: NginxReply): Finding =>
   resultOf(isIPv6(client) && isIPv4(from), `visitor by ${nameOf(client)}, proxy by ${nameOf(from)}`);
 
 const nameOf = (address: string): string => (isIPv6(address) ? "IPv6" : isIPv4(address) ? "IPv4" : "neither");
 
-export const source = ({ from }: NginxReply): Finding =>
-  resultOf(isIPv4(from) && proxyRange.check(from), `from ${from}`);
+const source = ({ from }: NginxReply): Finding => resultOf(isIPv4(from) && proxyRange.check(from), `from ${from}`);

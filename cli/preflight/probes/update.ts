@@ -5,10 +5,10 @@ import { FlyError } from "../../../fly/errors.ts";
 import { staleReadMs } from "../../../fly/lag.ts";
 import { checksOf, unexpectedExit } from "../../../fly/machine-health.ts";
 import type { CheckStatus } from "../../../fly/wire.ts";
+import { ulidTime } from "../../../lib/ulid.ts";
 import { withLease } from "../../../providers/fly/lease.ts";
 import { sameConfig } from "../../../providers/fly/normalise.ts";
 import { createRolloutGate } from "../../../providers/rollout-gate.ts";
-import { ulidTime } from "../../ulid.ts";
 import { type Finding, notMeasured, probe, resultOf } from "../assumption.ts";
 import { controlConfig } from "../machine.ts";
 import type { Session } from "../session.ts";
@@ -179,7 +179,7 @@ export const updateProbe = probe({
 
 const version = (current_version: string | undefined) => (current_version === undefined ? {} : { current_version });
 
-export function ulid(version: string | undefined, now: number): Finding {
+function ulid(version: string | undefined, now: number): Finding {
   const made = version === undefined ? undefined : ulidTime(version);
   if (made === undefined) return resultOf(false, `not a ULID: ${JSON.stringify(version)}`);
   return resultOf(Math.abs(made - now) < 60_000, `its time is off by ${seconds(Math.abs(made - now))}`);
@@ -231,7 +231,7 @@ async function watch(
   }
 }
 
-export function stale({ reads, stale }: Seen): Finding {
+function stale({ reads, stale }: Seen): Finding {
   const last = stale.at(-1)?.after;
   if (last === undefined) return resultOf(true, `never, in ${plural(reads, "read")}`);
   return resultOf(
@@ -243,13 +243,13 @@ export function stale({ reads, stale }: Seen): Finding {
 /** A row that was written anew has another time. */
 const rowKey = ({ name, updated_at }: CheckStatus): string => `${name} ${updated_at}`;
 
-export function staleRows({ oldRows }: Seen, known: number): Finding {
+function staleRows({ oldRows }: Seen, known: number): Finding {
   if (known === 0) return notMeasured("the version before had no rows");
   const last = oldRows.at(-1);
   return resultOf((last ?? 0) <= staleReadMs, last === undefined ? "never" : `for ${seconds(last)}`);
 }
 
-export function afterWait({ stale }: Seen, started: number): Finding {
+function afterWait({ stale }: Seen, started: number): Finding {
   const late = stale.filter(({ at }) => at > started);
   if (late.length === 0) return resultOf(true, `they do, for ${seconds(afterMs)}`);
   const last = Math.max(...late.map(({ at }) => at - started));

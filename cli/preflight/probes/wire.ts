@@ -56,7 +56,7 @@ export const wireProbe = probe({
 const callText = ({ method, path }: Recorded): string =>
   `${method} ${path.replace(/\?.*/, "").replace(/^\/v1\/apps\/[^/]+/, "…")}`;
 
-export function pace(all: readonly Recorded[]): Finding {
+function pace(all: readonly Recorded[]): Finding {
   const limited = all.filter(({ status }) => status === 429);
   return resultOf(
     limited.length === 0,
@@ -64,7 +64,7 @@ export function pace(all: readonly Recorded[]): Finding {
   );
 }
 
-export function refusals(all: readonly Recorded[]): Finding {
+function refusals(all: readonly Recorded[]): Finding {
   const refused = all.filter(({ refusal }) => refusal !== undefined);
   const odd = refused.find(({ refusal = "" }) => {
     const body = parseJson(refusal) as { error?: unknown; message?: unknown } | undefined;
@@ -76,7 +76,7 @@ export function refusals(all: readonly Recorded[]): Finding {
   );
 }
 
-export function ids(all: readonly Recorded[]): Finding {
+function ids(all: readonly Recorded[]): Finding {
   const without = all.filter(({ status, requestId }) => status !== undefined && !requestId);
   return resultOf(
     without.length === 0,
@@ -84,7 +84,7 @@ export function ids(all: readonly Recorded[]): Finding {
   );
 }
 
-export function cookie(all: readonly Recorded[]): Finding {
+function cookie(all: readonly Recorded[]): Finding {
   const names = [...new Set(all.flatMap(({ cookies }) => cookies))];
   return resultOf(
     names.includes("fly_flaps_affinity"),
@@ -92,7 +92,7 @@ export function cookie(all: readonly Recorded[]): Finding {
   );
 }
 
-export function inTime(all: readonly Recorded[]): Finding {
+function inTime(all: readonly Recorded[]): Finding {
   const lost = all.find(({ status }) => status === undefined);
   if (lost) return resultOf(false, `${callText(lost)} got no answer`);
   const slowest = all.filter(({ path }) => !path.includes("/wait?")).toSorted((a, b) => b.took - a.took)[0];
