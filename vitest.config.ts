@@ -33,7 +33,7 @@ const quick = { order: 0, maxWorkers: cores, isolate: false };
 /** Takes all cores by itself. */
 const simulation = { order: 1, maxWorkers: 1 };
 /** Waits for processes to start, for containers and for certificates more than it computes. */
-const real = { order: 2, maxWorkers: cores + 2 };
+const real = { order: 2, maxWorkers: cores + 3 };
 /** Load and patience are measured: nothing beside it. */
 const alone = { order: 3, maxWorkers: 1 };
 
