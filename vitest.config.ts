@@ -1,10 +1,10 @@
 import { availableParallelism } from "node:os";
 import { defineConfig } from "vitest/config";
-import LongestFirst from "./test/times/longest-first.ts";
+import LongestFirst from "./tools/times/longest-first.ts";
 
 /**
- * One project a folder of test/, so that `npm run test:fast` can leave out what needs Docker. Patience is for a machine without any cache, where
- * images are compiled from nothing.
+ * One project a folder of test/, so that `npm run test:fast` can leave out what needs Docker. Timeouts end what hangs: they are for a
+ * machine that is busy with something else, and has no cache, so that images are compiled from nothing.
  */
 const project = (name: string, timeout: number, group: Group) => ({
   test: {
@@ -33,18 +33,18 @@ const quick = { order: 0, maxWorkers: cores, isolate: false };
 /** Takes all cores by itself. */
 const simulation = { order: 1, maxWorkers: 1 };
 /** Waits for processes to start, for containers and for certificates more than it computes. */
-const real = { order: 2, maxWorkers: cores + 2 };
+const real = { order: 2, maxWorkers: cores + 3 };
 /** Load and patience are measured: nothing beside it. */
 const alone = { order: 3, maxWorkers: 1 };
 
 export default defineConfig({
   test: {
-    reporters: ["default", "./test/times/reporter.ts", "./test/reporters/first-failure.ts"],
+    reporters: ["default", "./tools/times/reporter.ts", "./test/reporters/first-failure.ts"],
     sequence: { sequencer: LongestFirst },
     projects: [
-      project("unit", 30_000, quick),
-      project("provider", 20_000, quick),
-      project("cli", 20_000, quick),
+      project("unit", 120_000, quick),
+      project("provider", 120_000, quick),
+      project("cli", 120_000, quick),
       project("sim", 180_000, simulation),
       project("engine", 600_000, real),
       project("image", 1_800_000, real),
