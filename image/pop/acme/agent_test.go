@@ -121,17 +121,17 @@ func TestAnotherNameIsAnotherCertificate(t *testing.T) {
 func TestAnotherAuthorityIsAnotherCertificate(t *testing.T) {
 	trial := newFixture(t)
 	trial.mustRun()
-	earnest := testacme.Start(t, testacme.Options{Now: trial.now})
+	production := testacme.Start(t, testacme.Options{Now: trial.now})
 	before := trial.served(host)
-	trial.config.Directories = []string{earnest.Directory}
-	trial.authority = earnest
+	trial.config.Directories = []string{production.Directory}
+	trial.authority = production
 	trial.start()
 	if trial.served(host) != before {
 		t.Error("the one for trials does not serve meanwhile")
 	}
 	trial.mustRun()
 	trial.leaf(host)
-	if accounts := earnest.Accounts(); accounts != 1 {
+	if accounts := production.Accounts(); accounts != 1 {
 		t.Errorf("%d accounts", accounts)
 	}
 }

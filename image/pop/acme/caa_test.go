@@ -32,7 +32,7 @@ func TestWhatCAARecordsAllow(t *testing.T) {
 		"in capitals":                   {[]caaRecord{{0, "ISSUE", "LetsEncrypt.ORG"}}, ""},
 		"with spaces":                   {issue(" letsencrypt.org ; validationmethods = http-01 ;"), ""},
 		"one of several":                {issue("digicert.com", "letsencrypt.org"), ""},
-		"another":                       {issue("digicert.com"), `the CAA records of example.org (0 issue "digicert.com") do not allow letsencrypt.org to give a certificate for www.example.org: add the CAA record 0 issue "letsencrypt.org" to example.org, or remove them`},
+		"another":                       {issue("digicert.com"), `the CAA records of example.org (0 issue "digicert.com") do not allow letsencrypt.org to issue a certificate for www.example.org: add the CAA record 0 issue "letsencrypt.org" to example.org, or remove them`},
 		"two others":                    {issue("digicert.com", "sectigo.com"), `(0 issue "digicert.com", 0 issue "sectigo.com")`},
 		"nobody":                        {issue(";"), `(0 issue ";") do not allow letsencrypt.org`},
 		"nobody, by an empty value":     {issue(""), `(0 issue "") do not allow letsencrypt.org`},
@@ -44,7 +44,7 @@ func TestWhatCAARecordsAllow(t *testing.T) {
 		"wildcards do not help":         {[]caaRecord{{0, "issue", "digicert.com"}, {0, "issuewild", "letsencrypt.org"}}, "do not allow"},
 		"where to report":               {[]caaRecord{{0, "iodef", "mailto:ada@example.org"}}, ""},
 		"critical and known":            {[]caaRecord{{128, "issue", "letsencrypt.org"}}, ""},
-		"critical and not known":        {[]caaRecord{{0, "issue", "letsencrypt.org"}, {128, "tbs", "x"}}, `the CAA record of example.org (128 tbs "x") is critical and of a kind that authorities do not know, so none gives a certificate for www.example.org: remove it`},
+		"critical and not known":        {[]caaRecord{{0, "issue", "letsencrypt.org"}, {128, "tbs", "x"}}, `the CAA record of example.org (128 tbs "x") is critical and has a tag that authorities do not know, so none issues a certificate for www.example.org: remove it`},
 		"not known, not critical":       {[]caaRecord{{0, "tbs", "x"}}, ""},
 		"other flags":                   {[]caaRecord{{1, "tbs", "x"}}, ""},
 		"http-01":                       {issue("letsencrypt.org; validationmethods=http-01"), ""},
@@ -124,7 +124,7 @@ func TestNoOrderThatCAAForbids(t *testing.T) {
 	f.authority.CAA("example.test", dns.CAA{Tag: "issue", Value: "elsewhere.test"})
 	for range 20 {
 		pause := f.round()
-		f.says(`the CAA records of example.test (0 issue "elsewhere.test") do not allow pebble.test to give a certificate for www.example.test: add the CAA record 0 issue "pebble.test" to example.test`, 0)
+		f.says(`the CAA records of example.test (0 issue "elsewhere.test") do not allow pebble.test to issue a certificate for www.example.test: add the CAA record 0 issue "pebble.test" to example.test`, 0)
 		if pause < 20*time.Second || pause > maxCheckPause*6/5 {
 			t.Errorf("the next round is in %v", pause)
 		}

@@ -248,7 +248,7 @@ func TestSocketAndPrivatePort(t *testing.T) {
 	}
 	stop()
 	if err := newChallengeServer(held, nil, netip.MustParseAddr("192.0.2.1"), 1107).listen(t.Context(), filepath.Join(t.TempDir(), "none", "socket")); err == nil ||
-		strings.Count(err.Error(), "challenges cannot be answered") != 2 {
+		strings.Count(err.Error(), "cannot listen for challenges") != 2 {
 		t.Errorf("says %v", err)
 	}
 }

@@ -133,8 +133,8 @@ func TestRecordsThatCannotBeSet(t *testing.T) {
 		"another secret":    {write("YW5vdGhlci1zZWNyZXQtb2YtYW5vdGhlci1rZXk="), "has another secret for key pop"},
 		"no such key":       {func(d *DNS) { d.Key = "nobody" }, "has no key nobody"},
 		"a weak key":        {func(d *DNS) { d.Key = testdns.Weak }, "cannot be changed: the name server"},
-		"nobody there":      {func(d *DNS) { d.Server = "127.0.0.1:1" }, "127.0.0.1:1 cannot be asked for _acme-challenge.example.test"},
-		"no secret":         {func(d *DNS) { d.SecretFile = "/nowhere" }, "the key for DNS: open /nowhere: no such file"},
+		"nobody there":      {func(d *DNS) { d.Server = "127.0.0.1:1" }, "127.0.0.1:1 cannot be queried for _acme-challenge.example.test"},
+		"no secret":         {func(d *DNS) { d.SecretFile = "/nowhere" }, "the TSIG key of certificates.acme.dns: open /nowhere: no such file"},
 		"an empty secret":   {write("\n"), "is not base64 of at least 16 bytes"},
 		"a secret of words": {write("planted-hmac secret"), "is not base64 of at least 16 bytes"},
 		"a short secret":    {write("c2hvcnQ="), "is not base64 of at least 16 bytes"},
@@ -383,7 +383,7 @@ func TestDNSConfigMistakes(t *testing.T) {
 	} {
 		config := good
 		nameServer := change(&config)
-		if err := config.mistakes(nameServer); (err == nil) != (says == "") || err != nil && !strings.Contains(err.Error(), says) {
+		if err := config.validate(nameServer); (err == nil) != (says == "") || err != nil && !strings.Contains(err.Error(), says) {
 			t.Errorf("%v, expected %q", err, says)
 		}
 	}
@@ -395,8 +395,8 @@ func TestCAARecordsOfWildcards(t *testing.T) {
 	for says, records := range map[string][]caaRecord{
 		"":  {{0, "issue", "letsencrypt.org"}},
 		" ": {{0, "issue", "digicert.com"}, {0, "issuewild", "letsencrypt.org; validationmethods=dns-01"}},
-		`add the CAA record 0 issuewild "letsencrypt.org" to example.org`:      {{0, "issue", "letsencrypt.org"}, {0, "issuewild", ";"}},
-		"do not allow letsencrypt.org to give a certificate for *.example.org": {{0, "issue", "digicert.com"}},
+		`add the CAA record 0 issuewild "letsencrypt.org" to example.org`:       {{0, "issue", "letsencrypt.org"}, {0, "issuewild", ";"}},
+		"do not allow letsencrypt.org to issue a certificate for *.example.org": {{0, "issue", "digicert.com"}},
 		"does not allow dns-01": {{0, "issue", "letsencrypt.org; validationmethods=http-01"}},
 	} {
 		says = strings.TrimSpace(says)

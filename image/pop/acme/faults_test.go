@@ -493,11 +493,11 @@ func TestAClockThatIsOff(t *testing.T) {
 	f.authority.Clock(func() time.Time { return real })
 	f.clock = real.Add(3 * time.Hour)
 	f.round()
-	f.says("no certificate is ordered by it", 0)
+	f.says("so no certificate is ordered", 0)
 	f.clock = time.Unix(60, 0)
 	f.start()
 	f.round()
-	if !strings.Contains(f.status.Error, "the clock here says 1970-01-01T00:01:00Z") {
+	if !strings.Contains(f.status.Error, "the clock of this machine says 1970-01-01T00:01:00Z") {
 		t.Errorf("says %q", f.status.Error)
 	}
 	f.clock = real.Add(time.Minute)

@@ -88,7 +88,7 @@ func TestRenewalsThatWouldSpendTheAuthoritysLimits(t *testing.T) {
 		order savedOrder
 		says  string
 	}{
-		"the authority wants to be left alone": {savedOrder{LeaveAloneUntil: &later, Error: "the authority's limit is reached"}, "the authority wants to be left alone until " + later.Format(time.RFC3339) + " (the authority's limit is reached)"},
+		"the authority wants to be left alone": {savedOrder{LeaveAloneUntil: &later, Error: "the authority's limit is reached"}, "the authority asks for a pause until " + later.Format(time.RFC3339) + " (the authority's limit is reached)"},
 		"four failed validations":              {savedOrder{FailedValidations: times(4, time.Minute)}, "4 validations failed within the last hour"},
 		"five certificates":                    {savedOrder{Issued: times(5, 24*time.Hour)}, "this PoP got 5 certificates for these names within a week"},
 	} {
@@ -137,7 +137,7 @@ func TestIssuedCertificatesAreCounted(t *testing.T) {
 	if err != nil || len(plan.Issued) != maxIssuedPerWeek || plan.Problem == "" || plan.Directory != f.authority.Directory {
 		t.Errorf("%+v, %v", plan, err)
 	}
-	if _, err := PlanRenewal(f.config, "elsewhere.test", f.clock); err == nil || !strings.Contains(err.Error(), "orders no certificate for it") {
+	if _, err := PlanRenewal(f.config, "elsewhere.test", f.clock); err == nil || !strings.Contains(err.Error(), "this PoP orders no certificate for elsewhere.test") {
 		t.Errorf("%v", err)
 	}
 }

@@ -228,7 +228,7 @@ func TestAnswersThatAreNotTaken(t *testing.T) {
 	}
 	for name, change := range map[string]func(f *fixture, response *sharedPair) (text string){
 		"nonsense":               func(*fixture, *sharedPair) string { return "hello" },
-		"an answer to another":   func(f *fixture, response *sharedPair) string { return f.seal(response, "answer to another") },
+		"an answer to another":   func(f *fixture, response *sharedPair) string { return f.seal(response, "response to another") },
 		"another key":            func(_ *fixture, response *sharedPair) string { response.Key, _ = newKey(); return "" },
 		"no certificate":         func(_ *fixture, response *sharedPair) string { response.Chain = ""; return "" },
 		"of another authority":   func(_ *fixture, response *sharedPair) string { response.IssuedBy = "https://elsewhere.test"; return "" },
@@ -279,7 +279,7 @@ func (f *fixture) seal(value any, context string) string {
 
 func TestAShareSecretThatIsNone(t *testing.T) {
 	for name, test := range map[string]struct{ secret, says string }{
-		"short":   {"planted-hmac", "the secret of certificates.acme.share has 12 characters: expected 32 at least, as `openssl rand -base64 32` makes them"},
+		"short":   {"planted-hmac", "the secret of certificates.acme.share has 12 characters: expected at least 32, as `openssl rand -base64 32` makes them"},
 		"empty":   {"", "has 0 characters"},
 		"missing": {"-", "the secret of certificates.acme.share: open"},
 	} {
@@ -326,11 +326,11 @@ func TestAShareSecretIsLookedAtWhileNoCertificateIsDue(t *testing.T) {
 	if pause := f.round(); pause > time.Minute {
 		t.Errorf("the next round is in %v", pause)
 	}
-	f.says("has 12 characters: expected 32 at least", 1)
+	f.says("has 12 characters: expected at least 32", 1)
 	// It is said before the first round, too.
 	f.startShared(f.agent.challenges.port)
 	f.agent.Serve(t.Context())
-	f.says("has 12 characters: expected 32 at least", 1)
+	f.says("has 12 characters: expected at least 32", 1)
 	if err := os.Rename(secret+".away", secret); err != nil {
 		t.Fatal(err)
 	}
@@ -501,7 +501,7 @@ func TestAnAuthorityIsLeftAloneAfterACertificateWasTaken(t *testing.T) {
 		t.Fatal("nothing was taken")
 	}
 	plan, err := PlanRenewal(second.config, host, second.clock)
-	if err != nil || !strings.Contains(plan.Problem, "the authority wants to be left alone until") || !strings.Contains(plan.Problem, "limit is reached: planted") {
+	if err != nil || !strings.Contains(plan.Problem, "the authority asks for a pause until") || !strings.Contains(plan.Problem, "limit is reached: planted") {
 		t.Errorf("%+v, %v", plan, err)
 	}
 	if plan, err := PlanRenewal(second.config, host, until); err != nil || plan.Problem != "" {

@@ -87,7 +87,7 @@ func TestAValidationThatFailsForAMoment(t *testing.T) {
 		return 0
 	})
 	f.round()
-	f.says("the authority got a response that is not this PoP's than this PoP's", 1)
+	f.says("the authority got a response that is not this PoP's", 1)
 	if wait := f.own().RetryAt.Sub(f.clock); wait > firstValidationPause {
 		t.Errorf("tried again in %v", wait)
 	}

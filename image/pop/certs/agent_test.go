@@ -343,7 +343,7 @@ func TestAClockIn1970JudgesNothing(t *testing.T) {
 	f.clock = time.Unix(60, 0)
 	f.agent = newAgent(f.agent.config, f.now)
 	f.poll()
-	if own := f.own(); !strings.Contains(own.Error, "the clock here says 1970-01-01T00:01:00Z") || f.served() != before {
+	if own := f.own(); !strings.Contains(own.Error, "the clock of this machine says 1970-01-01T00:01:00Z") || f.served() != before {
 		t.Errorf("status %+v", own)
 	}
 	f.clock = clock
