@@ -53,7 +53,7 @@ func (f *fixture) config(root string) *Config {
 		Dir: filepath.Join(root, "certs"), Status: filepath.Join(root, "vault.json"), Certificates: []Certificate{{Host: host}},
 	}
 	config.complete()
-	if err := errors.Join(config.mistakes(), os.Mkdir(config.Dir, 0o755)); err != nil {
+	if err := errors.Join(config.validate(), os.Mkdir(config.Dir, 0o755)); err != nil {
 		f.Fatal(err)
 	}
 	return config

@@ -259,7 +259,7 @@ func TestSecretIDConfig(t *testing.T) {
 	} {
 		config := &Config{Address: "https://vault.test", RoleIDFile: "/r", SecretIDFile: "/s", Certificates: []Certificate{{Host: host}}, SecretID: stated}
 		config.complete()
-		if err := config.mistakes(); (err == nil) != (says == "") || err != nil && !strings.Contains(err.Error(), says) {
+		if err := config.validate(); (err == nil) != (says == "") || err != nil && !strings.Contains(err.Error(), says) {
 			t.Errorf("%v: %v, want %q", stated, err, says)
 		}
 	}

@@ -1,16 +1,16 @@
-// Package identity makes and shows the PoP's identity: its SSH host key, born on its volume, whose private half never leaves it.
+// Package identity creates and shows the PoP's identity: its SSH host key. The private key is generated on the volume and never leaves it.
 //
-//	pop identity        makes the key when there is none, keeps the one there is, shows the public half
-//	pop identity show   shows it, makes nothing
+//	pop identity        creates the key if there is none, and shows the public key
+//	pop identity show   only shows the public key
 //
-//	--dir DIR      where the key lies. Default: /var/lib/pop/identity
-//	--host NAME    what known_hosts calls the PoP. Default: $POP_NAME, else the machine's host name
+//	--dir DIR      directory of the key. Default: /var/lib/pop/identity
+//	--host NAME    name of the PoP in known_hosts. Default: $POP_NAME, else the machine's host name
 //
-// Shown is one JSON line on standard output: recipient (what sops takes as --age), knownHosts (a line of a known_hosts file), fingerprint.
-// The recipient is the key's own "ssh-ed25519 ..." line, never an age1... one made of it: that is another kind of stanza, which this key does not open.
+// It prints one line of JSON to standard output: recipient (for sops --age), knownHosts (a line of a known_hosts file), fingerprint.
+// The recipient is the key's own "ssh-ed25519 ..." line, not an age1... recipient derived from it: that is another kind of stanza, which this key cannot decrypt.
 //
-// Exit codes: 0; 1 the volume cannot be read or written; 2 a mistake in the arguments; 3 there is no key to show, or a broken one. A key is never
-// overwritten: whatever was sealed to it could not be opened by anybody any more.
+// Exit codes: 0; 1 the volume cannot be read or written; 2 invalid arguments; 3 there is no key to show, or it is broken. A key is never
+// overwritten: files that are sealed to it could not be decrypted any more.
 package identity
 
 import (
@@ -37,7 +37,7 @@ import (
 const (
 	DefaultDir = "/var/lib/pop/identity"
 	KeyFile    = "ssh_host_ed25519_key"
-	// A host key is 400 bytes; nothing longer is worth reading.
+	// A host key has 400 bytes. Longer files are not read.
 	longest = 16 << 10
 )
 
@@ -168,7 +168,7 @@ func create(dir, name string) (ed25519.PrivateKey, error) {
 	}
 	err = files.Create(filepath.Join(dir, KeyFile), pem.EncodeToMemory(block), 0o600)
 	if errors.Is(err, fs.ErrExist) {
-		// Somebody else made one meanwhile: that one it is.
+		// Another process has just created one: use that.
 		return Load(dir)
 	}
 	if err != nil {
@@ -196,7 +196,7 @@ func publicKey(key ed25519.PrivateKey) ssh.PublicKey {
 	return public
 }
 
-// keepPublicFile: sshd wants it beside the key. It follows from the key, so a lost or foreign one is made anew.
+// keepPublicFile writes the public key file that sshd needs beside the key. A missing or different one is replaced, as it is derived from the key.
 func keepPublicFile(dir string, public Public) error {
 	path := filepath.Join(dir, KeyFile+".pub")
 	want := public.Recipient + "\n"

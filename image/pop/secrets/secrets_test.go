@@ -306,9 +306,9 @@ func TestFaultsLeaveTheLastGeneration(t *testing.T) {
 	tests := map[string]test{
 		"sealed to another": {func(p *pop) {
 			write(t, p.path("secrets.yaml"), seal(t, "yaml", plainYAML, []string{p.operator}), 0o600)
-		}, exit.Invalid, "sealed to others: ssh-ed25519"},
-		"the host key is a new one": {func(p *pop) { newKey(t, p.path("key")) }, exit.Invalid, "sealed to others"},
-		"the host key is gone":      {func(p *pop) { os.Remove(p.path("key")) }, exit.Retryable, "no key to open secrets with"},
+		}, exit.Invalid, "sealed to other recipients: ssh-ed25519"},
+		"the host key is a new one": {func(p *pop) { newKey(t, p.path("key")) }, exit.Invalid, "sealed to other recipients"},
+		"the host key is gone":      {func(p *pop) { os.Remove(p.path("key")) }, exit.Retryable, "there is no key to decrypt secrets with"},
 		"the host key is broken":    {func(p *pop) { write(t, p.path("key"), "x", 0o600) }, exit.Invalid, "not a private key"},
 		"the file is gone":          {func(p *pop) { os.Remove(p.path("secrets.yaml")) }, exit.Retryable, "no such file"},
 		"the file is a folder":      {func(p *pop) { os.Remove(p.path("secrets.yaml")); os.Mkdir(p.path("secrets.yaml"), 0o755) }, exit.Retryable, "directory"},
@@ -333,7 +333,7 @@ func TestFaultsLeaveTheLastGeneration(t *testing.T) {
 		"key groups (Shamir)": {func(p *pop) {
 			write(t, p.path("secrets.yaml"), seal(t, "yaml", plainYAML, []string{p.operator}, []string{p.recipient}), 0o600)
 		}, exit.Invalid, "2 key groups"},
-		"a key that is not there":     {asks(`"vault/roleId"`, `"vault/roleID"`), exit.Invalid, `"vault/roleID" is not in it`},
+		"a key that is not there":     {asks(`"vault/roleId"`, `"vault/roleID"`), exit.Invalid, `there is no "vault/roleID" in it`},
 		"a key below a value":         {asks(`"vault/roleId"`, `"note/roleId"`), exit.Invalid, `"note" is a string, not a map`},
 		"a key that is a map":         {asks(`"vault/roleId"`, `"vault"`), exit.Invalid, `"vault" is a map, expected a string`},
 		"a key that is a list":        {asks(`"vault/roleId"`, `"list"`), exit.Invalid, `"list" is a list`},
@@ -497,8 +497,8 @@ func TestChecksWithoutAKey(t *testing.T) {
 		"a good manifest":                {"", "", "manifest", 0, ""},
 		"a good manifest and file":       {"", "", "sopsfile", 0, ""},
 		"a file that is not looked at":   {`"vault/roleId"`, `"vault/roleID"`, "manifest", 0, ""},
-		"a key that is not there":        {`"vault/roleId"`, `"vault/roleID"`, "sopsfile", exit.Invalid, `secret roleId: "vault/roleID" is not in it`},
-		"a key that is a number, sealed": {`"vault/roleId"`, `"count"`, "sopsfile", exit.Invalid, `"count" is encrypted, but no string`},
+		"a key that is not there":        {`"vault/roleId"`, `"vault/roleID"`, "sopsfile", exit.Invalid, `secret roleId: there is no "vault/roleID" in it`},
+		"a key that is a number, sealed": {`"vault/roleId"`, `"count"`, "sopsfile", exit.Invalid, `"count" is encrypted, but not a string`},
 		"a file that is not there":       {`"secrets.yaml"`, `"nowhere.yaml"`, "sopsfile", exit.Retryable, "nowhere.yaml"},
 		"an owner of the image":          {`"owner": null`, `"owner": "certs-of-the-image"`, "sopsfile", 0, ""},
 		"a typo":                         {`"mode"`, `"Mode"`, "manifest", exit.Usage, "unknown: secrets[0].Mode"},

@@ -31,7 +31,7 @@ func Check(host, key, chain string, now time.Time) (*x509.Certificate, []byte, e
 		return nil, nil, fmt.Errorf("key and certificates are longer than %d KB", longestPair>>10)
 	}
 	if now.Before(Earliest) {
-		return nil, nil, fmt.Errorf("the clock here says %s: no certificate can be judged by it", now.UTC().Format(time.RFC3339))
+		return nil, nil, fmt.Errorf("the clock of this machine says %s, so no certificate can be checked", now.UTC().Format(time.RFC3339))
 	}
 	certificates, err := ParseChain(chain)
 	if err != nil {
