@@ -263,7 +263,7 @@ func TestFaultsKeepTheLastGoodCertificate(t *testing.T) {
 		"an answer that is no JSON": {answers(200, "hello"), "not the JSON that its API describes", soon},
 		"an answer of KV 1":         {answers(200, `{"data":{"key":"a","chain":"b"}}`), "not that of a KV store, version 2", soon},
 		"an endless answer":         {answers(200, strings.Repeat("x", 2<<20)), "longer than 1024 KB", soon},
-		"a login without a token":   {func(f *fixture) { answers(200, `{}`)(f); f.login() }, "without a token", soon},
+		"a login without a token":   {func(f *fixture) { answers(200, `{}`)(f); f.login() }, "has no token", soon},
 		"an answer that breaks off": {func(f *fixture) {
 			f.vault.Fault(func(w http.ResponseWriter, _ *http.Request) {
 				w.Header().Set("Content-Length", "1000")
@@ -281,7 +281,7 @@ func TestFaultsKeepTheLastGoodCertificate(t *testing.T) {
 				case <-r.Context().Done():
 				}
 			})
-		}, "no answer from vault in 50ms", soon},
+		}, "no response from the vault within 50ms", soon},
 		"redirected to plain HTTP": {func(f *fixture) {
 			f.vault.Fault(func(w http.ResponseWriter, r *http.Request) {
 				http.Redirect(w, r, "http://127.0.0.1:9/", http.StatusTemporaryRedirect)
@@ -295,7 +295,7 @@ func TestFaultsKeepTheLastGoodCertificate(t *testing.T) {
 		"nobody listens":    {func(f *fixture) { f.agent.config.Address = "https://127.0.0.1:9"; again(f) }, "connection refused", soon},
 		"another authority": {func(f *fixture) { testvault.WriteCA(f.T, f.vault.CAFile, f.issue.Certificate); again(f) }, "unknown authority", soon},
 		"another name":      {func(f *fixture) { f.agent.config.ServerName = "vault.example.test"; again(f) }, "vault.example.test", soon},
-		"no authority":      {func(f *fixture) { f.agent.config.CAFile = "/nowhere.pem"; again(f) }, "vault's authorities: open /nowhere.pem", soon},
+		"no authority":      {func(f *fixture) { f.agent.config.CAFile = "/nowhere.pem"; again(f) }, "the vault's CA certificates: open /nowhere.pem", soon},
 		"no PEM":            {func(f *fixture) { f.agent.config.CAFile = f.agent.config.RoleIDFile; again(f) }, "no certificate in", soon},
 		"the clock in 2200": {func(f *fixture) { f.clock = f.clock.AddDate(200, 0, 0); again(f) }, "expired or is not yet valid", soon},
 	} {

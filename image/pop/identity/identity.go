@@ -41,7 +41,7 @@ const (
 	longest = 16 << 10
 )
 
-// Public is all of the identity that may be shown.
+// Public is the public part of the identity.
 type Public struct {
 	Recipient   string `json:"recipient"`
 	KnownHosts  string `json:"knownHosts"`
@@ -74,7 +74,7 @@ func Run(arguments []string, output io.Writer) error {
 	}
 	if err != nil {
 		if show && errors.Is(err, fs.ErrNotExist) {
-			return exit.WithCode(exit.Invalid, fmt.Errorf("%s: no key there. `pop identity` makes one.", *dir))
+			return exit.WithCode(exit.Invalid, fmt.Errorf("%s: there is no key. `pop identity` creates one.", *dir))
 		}
 		return err
 	}
@@ -98,15 +98,15 @@ func hostName(asked string) (string, error) {
 		name, _ = os.Hostname()
 	}
 	if !validHost.MatchString(name) {
-		return "", fmt.Errorf("--host is %q: not a name known_hosts could hold", name)
+		return "", fmt.Errorf("--host is %q: not a valid name for known_hosts", name)
 	}
 	return name, nil
 }
 
-// Load reads the private key of an identity. fs.ErrNotExist when there is none.
+// Load reads the private key of an identity. It returns fs.ErrNotExist if there is none.
 func Load(dir string) (ed25519.PrivateKey, error) { return LoadFile(filepath.Join(dir, KeyFile)) }
 
-// LoadFile is Load by the key's own path.
+// LoadFile is Load with the path of the key.
 func LoadFile(path string) (ed25519.PrivateKey, error) {
 	info, err := os.Lstat(path)
 	if err != nil {
@@ -172,7 +172,7 @@ func create(dir, name string) (ed25519.PrivateKey, error) {
 		return Load(dir)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%s: no identity made: %w", dir, err)
+		return nil, fmt.Errorf("%s: cannot create an identity: %w", dir, err)
 	}
 	return key, nil
 }
@@ -183,7 +183,7 @@ func publicOf(key ed25519.PrivateKey, name string) Public {
 	return Public{Recipient: recipient, KnownHosts: name + " " + recipient, Fingerprint: ssh.FingerprintSHA256(public)}
 }
 
-// Recipient is what sops seals to.
+// Recipient is the recipient for sops.
 func Recipient(key ed25519.PrivateKey) string { return line(publicKey(key)) }
 
 func line(key ssh.PublicKey) string { return strings.TrimSpace(string(ssh.MarshalAuthorizedKey(key))) }

@@ -170,7 +170,7 @@ func TestWhatCannotBe(t *testing.T) {
 		code      int
 		says      string
 	}{
-		"nothing to show":        {[]string{"show", "--dir", t.TempDir()}, exit.Invalid, "`pop identity` makes one"},
+		"nothing to show":        {[]string{"show", "--dir", t.TempDir()}, exit.Invalid, "`pop identity` creates one"},
 		"a key that is a link":   {[]string{"--dir", linked}, exit.Invalid, "not a regular file"},
 		"a folder that is none":  {[]string{"--dir", file}, exit.Retryable, "not a directory"},
 		"a folder below nowhere": {[]string{"--dir", "/proc/nowhere"}, exit.Retryable, "/proc/nowhere"},

@@ -10,7 +10,7 @@ func TestManifestMistakesAreSaidByPath(t *testing.T) {
 	one := func(fields string) string { return `{"secrets": [{` + fields + `}]}` }
 	for name, test := range map[string]struct{ text, says string }{
 		"not JSON":                  {`{`, "not JSON"},
-		"two objects":               {`{}{}`, "more in it than one object"},
+		"two objects":               {`{}{}`, "expected one object, but there is more"},
 		"a list":                    {`[]`, "it is a array"},
 		"an unknown field":          {`{"secretMountPoint": "/x"}`, "unknown: secretMountPoint"},
 		"an unknown field, deep":    {`{"templates": [{}, {"contents": ""}]}`, "unknown: templates[1].contents"},

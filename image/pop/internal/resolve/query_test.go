@@ -93,7 +93,7 @@ func TestWhyThereIsNoAnswer(t *testing.T) {
 
 func TestWhatIsNoAnswer(t *testing.T) {
 	other := serve(t, func(message *dnsmessage.Message, _ string) { message.ID++ })
-	if _, err := Query(t.Context(), other, Question{Name: "www.example.org.", Type: dnsmessage.TypeA}); err == nil || !strings.Contains(err.Error(), "answers another question") {
+	if _, err := Query(t.Context(), other, Question{Name: "www.example.org.", Type: dnsmessage.TypeA}); err == nil || !strings.Contains(err.Error(), "responded to another query") {
 		t.Errorf("%v", err)
 	}
 	if _, err := Query(t.Context(), other, Question{Name: strings.Repeat("x", 300), Type: dnsmessage.TypeA}); err == nil {
