@@ -154,11 +154,11 @@ func TestTrim(t *testing.T) {
 
 func TestParseRefuses(t *testing.T) {
 	for words, says := range map[string]string{
-		"":                           "takes one of",
-		"--all --site www":           "takes one of",
-		"--all https://www/":         "takes one of",
-		"--site":                     "--site takes a value",
-		"--all --path /a":            "--path goes with --site",
+		"":                           "expected one of",
+		"--all --site www":           "expected one of",
+		"--all https://www/":         "expected one of",
+		"--site":                     "--site needs a value",
+		"--all --path /a":            "--path needs --site",
 		"www.example.org/a":          "not a URL",
 		"ftp://www.example.org/a":    "not a URL",
 		"https:///a":                 "not a URL",
@@ -221,10 +221,10 @@ func TestRemoveWithoutCacheOrNginx(t *testing.T) {
 	}
 	nginx.store(t, "www.example.org/a", "")
 	nginx.status = http.StatusBadRequest
-	if _, err := remove(nginx.dir, nginx.socket, chosen(t, "--all")); err == nil || !strings.Contains(err.Error(), "nginx answers 400") {
+	if _, err := remove(nginx.dir, nginx.socket, chosen(t, "--all")); err == nil || !strings.Contains(err.Error(), "nginx responds with 400") {
 		t.Errorf("refused: %v", err)
 	}
-	if _, err := remove(nginx.dir, filepath.Join(nginx.dir, "none"), chosen(t, "--all")); err == nil || !strings.Contains(err.Error(), "nginx does not answer") {
+	if _, err := remove(nginx.dir, filepath.Join(nginx.dir, "none"), chosen(t, "--all")); err == nil || !strings.Contains(err.Error(), "nginx does not respond") {
 		t.Errorf("away: %v", err)
 	}
 }
