@@ -61,7 +61,7 @@ const groups: readonly Group[] = [
     what: "The manifest of secrets",
     behaviour: "Exit 2, every mistake by its path; nothing is set up, the last generation stays.",
     file: "image/pop/secrets/manifest_test.go",
-    from: "TestManifestMistakesAreSaidByPath",
+    from: "TestManifestErrorsHavePaths",
   },
   {
     what: "Sealed files, the identity, places of secrets",
@@ -80,7 +80,7 @@ const groups: readonly Group[] = [
     what: "The configuration of `pop certs`",
     behaviour: "Exit 2 with the field; in the check stage, so that no such image is made.",
     file: "image/pop/certs/config_test.go",
-    from: "TestConfigMistakes",
+    from: "TestInvalidConfigurations",
     fine: ["a host for all below it", "none"],
   },
   {
@@ -105,7 +105,7 @@ const groups: readonly Group[] = [
     what: "The folder of certificates",
     behaviour: "Said for the host; nginx serves what it loaded.",
     file: "image/pop/certs/agent_test.go",
-    from: "TestFoldersThatTakeNothing",
+    from: "TestDirectoriesThatCannotBeWrittenTo",
   },
   {
     what: "Key and chain",

@@ -13,13 +13,13 @@ func (f *fixture) request(certificate int) {
 	f.plant(f.config.requestFile(f.config.Certificates[certificate]))
 }
 
-// requested is whether somebody still waits.
+// requested says whether a renewal is still requested.
 func (f *fixture) requested(certificate int) bool {
 	_, err := os.Stat(f.config.requestFile(f.config.Certificates[certificate]))
 	return err == nil
 }
 
-func TestARenewalThatSomebodyAskedFor(t *testing.T) {
+func TestARequestedRenewal(t *testing.T) {
 	f := newFixture(t)
 	f.config.Certificates = append(f.config.Certificates, Certificate{Names: []string{"shop.example.test"}})
 	f.start()
@@ -27,7 +27,7 @@ func TestARenewalThatSomebodyAskedFor(t *testing.T) {
 	first, other := f.served(host), f.served("shop.example.test")
 	f.request(0)
 	if !f.agent.IsRequested() {
-		t.Error("nobody takes notice of it")
+		t.Error("the request is not noticed")
 	}
 	f.mustRun()
 	if f.served(host) == first || f.served("shop.example.test") != other || f.authority.Count("order") != 3 || f.requested(0) || f.agent.IsRequested() {
@@ -41,7 +41,7 @@ func TestARenewalThatSomebodyAskedFor(t *testing.T) {
 	}
 }
 
-// After a failure has been put right nobody waits for the pause; but the attempt is one.
+// After a failure was fixed, a requested renewal skips the pause, but it is one attempt only.
 func TestARenewalDuringThePauseAfterAFailure(t *testing.T) {
 	f := newFixture(t)
 	f.authority.Problem("order", "rejectedIdentifier", 400, "")

@@ -59,7 +59,7 @@ func (f *fixture) shareBy(secret string) {
 	}
 }
 
-// startShared begins anew, among the other PoPs.
+// startShared restarts the process among the other PoPs.
 func (f *fixture) startShared(port int) {
 	f.Helper()
 	f.start()
@@ -165,7 +165,7 @@ func (f *fixture) sealed(secret string, request sharedRequest) string {
 	return sharePath + text
 }
 
-func TestNobodyElseGetsACertificate(t *testing.T) {
+func TestOnlyPoPsWithTheSecretGetACertificate(t *testing.T) {
 	f := sharedFleet(t, 1)[0]
 	f.mustRun()
 	f.config.Certificates = append(f.config.Certificates, Certificate{Names: []string{"shop.example.test"}})
@@ -204,7 +204,7 @@ func TestNobodyElseGetsACertificate(t *testing.T) {
 	if code, _ := serveRequest(f.agent.challenges.nginxHandler(), http.MethodGet, whole); code != 404 {
 		t.Errorf("from outside: %d", code)
 	}
-	// One that is due itself is given to nobody.
+	// A certificate that is due itself is not shared.
 	f.clock = f.own().NotAfter.Add(-20 * 24 * time.Hour)
 	if code, _ := f.get(f.sealed(shareSecret, change(func(r *sharedRequest) { r.At = f.clock }))); code != 404 {
 		t.Errorf("due: %d", code)
@@ -217,7 +217,7 @@ func TestNobodyElseGetsACertificate(t *testing.T) {
 }
 
 // What a peer says is judged as what an authority says; then this PoP orders its own.
-func TestAnswersThatAreNotTaken(t *testing.T) {
+func TestResponsesThatAreRejected(t *testing.T) {
 	good := func(f *fixture) *sharedPair {
 		text, err := os.ReadFile(f.config.pairFile(f.config.Certificates[0]))
 		if err != nil {
@@ -277,7 +277,7 @@ func (f *fixture) seal(value any, context string) string {
 	return text
 }
 
-func TestAShareSecretThatIsNone(t *testing.T) {
+func TestAnUnusableShareSecret(t *testing.T) {
 	for name, test := range map[string]struct{ secret, says string }{
 		"short":   {"planted-hmac", "the secret of certificates.acme.share has 12 characters: expected at least 32, as `openssl rand -base64 32` makes them"},
 		"empty":   {"", "has 0 characters"},

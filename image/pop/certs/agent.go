@@ -235,7 +235,7 @@ func (a *agent) installPair(certificate Certificate, secret vault.Secret, status
 		return err
 	}
 	if !bytes.Equal(found, content) {
-		// The folder's setgid bit hands it to nginx's group.
+		// The directory's setgid bit gives it to nginx's group.
 		if err := files.Replace(path, content, 0o640); err != nil {
 			return fmt.Errorf("%s cannot be written: %w", called(secret), err)
 		}

@@ -152,7 +152,7 @@ func TestTrim(t *testing.T) {
 	}
 }
 
-func TestParseRefuses(t *testing.T) {
+func TestInvalidArguments(t *testing.T) {
 	for words, says := range map[string]string{
 		"":                           "expected one of",
 		"--all --site www":           "expected one of",
@@ -192,7 +192,7 @@ func TestRemove(t *testing.T) {
 		{"https://www.example.org/a", 0},
 		{"https://" + long, 1},
 		{"--site www.example.org", 1},
-		{"--all", 3}, // example.org/a, and two that are no responses
+		{"--all", 3}, // example.org/a, and two files that are not responses
 	} {
 		result, err := remove(nginx.dir, nginx.socket, chosen(t, strings.Fields(test.words)...))
 		if err != nil || result.Objects != test.objects || (result.Bytes > 0) != (test.objects > 0) {
@@ -217,7 +217,7 @@ func TestRemoveInParts(t *testing.T) {
 func TestRemoveWithoutCacheOrNginx(t *testing.T) {
 	nginx := newFake(t)
 	if result, err := remove(nginx.dir, nginx.socket, chosen(t, "--all")); err != nil || result.Objects != 0 {
-		t.Errorf("no folder: %+v, %v", result, err)
+		t.Errorf("no directory: %+v, %v", result, err)
 	}
 	nginx.store(t, "www.example.org/a", "")
 	nginx.status = http.StatusBadRequest

@@ -39,7 +39,7 @@ import (
 	"fly-pops/pop/identity"
 	"fly-pops/pop/internal/exit"
 	"fly-pops/pop/internal/files"
-	told "fly-pops/pop/secrets/status"
+	statusfile "fly-pops/pop/secrets/status"
 )
 
 const (
@@ -52,7 +52,7 @@ func Run(arguments []string) error {
 	flags := flag.NewFlagSet("pop-secrets", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
 	manifest := flags.String("manifest", "", "")
-	status := flags.String("status", told.DefaultFile, "")
+	status := flags.String("status", statusfile.DefaultFile, "")
 	check := flags.String("check", "", "")
 	err := flags.Parse(arguments)
 	switch {
@@ -96,7 +96,7 @@ func (i *installer) run(manifestFile, statusFile string) error {
 	return err
 }
 
-func (i *installer) install(manifestFile string, status *told.Status) error {
+func (i *installer) install(manifestFile string, status *statusfile.Status) error {
 	manifest, err := readManifest(manifestFile)
 	if err != nil {
 		return exit.WithCode(exitOf(err), err)
@@ -308,18 +308,18 @@ func checkOnly(manifestFile string, alsoFiles bool) error {
 	if !alsoFiles {
 		return nil
 	}
-	sealedToSomebody := func(file *sealed) error {
+	hasRecipient := func(file *sealed) error {
 		if len(file.recipients()) == 0 {
 			return errors.New("it is not sealed to any age or SSH key")
 		}
 		return nil
 	}
-	return eachSecret(manifest, sealedToSomebody, (*sealed).checkKey)
+	return eachSecret(manifest, hasRecipient, (*sealed).checkKey)
 }
 
 // readStatus reads the previous status, so that a failure does not hide the last success. An unreadable one counts as absent.
-func readStatus(path string) told.Status {
-	var status told.Status
+func readStatus(path string) statusfile.Status {
+	var status statusfile.Status
 	if text, err := os.ReadFile(path); err == nil {
 		_ = json.Unmarshal(text, &status)
 	}

@@ -189,7 +189,7 @@ func TestWhatAnEarlierReleaseLeftTellsNothing(t *testing.T) {
 	}
 }
 
-func TestADaemonThatDoesNotAnswerIsWaitedFor(t *testing.T) {
+func TestADaemonThatDoesNotRespondIsWaitedFor(t *testing.T) {
 	p := newPop(t, "")
 	p.run("tailscaled does not respond yet")
 	if len(p.ups) != 0 || p.restarts != 0 {
