@@ -131,9 +131,9 @@ test.each<[string, Seen[], string[], string]>([
   ],
   [
     "what a PoP cannot do now",
-    [{ problem: "the authority wants to be left alone until 2026-11-29T12:00:00Z" }, {}],
+    [{ problem: "the authority asks for a pause until 2026-11-29T12:00:00Z" }, {}],
     [],
-    "cdg-1: the authority wants to be left alone until 2026-11-29T12:00:00Z. Nothing was ordered. Leave it out with --pop",
+    "cdg-1: the authority asks for a pause until 2026-11-29T12:00:00Z. Nothing was ordered. Leave it out with --pop",
   ],
 ])("%s is refused before anything is ordered", async (_, plans, argv, reason) => {
   await using it = await fleet(plans);
