@@ -30,7 +30,7 @@ const outcome = ({ isDone, goes = [] }: Slip): string => {
 export const slipsPage = (): string =>
   `${intro}| slip | output | what happens | what to do |
 | --- | --- | --- | --- |
-${slips.map((it) => `| ${cell(it.slip)} | ${cell(it.told)} | ${outcome(it)} | ${cell(it.on)} |`).join("\n")}
+${slips.map((it) => `| ${cell(it.slip)} | ${cell(it.output)} | ${outcome(it)} | ${cell(it.on)} |`).join("\n")}
 `;
 
 if (import.meta.main) writeFileSync(slipsPath, slipsPage());

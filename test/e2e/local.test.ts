@@ -8,7 +8,7 @@ import type { Picture } from "../../status-page/picture.ts";
 import { type Checkout, checkout } from "../support/checkout.ts";
 import { docker, stackOf } from "../support/homelab.ts";
 
-// One story, told in order: each test goes on where the one before it ended.
+// One story in order: each test continues where the one before it ended.
 let it: Checkout;
 
 beforeAll(async () => {
@@ -173,6 +173,6 @@ function readCommand(pid: string): string {
   try {
     return readFileSync(`/proc/${pid}/cmdline`, "utf8");
   } catch {
-    return ""; // it ended meanwhile
+    return ""; // it has ended in between
   }
 }

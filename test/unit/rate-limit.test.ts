@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import type { Clock } from "../../providers/clock.ts";
 import { createRateLimiter } from "../../providers/fly/rate-limit.ts";
 
-/** A clock that stands still and notes what it was asked to wait. */
+/** A clock that does not advance, and records the requested waits. */
 function stillClock() {
   const waits: number[] = [];
   const clock: Clock = {
