@@ -7,10 +7,8 @@ import { assumedContextKey, parseValue } from "./config/stack-values.ts";
 import type { EdgeConfig } from "./config/types.ts";
 
 export type { StackFiles } from "./config/files.ts";
-export { ConfigError } from "./config/issues.ts";
-export { parseConfig } from "./config/parse.ts";
 export { type Registry, readRegistry } from "./config/registry.ts";
-export type { AddressType, EdgeConfig, ImagePlatform, PopConfig, RolloutConfig } from "./config/types.ts";
+export type { EdgeConfig } from "./config/types.ts";
 
 /**
  * The configuration of the stack being deployed, and the contents of files it names that the program needs.

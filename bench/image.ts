@@ -109,10 +109,10 @@ async function bootTime(bench: Bench, image: string): Promise<number> {
 /** Bytes that cannot be reclaimed under pressure: anonymous memory and the kernel's own, with all processes up, in a cgroup of 256 MB. */
 async function idleMemory(bench: Bench, image: string): Promise<number> {
   const pop = await bench.start(image, { volume: await bench.newVolume() });
-  const parts = ["nginx", "unbound", "tailnet", "certs", "secrets"];
+  const components = ["nginx", "unbound", "tailnet", "certs", "secrets"];
   await until(
     () => health(pop),
-    (seen) => parts.every((part) => seen?.report.parts[part] !== undefined),
+    (seen) => components.every((component) => seen?.report.components[component] !== undefined),
   );
   // nginx's cache loader ends a minute after the start at the latest; what it holds until then counts.
   return median(samples, async () => {

@@ -1,9 +1,9 @@
 /** Calls of single operations, and what the real engine takes for a hundred PoPs, beside what it takes for nothing at all. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { regions as allRegions } from "../fly/regions.ts";
 import { appHandler } from "../providers/fly/app.ts";
 import { machineHandler } from "../providers/fly/machine.ts";
-import { regions as allRegions } from "../providers/fly/regions.ts";
 import { volumeHandler } from "../providers/fly/volume.ts";
 import { app, image, machineInputs, volumeInputs, withImage } from "../test/support/context.ts";
 import { type Engine, engine, stack } from "../test/support/engine.ts";

@@ -2,7 +2,7 @@
 import { execFile } from "node:child_process";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { regions as allRegions } from "../providers/fly/regions.ts";
+import { regions as allRegions } from "../fly/regions.ts";
 import { engine, stack } from "../test/support/engine.ts";
 import { scrape } from "../test/support/metrics.ts";
 import { type Benchmark, columns } from "./benchmark.ts";
@@ -68,7 +68,7 @@ function answerTo(command: string[]): string {
   if (command.includes("purge")) return JSON.stringify({ objects: 12, bytes: 4096 });
   if (command.includes("block")) return JSON.stringify([{ address: "203.0.113.7/32", until: 4_000_000_000 }]);
   if (command.includes("maintenance")) return JSON.stringify({ maintenance: true, changed: true });
-  return JSON.stringify({ status: "ok", parts: { nginx: { status: "ok" } }, certificates: [] });
+  return JSON.stringify({ status: "ok", components: { nginx: { status: "ok" } }, certificates: [] });
 }
 
 /** Each as a user starts it, from the process to the last line. */

@@ -1,6 +1,6 @@
 /** A thousand PoPs under Fly's rate limits, in simulated time. Writes docs/rollout.md and its picture. */
 import { writeFileSync } from "node:fs";
-import { regions } from "../providers/fly/regions.ts";
+import { regions } from "../fly/regions.ts";
 import { type Benchmark, columns } from "./benchmark.ts";
 import { createFloor, duration, page, widthFloor } from "./rollout/page.ts";
 import { nameOf, picture } from "./rollout/picture.ts";

@@ -1,8 +1,8 @@
 /** The public addresses of an app, and DNS records. */
 import { Resolver } from "node:dns/promises";
+import type { Fly } from "../fly/api.ts";
+import { ifNotFound } from "../fly/errors.ts";
 import { addressType } from "../providers/fly/address.ts";
-import type { Fly } from "../providers/fly/api.ts";
-import { ifNotFound } from "../providers/fly/errors.ts";
 
 export interface Address {
   type: "v4" | "v6" | "shared_v4";

@@ -4,10 +4,10 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Argument, Command, Option } from "commander";
 import { parse } from "yaml";
+import { stackFileName, stackFiles } from "../stack/project.ts";
+import { selectedStack } from "../stack/selected-stack.ts";
 import { releaseNames } from "./complete-releases.ts";
 import type { CliContext } from "./context.ts";
-import { stackFileName, stackFiles } from "./project.ts";
-import { selectedStack } from "./selected-stack.ts";
 
 interface Candidate {
   value: string;

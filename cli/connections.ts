@@ -16,7 +16,7 @@ export interface Connections {
 /** By port, as in `22`, or by host. */
 export type ByTarget = ReadonlyMap<string, Connections>;
 
-export const noConnections: Connections = { served: 0, refused: 0, failed: 0, sentBytes: 0, receivedBytes: 0 };
+const noConnections: Connections = { served: 0, refused: 0, failed: 0, sentBytes: 0, receivedBytes: 0 };
 
 const combined = (a: Connections, b: Connections, sign: 1 | -1): Connections => ({
   served: a.served + sign * b.served,

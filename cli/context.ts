@@ -1,6 +1,6 @@
 /** What a command uses of its environment, so that tests can run commands with their own arguments, streams and clock. */
-import type { Clock } from "../providers/clock.ts";
-import { redact } from "../providers/redact.ts";
+import type { Clock } from "../lib/clock.ts";
+import { redact } from "../lib/redact.ts";
 
 export interface CliContext {
   env: Readonly<Record<string, string | undefined>>;

@@ -1,10 +1,18 @@
 /** Details for PoPs with problems: the lease of the machine, and the state of a PoP without a machine. */
-import { ifNotFound } from "../providers/fly/errors.ts";
+import { ifNotFound } from "../fly/errors.ts";
 import type { CliContext } from "./context.ts";
 import type { DeployedPop, Fleet } from "./fleet.ts";
-import type { Lease } from "./pop-status.ts";
 import type { Stack } from "./stack.ts";
 import { readDeployment, resourceOfPop } from "./state.ts";
+
+export interface Lease {
+  /** RFC 3339. */
+  until: string;
+  /** Owner of the token, as shown by Fly. */
+  owner: string | null;
+  /** Purpose, e.g. "fly-pops: update of cdg-1". */
+  description: string | null;
+}
 
 /** For a PoP without a machine: the state has one, a run has started to create one, or neither. */
 export type DeploymentState = "known" | "pending" | "unknown";

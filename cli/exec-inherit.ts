@@ -1,7 +1,7 @@
 /** Runs another program on this terminal and returns its exit code as a shell would. */
 import { spawn } from "node:child_process";
 import { constants as os } from "node:os";
-import { which } from "../providers/which.ts";
+import { which } from "../lib/which.ts";
 import type { CliContext } from "./context.ts";
 
 /** The first program of this name on PATH. */

@@ -1,7 +1,7 @@
 /** Fits text into a window: drops whole columns and wraps sentences between words. Pure. */
 import { stripVTControlCharacters } from "node:util";
 
-export const visibleWidth = (text: string): number => stripVTControlCharacters(text).length;
+const visibleWidth = (text: string): number => stripVTControlCharacters(text).length;
 
 /**
  * Columns of a table that fit into `width`, separated by two spaces. `first`: indexes of the columns to drop, in this order, if they do not all fit.

@@ -1,10 +1,12 @@
 /** The PoPs of a stack: those in its file and those on Fly. One API call. */
+
 import type { PopConfig } from "../config/types.ts";
-import type { Fly } from "../providers/fly/api.ts";
-import { type FlyError, ifNotFound, isLeased } from "../providers/fly/errors.ts";
-import { isLive } from "../providers/fly/existence.ts";
-import { ownerKeys } from "../providers/fly/owner.ts";
-import type { Machine } from "../providers/fly/wire.ts";
+import type { Fly } from "../fly/api.ts";
+import { type FlyError, ifNotFound, isLeased } from "../fly/errors.ts";
+import { isLive } from "../fly/existence.ts";
+import { metadataKeys } from "../fly/metadata.ts";
+import type { Machine } from "../fly/wire.ts";
+import { naturalOrder } from "../lib/order.ts";
 import { CliError } from "./context.ts";
 import { owns, type Stack } from "./stack.ts";
 
@@ -33,13 +35,13 @@ export async function readFleet(stack: Stack): Promise<Fleet> {
   const wanted = config?.pops ?? [];
   const fly = await stack.fly();
   const machines = await fly.listMachines(app).catch(ifNotFound([]));
-  const ours = machines.filter((it) => isLive(it) && owns(stack, it.config?.metadata?.[ownerKeys.stack]));
-  const byName = new Map(ours.map((it) => [it.config?.metadata?.[ownerKeys.pop] ?? it.name ?? it.id, it]));
+  const ours = machines.filter((it) => isLive(it) && owns(stack, it.config?.metadata?.[metadataKeys.stack]));
+  const byName = new Map(ours.map((it) => [it.config?.metadata?.[metadataKeys.pop] ?? it.name ?? it.id, it]));
   // Fly shows no metadata of machines on an unreachable host, so identify them by name.
   for (const it of machines)
     if (it.host_status === "unreachable" && it.name && !byName.has(it.name)) byName.set(it.name, it);
   const names = new Set([...wanted.map(({ name }) => name), ...byName.keys()]);
-  const pops = [...names].toSorted(inOrder).map((name): PopObservation => {
+  const pops = [...names].toSorted(naturalOrder).map((name): PopObservation => {
     const machine = byName.get(name);
     const pop = wanted.find((it) => it.name === name);
     return {
@@ -51,8 +53,6 @@ export async function readFleet(stack: Stack): Promise<Fleet> {
   });
   return { app, fly, pops, isConfigInvalid: config === undefined };
 }
-
-const inOrder = new Intl.Collator("en", { numeric: true }).compare;
 
 /** The deployed PoP of this name. Throws if there is none. */
 export function popOf({ app, pops }: Fleet, name: string): DeployedPop {

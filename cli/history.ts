@@ -2,15 +2,17 @@
  * Deployments over time, from Pulumi's history of the stack and, for the images, Fly's history of a machine. This works with every backend, while only Pulumi
  * Cloud returns older states.
  */
+
 import { z } from "zod";
+import { keyPrefix } from "../config/keys.ts";
 import { parseValue } from "../config/stack-values.ts";
+import { metadataKeys } from "../fly/metadata.ts";
 import { contextVariables } from "../image/identity.ts";
-import { ownerKeys } from "../providers/fly/owner.ts";
+import { ulidTime } from "../lib/ulid.ts";
 import { type CliContext, CliError } from "./context.ts";
 import { type DeployedPop, deployedPops, readFleet } from "./fleet.ts";
 import { pulumiOutput } from "./pulumi.ts";
 import type { Stack } from "./stack.ts";
-import { ulidTime } from "./ulid.ts";
 
 const Update = z.looseObject({
   /** Set by Pulumi Cloud only; 0 elsewhere. */
@@ -128,18 +130,16 @@ function releaseOf(update: DeployUpdate, number: number, images: readonly ImageD
     message: update.message.split("\n")[0] ?? "",
     commit: environment["git.head"] ?? null,
     dirty: environment["git.dirty"] === "true",
-    image: update.kind === "destroy" ? null : config["fly-pops:imageRef"]?.value || imageAt(images, update.endTime),
+    image: update.kind === "destroy" ? null : config[`${keyPrefix}imageRef`]?.value || imageAt(images, update.endTime),
     changes: update.resourceChanges ?? {},
   };
 }
 
-const prefix = "fly-pops:";
-
 const configOf = ({ config }: Update): Record<string, unknown> =>
   Object.fromEntries(
     Object.entries(config)
-      .filter(([key, { secret }]) => key.startsWith(prefix) && !secret)
-      .map(([full, { value = "", objectValue }]) => [full.slice(prefix.length), objectValue ?? value] as const)
+      .filter(([key, { secret }]) => key.startsWith(keyPrefix) && !secret)
+      .map(([full, { value = "", objectValue }]) => [full.slice(keyPrefix.length), objectValue ?? value] as const)
       .map(([key, value]) => [key, typeof value === "string" ? parseValue(key, value) : value])
       .filter(([, value]) => value !== undefined),
   );
@@ -165,7 +165,7 @@ function imageAt(images: readonly ImageDeployment[], endTime: string): string | 
 async function listDeployedImages(stack: Stack): Promise<ImageDeployment[]> {
   const fleet = await readFleet(stack);
   const [oldest] = deployedPops(fleet)
-    .filter(({ machine }) => machine.config?.metadata?.[ownerKeys.stack] !== undefined)
+    .filter(({ machine }) => machine.config?.metadata?.[metadataKeys.stack] !== undefined)
     .toSorted((a, b) => createdAt(a) - createdAt(b));
   if (!oldest) return [];
   const versions = await fleet.fly.listVersions(fleet.app, oldest.machine.id);

@@ -1,10 +1,10 @@
 /** Volumes on Fly that no PoP of the stack uses: kept when their PoP was removed or replaced, and billed until they are destroyed. One API call. */
 import type { BillableVolume } from "../components/cost.ts";
 import { popOfVolume } from "../components/placement.ts";
-import { ifNotFound } from "../providers/fly/errors.ts";
-import { isLive } from "../providers/fly/existence.ts";
-import { defaultSnapshotDays, snapshotDaysOf } from "../providers/fly/snapshots.ts";
-import type { Volume } from "../providers/fly/wire.ts";
+import { ifNotFound } from "../fly/errors.ts";
+import { isLive } from "../fly/existence.ts";
+import { defaultSnapshotDays, snapshotDaysOf } from "../fly/snapshots.ts";
+import type { Volume } from "../fly/wire.ts";
 import type { Stack } from "./stack.ts";
 
 export async function keptVolumes(stack: Stack): Promise<BillableVolume[]> {
@@ -15,7 +15,7 @@ export async function keptVolumes(stack: Stack): Promise<BillableVolume[]> {
 }
 
 /** `wanted`: the stack file's PoPs. If a PoP has several volumes, the mounted one is its own. Pure. */
-export function keptIn(volumes: readonly Volume[], wanted: ReadonlySet<string>): BillableVolume[] {
+function keptIn(volumes: readonly Volume[], wanted: ReadonlySet<string>): BillableVolume[] {
   const ours = volumes.filter(isLive).flatMap((volume) => {
     const pop = popOfVolume(volume.name);
     return pop === undefined ? [] : [{ pop, volume }];

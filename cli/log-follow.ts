@@ -1,7 +1,8 @@
-/** Follows logs of PoPs through Fly's log API (see providers/fly/logs.ts). */
-import { sleep } from "../providers/clock.ts";
-import { FlyError } from "../providers/fly/errors.ts";
-import { FlyLogs, type LogEntry, logsEndpoint } from "../providers/fly/logs.ts";
+/** Follows logs of PoPs through Fly's log API (see fly/logs.ts). */
+
+import { FlyError } from "../fly/errors.ts";
+import { FlyLogs, type LogEntry, logsEndpoint } from "../fly/logs.ts";
+import { sleep } from "../lib/clock.ts";
 import { type CliContext, CliError, note } from "./context.ts";
 import type { Fleet } from "./fleet.ts";
 import type { ReadPage } from "./log-reader.ts";

@@ -1,6 +1,6 @@
 /** Parses and filters log lines of PoPs. Pure. */
 import { stripVTControlCharacters } from "node:util";
-import type { LogEntry } from "../providers/fly/logs.ts";
+import type { LogEntry } from "../fly/logs.ts";
 
 /** One line of a process in a PoP, without control characters. */
 export interface LogLine {
@@ -55,7 +55,7 @@ const ownLine = /^\d\d-\d\d-\d\d [\d:.]+ [A-Z]{3} /;
  * Removes what a terminal would interpret: escape sequences, C0 and C1 controls, and bidirectional control characters.
  * Visitors control their user agent, and tailscaled writes NUL.
  */
-export const cleaned = (text: string): string =>
+const cleaned = (text: string): string =>
   stripVTControlCharacters(text)
     .replaceAll("\t", " ")
     // biome-ignore lint/suspicious/noControlCharactersInRegex: these are to be removed

@@ -1,5 +1,5 @@
 /** Reads pages of Fly's logs. Fly returns the newest hundred lines, or the first hundred after a time. */
-import { type LogEntry, nanosOf } from "../providers/fly/logs.ts";
+import { type LogEntry, nanosOf } from "../fly/logs.ts";
 
 export interface Page {
   entries: LogEntry[];

@@ -1,10 +1,10 @@
 /** `fly-pops`: the process's environment for run.ts. */
 import { fstatSync } from "node:fs";
 import { buffer } from "node:stream/consumers";
+import { systemClock } from "../lib/clock.ts";
 import { projectDir } from "../local/paths.ts";
-import { systemClock } from "../providers/clock.ts";
+import { findProject } from "../stack/project.ts";
 import { addRedaction, type CliContext } from "./context.ts";
-import { findProject } from "./project.ts";
 import { run } from "./run.ts";
 
 const interrupt = new AbortController();

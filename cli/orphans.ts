@@ -1,9 +1,9 @@
 /** Finds objects that have our metadata or names and belong to no stack. Pure. */
 
 import { popOfVolume } from "../components/placement.ts";
-import { isLive } from "../providers/fly/existence.ts";
-import { ownerKeys } from "../providers/fly/owner.ts";
-import type { Address, Machine, Volume } from "../providers/fly/wire.ts";
+import { isLive } from "../fly/existence.ts";
+import { metadataKeys } from "../fly/metadata.ts";
+import type { Address, Machine, Volume } from "../fly/wire.ts";
 
 export interface Orphan {
   kind: "machine" | "volume" | "address";
@@ -50,17 +50,17 @@ export function findOrphans(
   known: OwnershipIndex,
   wanted: VolumeSettings,
 ): Orphan[] {
-  const marked = machines.filter((it) => isLive(it) && it.config?.metadata?.[ownerKeys.stack] !== undefined);
+  const marked = machines.filter((it) => isLive(it) && it.config?.metadata?.[metadataKeys.stack] !== undefined);
   const lost = marked.filter(({ id, config }) => {
-    const owner = config?.metadata?.[ownerKeys.stack] ?? "";
+    const owner = config?.metadata?.[metadataKeys.stack] ?? "";
     return known.isOwn(owner) ? !known.ids.has(id) : !known.hasStack(owner);
   });
   const foreign = new Set(
-    marked.filter(({ config }) => !known.isOwn(config?.metadata?.[ownerKeys.stack] ?? "")).map(({ id }) => id),
+    marked.filter(({ config }) => !known.isOwn(config?.metadata?.[metadataKeys.stack] ?? "")).map(({ id }) => id),
   );
   const isPending = ({ name = "" }: { name?: string | undefined }) => known.pending.has(name);
   const lostMachines = lost.map((it): Orphan => {
-    const owner = it.config?.metadata?.[ownerKeys.stack] ?? "";
+    const owner = it.config?.metadata?.[metadataKeys.stack] ?? "";
     const own = known.isOwn(owner);
     const pending = own && isPending(it);
     return {

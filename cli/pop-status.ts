@@ -1,20 +1,12 @@
 /** The status of each PoP as plain data, with its problems. Pure. */
 
-import { checksOf } from "../providers/fly/machine-health.ts";
-import type { Machine } from "../providers/fly/wire.ts";
+import { checksOf } from "../fly/machine-health.ts";
+import type { Machine } from "../fly/wire.ts";
+import { byKey } from "../lib/order.ts";
 import type { Connections } from "./connections.ts";
-import type { DeploymentState } from "./deployment-state.ts";
+import type { DeploymentState, Lease } from "./deployment-state.ts";
 import type { PopObservation } from "./fleet.ts";
 import type { Health } from "./health.ts";
-
-export interface Lease {
-  /** RFC 3339. */
-  until: string;
-  /** Owner of the token, as shown by Fly. */
-  owner: string | null;
-  /** Purpose, e.g. "fly-pops: update of cdg-1". */
-  description: string | null;
-}
 
 /** Details of a PoP besides its machine. */
 export interface PopDetails {
@@ -90,7 +82,7 @@ export function buildPopStatus(pop: PopObservation, details: PopDetails): PopSta
     image: machine?.config?.image ?? null,
     context: health?.image ?? null,
     checks: { passing, all: checks.length },
-    tailnet: health ? (health.parts.tailnet?.status ?? null) : "unknown",
+    tailnet: health ? (health.components.tailnet?.status ?? null) : "unknown",
     origins: (health?.origins ?? []).map(({ origin, node = null, via, relay, latencySeconds }) => ({
       origin,
       node,
@@ -177,10 +169,9 @@ function problems({ name, machine, wanted }: PopObservation, state: string, deta
   if (state === "started")
     for (const check of checksOf(machine).filter(({ status }) => status !== "passing"))
       found.push(`${name}: check ${check.name} is ${check.status}, ${shorten(check.output)}`);
-  for (const [part, { status, reason: why }] of Object.entries(health?.parts ?? {}).toSorted(([a], [b]) =>
-    a < b ? -1 : 1,
-  ))
-    if (status !== "ok") found.push(`${name}: ${part} is ${status}${why ? `, ${shorten(why, maxReasonLength)}` : ""}`);
+  for (const [component, { status, reason: why }] of Object.entries(health?.components ?? {}).toSorted(byKey))
+    if (status !== "ok")
+      found.push(`${name}: ${component} is ${status}${why ? `, ${shorten(why, maxReasonLength)}` : ""}`);
   if (reason !== undefined) found.push(`${name}: could not query its health, ${reason}`);
   return found;
 }

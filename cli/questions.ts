@@ -1,8 +1,8 @@
 /** Asks for the values of a new stack file one by one, validates each answer, and asks again if it is invalid. */
 import { ConfigError } from "../config/issues.ts";
 import { parseStackValues } from "../config/stack-values.ts";
+import type { StackValues } from "../stack/stack-file.ts";
 import { type CliContext, CliError, note } from "./context.ts";
-import type { StackValues } from "./stack-file.ts";
 
 export interface Answers {
   stack: string;

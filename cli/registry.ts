@@ -1,7 +1,6 @@
 /** The registry that the image is pushed to, by the same rules as config/registry.ts but without Pulumi's SDK. */
+import { flyRegistry } from "../fly/registry.ts";
 import type { Stack } from "./stack.ts";
-
-export const flyRegistry = "registry.fly.io";
 
 /** host or host:port */
 export const readRegistryName = ({ values, env }: Stack): string =>

@@ -21,12 +21,12 @@ export function replacementLoss(
   const byHand = certificates ? [] : (health?.certificates ?? []).filter(({ selfSigned }) => !selfSigned);
   const consequences = [
     "The cache is lost: every page is fetched from its origin again.",
-    ...(secretsFile !== undefined || tailnet?.driver !== undefined
+    ...(secretsFile !== undefined || tailnet?.controlPlane !== undefined
       ? ["The PoP gets a new identity: its SSH host key changes, and its secrets are encrypted for the new key."]
       : []),
     ...(tailnet
       ? [
-          tailnet.driver
+          tailnet.controlPlane
             ? "It joins the tailnet as a new node with a new auth key."
             : "It joins the tailnet as a new node with tailscaleAuthKey from the secrets file, which must still be valid.",
         ]

@@ -122,7 +122,7 @@ export function currentFileNotes(config: EdgeConfig, number: number): string[] {
   const { secretsFile, image } = config;
   const now = [
     ...(secretsFile !== undefined && requiredKeys(image).length > 0 ? [secretsFile] : []),
-    ...(image.tailnet?.driver !== undefined && image.tailnet.ca !== undefined ? [image.tailnet.ca] : []),
+    ...(image.tailnet?.controlPlane !== undefined && image.tailnet.ca !== undefined ? [image.tailnet.ca] : []),
   ];
   const parts = image.sites.flatMap(partsOf);
   const packed = [

@@ -1,6 +1,6 @@
 /** Runs one command line and returns its exit code. Never throws: errors are printed. */
 import { type Command, CommanderError } from "commander";
-import { FlyError, withAdvice } from "../providers/fly/errors.ts";
+import { FlyError, withAdvice } from "../fly/errors.ts";
 import { type CliContext, CliError, note } from "./context.ts";
 import { type Code, createProgram } from "./program.ts";
 

@@ -1,4 +1,5 @@
 /** Edits a stack file and preserves comments, order and layout of everything else. Pure. */
+
 import { isDeepStrictEqual } from "node:util";
 import { diffArrays } from "diff";
 import {
@@ -12,9 +13,8 @@ import {
   type YAMLMap,
   type YAMLSeq,
 } from "yaml";
+import { keyPrefix } from "../config/keys.ts";
 import { ownConfigValues } from "../config/stack-values.ts";
-
-const prefix = "fly-pops:";
 
 /** The file with exactly these fly-pops keys, given in full. Other keys and secrets stay. */
 export function withConfig(text: string, keys: Readonly<Record<string, unknown>>): string {
@@ -24,12 +24,13 @@ export function withConfig(text: string, keys: Readonly<Record<string, unknown>>
   const config = document.get("config");
   if (!isMap(config)) document.set("config", document.createNode(keys));
   else {
-    const found = Object.keys(config.toJSON() as object).filter((key) => key.startsWith(prefix));
+    const found = Object.keys(config.toJSON() as object).filter((key) => key.startsWith(keyPrefix));
     for (const key of found) if (!(key in keys)) config.delete(key);
     for (const [key, value] of Object.entries(keys)) {
       const node = config.get(key, true);
       // `pulumi config set` may have written the same value as text.
-      if (node && isDeepStrictEqual(ownConfigValues({ [key]: json(node) })[key.slice(prefix.length)], value)) continue;
+      if (node && isDeepStrictEqual(ownConfigValues({ [key]: json(node) })[key.slice(keyPrefix.length)], value))
+        continue;
       edit(document, config, key, value);
     }
   }

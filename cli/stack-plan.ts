@@ -6,8 +6,8 @@ import { previewByEngine } from "../preview/engine-preview.ts";
 import { withoutImageSteps } from "../preview/fallback-image.ts";
 import { type Plan, planOf } from "../preview/plan.ts";
 import { planText } from "../preview/terminal.ts";
+import { noBackendPattern, pulumiErrorText } from "../stack/pulumi-cli.ts";
 import { type CliContext, CliError } from "./context.ts";
-import { noBackendPattern, pulumiErrorText } from "./pulumi.ts";
 import type { Stack } from "./stack.ts";
 import { styled } from "./style.ts";
 

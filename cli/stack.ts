@@ -3,15 +3,17 @@ import { defaults } from "../config/defaults.ts";
 import { parseSeconds } from "../config/duration.ts";
 import { ownConfigValues } from "../config/stack-values.ts";
 import type { EdgeConfig } from "../config/types.ts";
+import type { Fly } from "../fly/api.ts";
+import type { FlySettings } from "../fly/settings.ts";
 import type { Tailnet } from "../image/spec.ts";
+import type { ConfigLookup } from "../lib/config-lookup.ts";
 import { stackName as localStack, projectDir } from "../local/paths.ts";
-import type { Fly } from "../providers/fly/api.ts";
-import type { ConfigLookup, FlySettings } from "../providers/settings.ts";
-import type { TailnetApi } from "../providers/tailnet/tailnet-api.ts";
+import { noBackendPattern, pulumiErrorText } from "../stack/pulumi-cli.ts";
+import { selectedStack } from "../stack/selected-stack.ts";
+import { edgeConfig, projectName, readStackFile, StackFileError, type StackValues } from "../stack/stack-file.ts";
+import type { TailnetApi } from "../tailnet/tailnet-api.ts";
 import { addRedaction, type CliContext, CliError, note } from "./context.ts";
-import { noBackendPattern, pulumiErrorText, pulumiOutput, runPulumi } from "./pulumi.ts";
-import { selectedStack } from "./selected-stack.ts";
-import { edgeConfig, projectName, readStackFile, type StackValues } from "./stack-file.ts";
+import { pulumiOutput, runPulumi } from "./pulumi.ts";
 import { withWaitNotices } from "./wait-notices.ts";
 
 /** What read-only commands need of the stack file, available even if the file is invalid. */
@@ -64,7 +66,7 @@ export async function openStack(context: CliContext, asked: string | undefined):
     // One client for the whole command: it reuses connections and keeps to Fly's rate limits.
     fly: memoizeAsync(async () => {
       const found = await settings();
-      const { Fly } = await import("../providers/fly/api.ts");
+      const { Fly } = await import("../fly/api.ts");
       return withWaitNotices(context, `Fly at ${found.endpoint}`, new Fly({ ...found, clock: context.clock }));
     }),
     tailnet: (of) => connectToTailnet(context, of, { reference, values, env }),
@@ -79,7 +81,7 @@ export const isLocal = (context: CliContext, name: string): boolean =>
 export const owns = ({ project, name }: Stack, owner: string | undefined): boolean =>
   owner?.endsWith(`/${project}/${name}`) ?? false;
 
-const loadLocalEnvironment = async () => (await import("../local/environment.ts")).localEnvironment();
+const loadLocalEnvironment = async () => (await import("../local/stack/environment.ts")).localEnvironment();
 
 async function findSelectedStack(context: CliContext): Promise<string> {
   const kept = selectedStack(context.dir, projectName(context.dir), context.env);
@@ -104,8 +106,8 @@ async function readSettings(
 ): Promise<FlySettings> {
   if (isLocal(context, reference) && !(await loadDaemon()))
     throw new CliError("The local stack is not running. Start it: npm run local");
-  const { flySettings } = await import("../providers/settings.ts");
-  const { stripScheme } = await import("../providers/fly/http.ts");
+  const { flySettings } = await import("../fly/settings.ts");
+  const { stripScheme } = await import("../fly/http.ts");
   const settings = flySettings(await readConfig(context, "fly:", { reference, values, env }), lookupIn(env));
   addRedaction(context, settings.token);
   addRedaction(context, stripScheme(settings.token));
@@ -114,18 +116,19 @@ async function readSettings(
 
 async function connectToTailnet(
   context: CliContext,
-  { driver, loginServer, ca }: Tailnet,
+  { controlPlane, loginServer, ca }: Tailnet,
   of: StackSource,
 ): Promise<TailnetApi> {
-  if (driver === undefined) throw new Error("tailnet.driver is not set: nobody makes keys for this tailnet.");
+  if (controlPlane === undefined)
+    throw new Error("tailnet.controlPlane is not set, so no auth keys are created for this tailnet.");
   const { readCaBundle } = await import("../image/context.ts");
-  const { connectTailnet } = await import("../providers/tailnet/connect.ts");
+  const { connectTailnet } = await import("../tailnet/connect.ts");
   const server = {
-    driver,
+    driver: controlPlane,
     server: loginServer,
     ca: ca === undefined ? undefined : readCaBundle(context.dir, ca, "tailnet.ca"),
   };
-  const config = await readConfig(context, `${driver}:`, of);
+  const config = await readConfig(context, `${controlPlane}:`, of);
   return connectTailnet(server, { config, env: lookupIn(of.env), clock: context.clock });
 }
 
@@ -160,7 +163,7 @@ function readLenientConfig(context: CliContext, name: string, values: StackValue
     return { app: config.app, config, rollout: config.rollout };
   } catch (error) {
     const { app } = ownConfigValues(values);
-    if (!(error instanceof CliError) || typeof app !== "string" || !/^[a-z][a-z0-9-]*$/.test(app)) throw error;
+    if (!(error instanceof StackFileError) || typeof app !== "string" || !/^[a-z][a-z0-9-]*$/.test(app)) throw error;
     note(context, `warning: ${error.message.replaceAll(/\s+/g, " ")} The running PoPs are not compared with the file.`);
     const [drainSeconds = 0, timeoutSeconds = 0] = [defaults.drain, defaults.timeout].map(parseSeconds);
     return { app, rollout: { drainSeconds, timeoutSeconds } };

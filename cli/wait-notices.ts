@@ -1,5 +1,5 @@
 /** Reports slow responses of Fly, so that a waiting command does not look like a crash. */
-import type { Clock } from "../providers/clock.ts";
+import type { Clock } from "../lib/clock.ts";
 import { type CliContext, note } from "./context.ts";
 
 const silentMs = 2_000;

@@ -2,8 +2,8 @@
  * Refreshes until Ctrl-C and survives errors: the last output stays, with the error and its time. On a terminal it uses the alternate screen, with title and
  * clock, fitted to the window. Elsewhere it prints one output after the other.
  */
-import { sleep } from "../providers/clock.ts";
-import { redact } from "../providers/redact.ts";
+import { sleep } from "../lib/clock.ts";
+import { redact } from "../lib/redact.ts";
 import { type CliContext, note, print } from "./context.ts";
 import { wrap } from "./fit.ts";
 import { clockText } from "./pop-status.ts";

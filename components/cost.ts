@@ -1,7 +1,7 @@
 /** Estimates the monthly cost of a stack by list prices. Pure. What the bill depends on but the stack file does not say is listed as an assumption. */
 import type { AddressType, EdgeConfig, PopConfig } from "../config/types.ts";
+import { egressByArea } from "../config/visitors.ts";
 import { flyPrices, type Prices } from "./prices.ts";
-import { egressByArea } from "./visitors.ts";
 
 /** The billable items of a stack. */
 export interface BillableItems extends Traffic {

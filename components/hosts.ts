@@ -20,7 +20,7 @@ export function failIfSkipped(pops: Readonly<Record<string, Pop>>): void {
   });
 }
 
-export function skippedText(names: readonly string[]): string {
+function skippedText(names: readonly string[]): string {
   const why =
     names.length === 1
       ? "was skipped, because its host does not answer"

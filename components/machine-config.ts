@@ -1,11 +1,13 @@
 /** Machine config of a PoP for the Machines API. Pure. `Text` is a string, or an output that is not known yet. */
+
+import { metadataKeys } from "../fly/metadata.ts";
+import type { MachineConfig, Service } from "../fly/wire.ts";
 import { contextVariables } from "../image/identity.ts";
 import { checkTimeoutSeconds, connectionLimit, stopSeconds } from "../image/limits.ts";
 import { ports, tcpPorts } from "../image/ports.ts";
 import { acmeVariables } from "../image/render/acme.ts";
 import { sealedFiles } from "../image/render/secrets.ts";
 import type { TcpPort } from "../image/spec.ts";
-import type { MachineConfig, Service } from "../providers/fly/wire.ts";
 
 export interface PopMachine {
   /** PoP name, e.g. cdg-1. */
@@ -21,9 +23,6 @@ export interface PopMachine {
 
 /** Mount path of the volume, with certificates, cache and logs. */
 export const mountPath = "/var";
-
-/** Metadata key of a machine with the size of its volume in GB. */
-export const volumeSizeKey = "fly_pops_volume_gb";
 
 /** Name of the check that a PoP must pass before the next one is updated. */
 export const healthCheck = "health";
@@ -55,7 +54,7 @@ export function machineConfig<Text>(
       ...(addresses !== undefined && { [acmeVariables.addresses]: addresses }),
     },
     // A file system may grow only at boot. With the size in the config, a grown volume causes an update, and so a boot.
-    metadata: { [volumeSizeKey]: String(pop.volumeGb) },
+    metadata: { [metadataKeys.volumeGb]: String(pop.volumeGb) },
     services: services(pop),
     // By the API's schema a named check of kind readiness affects routing, by Fly's guides only the checks of a service do: configure both.
     checks: { [healthCheck]: { ...check, kind: "readiness" } },

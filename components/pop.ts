@@ -2,11 +2,11 @@ import * as pulumi from "@pulumi/pulumi";
 import type { StackFiles } from "../config.ts";
 import { authKeyName } from "../image/render/secrets.ts";
 import type { Tailnet } from "../image/spec.ts";
+import { AuthKey } from "../providers/auth-key.ts";
 import { Identity } from "../providers/fly/identity.ts";
 import { Machine } from "../providers/fly/machine.ts";
 import { Volume } from "../providers/fly/volume.ts";
-import { SealedSecrets } from "../providers/sops/sealed-secrets.ts";
-import { AuthKey } from "../providers/tailnet/auth-key.ts";
+import { SealedSecrets } from "../providers/sealed-secrets.ts";
 import { guardsOf } from "./guards.ts";
 import { guestOf, machineConfig, mountPath, type PopMachine, type SealedFiles } from "./machine-config.ts";
 import { volumeName } from "./placement.ts";
@@ -99,7 +99,7 @@ export class Pop extends pulumi.ComponentResource {
       },
       { parent: this, protect: guards.Volume, retainOnDelete: args.keepVolumes },
     );
-    const usesMintedKey = args.tailnet?.driver !== undefined;
+    const usesMintedKey = args.tailnet?.controlPlane !== undefined;
     const identity =
       args.secrets || usesMintedKey
         ? new Identity(
@@ -197,7 +197,7 @@ export class Pop extends pulumi.ComponentResource {
 
 /** The control server that creates auth keys; undefined: auth keys are not created. */
 function controlServer({ tailnet, tailnetCa }: PopArgs) {
-  return tailnet?.driver && { driver: tailnet.driver, server: tailnet.loginServer, ca: tailnetCa };
+  return tailnet?.controlPlane && { driver: tailnet.controlPlane, server: tailnet.loginServer, ca: tailnetCa };
 }
 
 /** Input of the machine for checking that its auth key has not expired. */

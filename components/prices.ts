@@ -3,7 +3,7 @@
  * Source: https://fly.io/docs/about/pricing/, its text as of 2026-08-05 (superfly/docs 84fd3d0). The table of sizes and the regions' factors are drawn
  * from a file that is not in that repository: read from the page of 2025-08-19, spot-checked on 2026-08-09 (ams, sin, nrt, all factors).
  */
-import type { EgressGroup } from "../providers/fly/regions.ts";
+import type { EgressGroup } from "../fly/regions.ts";
 
 export interface Prices {
   source: string;

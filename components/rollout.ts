@@ -1,4 +1,4 @@
-/** The order in which PoPs are updated, and how many are out of service at once. Pure. providers/fly/rollout-gate.ts enforces it. */
+/** The order in which PoPs are updated, and how many are out of service at once. Pure. providers/rollout-gate.ts enforces it. */
 
 interface PlacedPop {
   /** PoP name, e.g. cdg-1. */

@@ -6,7 +6,7 @@ import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { checkContext, readCaBundle } from "../image/context.ts";
 import { requiredKeys } from "../image/render/secrets.ts";
-import { parseSopsFile, pickCiphertexts, SopsFileError } from "../providers/sops/file.ts";
+import { parseSopsFile, pickCiphertexts, SopsFileError } from "../sops/file.ts";
 import { ConfigError } from "./issues.ts";
 import type { EdgeConfig } from "./types.ts";
 
@@ -31,7 +31,7 @@ export function readStackFiles(
   dir = ".",
 ): StackFiles {
   const keys = requiredKeys(image);
-  const ca = image.tailnet?.driver === undefined ? undefined : image.tailnet.ca;
+  const ca = image.tailnet?.controlPlane === undefined ? undefined : image.tailnet.ca;
   return {
     ...(file !== undefined && keys.length > 0 && { secrets: { file, ciphertexts: ciphertexts(dir, file, keys) } }),
     ...(ca !== undefined && { tailnetCa: asConfigError(() => readCaBundle(dir, ca, "tailnet.ca")) }),

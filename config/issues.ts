@@ -76,11 +76,27 @@ function sentence(raw: unknown, path: Path, reason: string | undefined): string 
   return `${where} is ${formatValue(value, path)}: ${why ?? `expected ${takes}`}.`;
 }
 
+interface FormerKey {
+  /** The key whose map it was in. */
+  parent: string;
+  text: string;
+  /** The one key that has its meaning now. Absent: there are several. */
+  renamedTo?: string;
+}
+
 /** Keys of earlier versions and their replacements: docs/upgrading.md. */
-const replaced: Readonly<Record<string, string>> = {
-  staleFor:
-    "replaced by staleIfError (while the origin fails) and staleWhileRevalidate (while a fresh response is fetched)",
+const formerKeys: Readonly<Record<string, FormerKey>> = {
+  staleFor: {
+    parent: "cache",
+    text: "replaced by staleIfError (while the origin fails) and staleWhileRevalidate (while a fresh response is fetched)",
+  },
+  driver: { parent: "tailnet", text: "renamed to controlPlane", renamedTo: "controlPlane" },
 };
+
+function formerKey(path: Path, key: string): FormerKey | undefined {
+  const former = Object.hasOwn(formerKeys, key) ? formerKeys[key] : undefined;
+  return former?.parent === path.at(-1) ? former : undefined;
+}
 
 /** Why a key that exists elsewhere is not allowed here. */
 const foreign = (path: Path, key: string): string | undefined =>
@@ -100,8 +116,14 @@ function unknownKeys(raw: unknown, issue: z.core.$ZodIssueUnrecognizedKeys): Unk
   // Do not suggest a key that is already set.
   const free = keys.filter((key) => valueAt(raw, [...path, key]) === undefined);
   return issue.keys.map((key) => {
-    const now = Object.hasOwn(replaced, key) ? replaced[key] : foreign(path, key);
-    if (now !== undefined) return { path: [...path, key], text: `${pathText([...path, key])}: ${now}.` };
+    const former = formerKey(path, key);
+    const reason = former?.text ?? foreign(path, key);
+    if (reason !== undefined)
+      return {
+        path: [...path, key],
+        text: `${pathText([...path, key])}: ${reason}.`,
+        ...(former?.renamedTo !== undefined && { meant: [...path, former.renamedTo] }),
+      };
     const meant = suggest(key, free);
     const near = meant ?? suggest(key, keys);
     return {

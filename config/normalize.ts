@@ -1,8 +1,10 @@
 /** Expands shorthand and applies defaults. Call it with valid files only. */
-import type { Visitors } from "../components/visitors.ts";
+
+import { memoryRange, presets } from "../fly/guests.ts";
 import { limits } from "../image/limits.ts";
 import type {
   Acme,
+  ControlPlane,
   ImageSpec,
   Luggage,
   LuggageHealth,
@@ -12,10 +14,9 @@ import type {
   Site,
   SiteCache,
   Tailnet,
-  TailnetDriver,
   Vault,
 } from "../image/spec.ts";
-import { memoryRange, presets } from "../providers/fly/guests.ts";
+import { byKey } from "../lib/order.ts";
 import { type CertificateKey, nameInVault, sourceOf } from "./certificate-source.ts";
 import { cacheMb, defaults, indexMb } from "./defaults.ts";
 import { directoryUrl } from "./directory.ts";
@@ -37,6 +38,7 @@ import { serviceParts } from "./service-url.ts";
 import { time } from "./time.ts";
 import type { AddressType, EdgeConfig, ImagePlatform, PopConfig } from "./types.ts";
 import { isBehindRouter, normalizeEndpoint, normalizeName, normalizeOrigin, normalizePath } from "./validators.ts";
+import type { Visitors } from "./visitors.ts";
 
 export function normalizeConfig(file: StackFile): EdgeConfig {
   const pops = Object.keys(file.regions)
@@ -63,7 +65,7 @@ export function normalizeConfig(file: StackFile): EdgeConfig {
     adopt: {
       ...(file.adopt?.from !== undefined && { from: file.adopt.from }),
       addresses: { ...file.adopt?.addresses },
-      pops: byKey(file.adopt?.pops ?? {}, ({ volume, machine }) => ({
+      pops: mapByKey(file.adopt?.pops ?? {}, ({ volume, machine }) => ({
         volume,
         ...(machine !== undefined && { machine }),
       })),
@@ -83,7 +85,7 @@ export function normalizeConfig(file: StackFile): EdgeConfig {
 
 /** Without areas that have 0 percent. */
 const visitors = (egress: NonNullable<StackFile["egress"]>): Visitors =>
-  Object.fromEntries(Object.entries(byKey(egress, Number)).filter(([, percent]) => percent > 0));
+  Object.fromEntries(Object.entries(mapByKey(egress, Number)).filter(([, percent]) => percent > 0));
 
 function popsOf(region: string, file: StackFile): PopConfig[] {
   const own = { ...file.defaults, ...file.regions[region] };
@@ -110,7 +112,7 @@ function imageSpec(file: StackFile, smallest: { volumeGb: number; memoryMb: numb
       .filter((it) => it.passThrough !== true)
       .map((it) => withRules(it, (keys) => site(keys, maxSizeMb, file.certificates))),
     ...(through.length > 0 && { passThrough: through }),
-    luggage: byKey(file.luggage ?? {}, luggage),
+    luggage: mapByKey(file.luggage ?? {}, luggage),
     dns: {
       forward: (file.dns?.forward ?? [])
         .map(({ zone, servers }) => ({ zone: normalizeName(zone), servers: [...new Set(servers)] }))
@@ -131,7 +133,7 @@ function site(it: StackFile["sites"][number], maxSizeMb: number, sources: StackF
   const host = normalizeName(it.host);
   const limited = limit(it.limit);
   const any = {
-    ...(it.headers && { headers: byKey(it.headers, String) }),
+    ...(it.headers && { headers: mapByKey(it.headers, String) }),
     ...certificate(it.certificate, sources),
     ...(it.auth && { auth: auth(it.auth) }),
     ...(it.access && { access: access(it.access) }),
@@ -200,7 +202,7 @@ function luggage(it: NonNullable<StackFile["luggage"]>[string]): Luggage {
     source:
       it.image === undefined ? { kind: "files", dir: normalizePath(it.files ?? "") } : { kind: "image", ref: it.image },
     command: it.command,
-    env: byKey(it.env ?? {}, String),
+    env: mapByKey(it.env ?? {}, String),
     ...(it.port !== undefined && { port: it.port }),
     ...(it.secrets && it.secrets.length > 0 && { secrets: it.secrets.toSorted() }),
     ...(it.dependsOn && it.dependsOn.length > 0 && { dependsOn: it.dependsOn.toSorted() }),
@@ -275,7 +277,7 @@ function tailnet(it: NonNullable<StackFile["tailnet"]>, addresses: string[]): Ta
     domain: normalizeName(it.domain),
     ...(it.loginServer !== undefined && { loginServer: normalizeOrigin(it.loginServer) }),
     ...(it.ca !== undefined && { ca: normalizePath(it.ca) }),
-    ...(it.driver !== undefined && { driver: it.driver as TailnetDriver }),
+    ...(it.controlPlane !== undefined && { controlPlane: it.controlPlane as ControlPlane }),
     tags: [...new Set(it.tags ?? defaults.tailnetTags)].toSorted(),
     hostPrefix: it.hostPrefix ?? defaults.hostPrefix,
     ...(acceptRoutes && { acceptRoutes }),
@@ -284,10 +286,10 @@ function tailnet(it: NonNullable<StackFile["tailnet"]>, addresses: string[]): Ta
 }
 
 /** The map with sorted keys, so that what is rendered or hashed from it does not depend on the order in the file. */
-function byKey<A, B>(map: Readonly<Record<string, A>>, to: (value: A) => B): Record<string, B> {
+function mapByKey<A, B>(map: Readonly<Record<string, A>>, to: (value: A) => B): Record<string, B> {
   return Object.fromEntries(
     Object.entries(map)
-      .toSorted(([a], [b]) => (a < b ? -1 : 1))
+      .toSorted(byKey)
       .map(([key, value]) => [key, to(value)]),
   );
 }

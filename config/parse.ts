@@ -1,5 +1,6 @@
 /** Stack file -> EdgeConfig, or all errors in it at once. Pure. */
 
+import { naturalOrder } from "../lib/order.ts";
 import { ConfigError, type ConfigIssue, toIssues } from "./issues.ts";
 import { normalizeConfig } from "./normalize.ts";
 import { checkAuthExemptions, checkAuthKind, checkAuthWithCache } from "./rules/auth.ts";
@@ -133,10 +134,10 @@ function withoutAbsent(written: Record<string, unknown>): Record<string, unknown
   return Object.fromEntries(Object.entries(written).filter((entry) => !isAbsent(entry)));
 }
 
-const inOrder = new Intl.Collator("en", { numeric: true }).compare;
-
 /** Sorted by path and without duplicates, so that the order of keys in the file does not matter. */
 function inPathOrder(issues: readonly ConfigIssue[]): ConfigIssue[] {
-  const sorted = issues.toSorted((a, b) => inOrder(pathText(a.path), pathText(b.path)) || inOrder(a.text, b.text));
+  const sorted = issues.toSorted(
+    (a, b) => naturalOrder(pathText(a.path), pathText(b.path)) || naturalOrder(a.text, b.text),
+  );
   return sorted.filter(({ text }, at) => sorted.findIndex((it) => it.text === text) === at);
 }

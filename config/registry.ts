@@ -1,7 +1,9 @@
 /** The registry that the image is pushed to, and its credentials. */
+
 import * as pulumi from "@pulumi/pulumi";
-import { stripScheme } from "../providers/fly/http.ts";
-import { tokenFrom } from "../providers/settings.ts";
+import { stripScheme } from "../fly/http.ts";
+import { flyRegistry } from "../fly/registry.ts";
+import { tokenFrom } from "../fly/settings.ts";
 
 export interface Registry {
   /** host or host:port */
@@ -11,8 +13,6 @@ export interface Registry {
   /** Secret. */
   password?: pulumi.Output<string>;
 }
-
-const flyRegistry = "registry.fly.io";
 
 /**
  * `fly:registry`, else FLY_REGISTRY_HOST, else Fly's own. Fly's registry accepts the API token as the password of user `x`. For others the Docker

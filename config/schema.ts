@@ -60,7 +60,7 @@ export const StackFile = z.strictObject({
       type: "string",
       takes: "a sops YAML file relative to the project, as in ./secrets.yaml",
       meaning:
-        "The operator's secrets, one string per key, encrypted by sops for keys of any kind, so that the file can be kept in git. The secrets that the image needs are encrypted for each PoP's own key. If the file already has a PoP as recipient, it is sent there unchanged, so that `pulumi up` needs no key. The image needs `tailscaleAuthKey` (tailnet without driver), `vaultRoleId` and `vaultSecretId` (certificates from a vault), and the `secrets` of luggage.",
+        "The operator's secrets, one string per key, encrypted by sops for keys of any kind, so that the file can be kept in git. The secrets that the image needs are encrypted for each PoP's own key. If the file already has a PoP as recipient, it is sent there unchanged, so that `pulumi up` needs no key. The image needs `tailscaleAuthKey` (tailnet without controlPlane), `vaultRoleId` and `vaultSecretId` (certificates from a vault), and the `secrets` of luggage.",
       default: code('""'),
       refused: "files that are not encrypted or have several key groups (Shamir)",
     })

@@ -1,10 +1,9 @@
 /** Converts values from a stack file, or as Pulumi passes them, into the shapes that the schema expects. Pure. */
+import { keyPrefix } from "./keys.ts";
 import { parseConfig } from "./parse.ts";
 import { StackFile } from "./schema.ts";
 import { fieldOf, schemaAt } from "./schema-path.ts";
 import type { EdgeConfig } from "./types.ts";
-
-const prefix = "fly-pops:";
 
 /**
  * A string if the key takes one, else the text parsed as JSON: `pulumi config set` writes "false" for false. Texts that are neither are left for the
@@ -25,8 +24,8 @@ export function parseValue(key: string, text: string): unknown {
 export const ownConfigValues = (values: Readonly<Record<string, unknown>>): Record<string, unknown> =>
   Object.fromEntries(
     Object.entries(values)
-      .filter(([key]) => key.startsWith(prefix))
-      .map(([full, value]) => [full.slice(prefix.length), value] as const)
+      .filter(([key]) => key.startsWith(keyPrefix))
+      .map(([full, value]) => [full.slice(keyPrefix.length), value] as const)
       .map(([key, value]) => [key, typeof value === "string" ? parseValue(key, value) : (value ?? undefined)]),
   );
 

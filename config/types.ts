@@ -1,7 +1,8 @@
 /** The configuration as the program uses it: validated and normalized. */
-import type { Visitors } from "../components/visitors.ts";
+
+import type { GuestSize } from "../fly/guests.ts";
 import type { ImageSpec } from "../image/spec.ts";
-import type { GuestSize } from "../providers/fly/guests.ts";
+import type { Visitors } from "./visitors.ts";
 
 /** Public anycast addresses that raw TCP with a PROXY header can use. */
 export type AddressType = "v4" | "v6";

@@ -5,13 +5,18 @@ import { parseNetwork } from "../image/render/networks.ts";
 import { isClaim } from "../image/render/nginx-common.ts";
 import {
   isAuthorizedKey,
+  isDnsName,
   isHeaderName,
   isHeaderValue,
   isHealthPath,
+  isHostLabelPart,
   isLuggageName,
   isOwnHeader,
   isOwnRequestHeader,
   isSecretKey,
+  isServiceName,
+  isTailnetTag,
+  type Origin,
 } from "../image/render/validators.ts";
 
 type Problem = string | undefined;
@@ -29,11 +34,6 @@ export function slugProblem(text: string): Problem {
   const takes = "expected lower-case letters, digits and dashes, 62 at most, no dash at an end";
   return `${takes}${hint(better, (it) => (slug.test(it) ? undefined : takes))}`;
 }
-
-export const envName = /^[A-Za-z_][A-Za-z0-9_]*$/;
-
-const label = /^(?!-)[a-z0-9-]{1,63}(?<!-)$/;
-const originLabel = /^(?!-)[a-z0-9_-]{1,63}(?<!-)$/; // Docker and others name hosts with an underscore
 
 /** The canonical form of a DNS name: lower case, no final dot. The root stays ".". */
 export const normalizeName = (name: string): string => name.toLowerCase().replace(/(?<=.)\.$/, "");
@@ -56,17 +56,14 @@ export function zoneProblem(text: string): Problem {
   return text === "." ? undefined : dnsNameProblem(text);
 }
 
-/** https://tailscale.com/kb/1068/tags; image/render/validators.ts takes the same. */
 export function tagProblem(text: string): Problem {
   if (text.startsWith("tag:")) return `expected the name only${hint(text.slice("tag:".length), tagProblem)}`;
-  return /^[a-z][a-z0-9-]{0,49}$/.test(text)
-    ? undefined
-    : "expected lower-case letters, digits and dashes, 50 at most, a letter first";
+  return isTailnetTag(text) ? undefined : "expected lower-case letters, digits and dashes, 50 at most, a letter first";
 }
 
 /** Prefix of a PoP's name in the tailnet, without a dot between them. */
 export function hostPrefixProblem(text: string): Problem {
-  return /^(?:[a-z0-9][a-z0-9-]{0,30})?$/.test(text)
+  return isHostLabelPart(text)
     ? undefined
     : "expected lower-case letters, digits and dashes, 31 at most, no dash first";
 }
@@ -78,8 +75,9 @@ function dnsNameProblem(text: string): Problem {
   if (name.includes("*")) return "wildcards are not supported. List each name";
   if (/\P{ASCII}/u.test(name)) return `expected the ASCII form${hint(domainToASCII(name))}`;
   if (isIP(name) || /(^|\.)\d+$/.test(name)) return "expected a name, not an address";
-  const valid = name.length <= 253 && name.split(".").every((it) => label.test(it));
-  return valid ? undefined : "expected a DNS name: letters, digits and dashes between dots, as in www.example.org";
+  return isDnsName(name)
+    ? undefined
+    : "expected a DNS name: letters, digits and dashes between dots, as in www.example.org";
 }
 
 /** http or https, a host, and optionally a port. */
@@ -92,7 +90,7 @@ export function originProblem(text: string): Problem {
   if (/\P{ASCII}/u.test(host)) return `expected the ASCII form${hint(domainToASCII(host))}`;
   const address = host.startsWith("[") ? isIP(host.slice(1, -1)) === 6 : isIP(host) === 4;
   const name = normalizeName(host);
-  const named = name.split(".").every((it) => originLabel.test(it)) && !/(^|\.)\d+$/.test(name) && name.length <= 253;
+  const named = isServiceName(name) && !/(^|\.)\d+$/.test(name);
   return address || named ? undefined : "expected a DNS name or an address as host";
 }
 
@@ -107,13 +105,8 @@ function originShapeProblem(text: string): string {
   return "expected a URL such as https://web.tail.example:8443";
 }
 
-export interface OriginParts {
-  scheme: "http" | "https";
-  /** Lower case; an IPv6 address in its brackets. */
-  host: string;
-  /** The scheme's default port if none was given. */
-  port: number;
-}
+/** `host` is in lower case. */
+export type OriginParts = Pick<Origin, "scheme" | "host" | "port">;
 
 /** The parts of a valid origin. */
 export function originParts(text: string): OriginParts {

@@ -1,8 +1,9 @@
 /** Warnings about valid but risky configuration. Every preview shows them, and only the policies reject them. Pure. */
+
+import { nearestOpenText, regionByCode, regionsAsOf } from "../fly/regions.ts";
 import { pathPattern } from "../image/render/path-pattern.ts";
 import { partsOf } from "../image/render/site-parts.ts";
 import type { ImageSpec, Site } from "../image/spec.ts";
-import { nearestOpenText, regionByCode, regionsAsOf } from "../providers/fly/regions.ts";
 import { orders } from "./order-limits.ts";
 import type { EdgeConfig } from "./types.ts";
 

@@ -11,6 +11,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { dirname, join, relative, resolve, sep } from "node:path";
+import { byKey } from "../lib/order.ts";
 import { findCredentialInFile } from "./credentials.ts";
 import { acmeCaFile } from "./render/acme.ts";
 import { certsConfig, vaultCaFile } from "./render/certs.ts";
@@ -79,7 +80,7 @@ export const contextDigest = (spec: ImageSpec, projectDir: string): string => di
 
 function digestOf(context: Map<string, Entry>): string {
   const hash = createHash("sha256");
-  const files = [...context].toSorted(([a], [b]) => (a < b ? -1 : 1));
+  const files = [...context].toSorted(byKey);
   for (const [path, { content, executable }] of files) {
     hash.update(JSON.stringify([path, executable, content.length]));
     hash.update(content);

@@ -50,7 +50,7 @@ export const maxTcpConnections = (memoryMb: number): number =>
   Math.floor(connectionsKb(memoryMb) / 2 / tcpConnectionKb);
 
 /** KB of a raw TCP connection: two buffers, and what nginx and the kernel keep for its two sockets. */
-export const tcpConnectionKb = 2 * tcpBufferKb + 16;
+const tcpConnectionKb = 2 * tcpBufferKb + 16;
 
 /** MB that the PoP's processes and the kernel use under load, without visitors' connections and requests. Measured with `npm run soak`. */
 export const processesMb = 96;

@@ -33,3 +33,26 @@ export const tcpPorts = (all: readonly { port: number }[] = []): Map<number, num
 
 export const isTcpPort = (internal: number | undefined): boolean =>
   internal !== undefined && internal >= firstTcpPort && internal < firstTcpPort + maxTcpPorts;
+
+/** The owner of each port inside a PoP, apart from luggage. `tcp`: the stack's raw TCP ports. */
+export const imagePortHolders = (tcp: readonly { port: number }[] = []): Map<number, string> =>
+  new Map([
+    ...Object.entries(ports).map(([name, port]): [number, string] => [port, `the image (${name})`]),
+    ...[...tcpPorts(tcp)].map(([port, internal]): [number, string] => [internal, `the image (ports.${port})`]),
+  ]);
+
+/** The owner of the port that luggage asks for, by the name of the luggage. If two pieces ask for one port, the first in this order has it. */
+export function portConflicts(
+  luggage: Iterable<readonly [name: string, port: number | undefined]>,
+  imageHolders: ReadonlyMap<number, string>,
+): Map<string, string> {
+  const holders = new Map(imageHolders);
+  const conflicts = new Map<string, string>();
+  for (const [name, port] of luggage) {
+    if (port === undefined) continue;
+    const holder = holders.get(port);
+    if (holder === undefined) holders.set(port, `luggage.${name}`);
+    else conflicts.set(name, holder);
+  }
+  return conflicts;
+}

@@ -307,7 +307,8 @@ export interface Dns {
   forward: { zone: string; servers: string[] }[];
 }
 
-export type TailnetDriver = "tailscale" | "headscale";
+/** The API that creates auth keys. */
+export type ControlPlane = "tailscale" | "headscale";
 
 /** The private network over which origins are reached. Each PoP is a node of it. */
 export interface Tailnet {
@@ -318,7 +319,7 @@ export interface Tailnet {
   /** PEM file of CA certificates for the control server instead of the public ones, on the machine that builds, relative to the project. */
   ca?: string;
   /** Control plane that creates the PoPs' auth keys. Absent: the key is one of the user's secrets. */
-  driver?: TailnetDriver;
+  controlPlane?: ControlPlane;
   /** Tags that a PoP requests, without their `tag:`. The key of a tagged node does not expire. */
   tags: string[];
   /** Prefix of the PoP's host name in the tailnet: with `edge-`, cdg-1 becomes edge-cdg-1. */

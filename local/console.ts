@@ -1,6 +1,6 @@
 /** A program of a container on this terminal, by the engine itself: the Machines API knows none that can be typed to. */
 import type { Duplex } from "node:stream";
-import { containersOf, openDocker } from "./docker-engine.ts";
+import { containersOf, openDocker } from "./docker/engine.ts";
 import { stackLabel } from "./services.ts";
 
 export interface Terminal {

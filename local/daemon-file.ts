@@ -4,9 +4,9 @@ import { readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
-import { writeWhole } from "./files.ts";
+import { writeWhole } from "../lib/files.ts";
+import { isAlive } from "../lib/process.ts";
 import { paths, projectDir } from "./paths.ts";
-import { isAlive } from "./process.ts";
 
 const DaemonFile = z.object({
   pid: z.int(),

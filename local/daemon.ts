@@ -4,18 +4,18 @@
  */
 import { readFileSync } from "node:fs";
 import { z } from "zod";
-import { systemClock } from "../providers/clock.ts";
+import { systemClock } from "../lib/clock.ts";
 import type { Pages } from "../status-page/pages.ts";
 import { startAnycast } from "./anycast/anycast.ts";
 import { type DaemonFile, writeDaemon } from "./daemon-file.ts";
-import { engineReason, openDocker } from "./docker-engine.ts";
+import { engineReason, openDocker } from "./docker/engine.ts";
 import { loopback } from "./edge/bind.ts";
 import { createEdge, type Edge } from "./edge/edge.ts";
+import { systemRandom } from "./fly/core/random.ts";
+import { fileStore } from "./fly/core/store.ts";
 import { createLocalFly, type LocalFly } from "./fly/create.ts";
-import { startDockerRunner } from "./fly/docker-runner.ts";
 import { serve } from "./fly/http.ts";
-import { systemRandom } from "./fly/random.ts";
-import { fileStore } from "./fly/store.ts";
+import { startDockerRunner } from "./fly/runners/docker/docker-runner.ts";
 import { paths } from "./paths.ts";
 import { statusPage } from "./status-page/status-page.ts";
 

@@ -1,7 +1,7 @@
 /** `npm run local -- [up | down | status | logs]`. */
 import { enableCompileCache } from "node:module";
 import { join } from "node:path";
-import { engineReason, isEngineGone } from "./docker-engine.ts";
+import { engineReason, isEngineGone } from "./docker/engine.ts";
 import { type Command, parseCommand, usage } from "./options.ts";
 import { projectDir } from "./paths.ts";
 
@@ -12,21 +12,21 @@ async function run(command: Command): Promise<void> {
       return console.log(usage);
     case "up": {
       compileOnce();
-      const { up } = await import("./up.ts");
+      const { up } = await import("./commands/up.ts");
       return up(command);
     }
     case "down": {
-      const { down } = await import("./down.ts");
+      const { down } = await import("./commands/down.ts");
       return down(command);
     }
     case "status": {
-      if (command.how === "page") return (await import("./open.ts")).openStatusPage();
-      const { status, statusText } = await import("./status.ts");
+      if (command.how === "page") return (await import("./commands/open.ts")).openStatusPage();
+      const { status, statusText } = await import("./commands/status.ts");
       const now = await status();
       return console.log(command.how === "json" ? JSON.stringify(now) : statusText(now));
     }
     case "logs": {
-      const { logs } = await import("./logs.ts");
+      const { logs } = await import("./commands/logs.ts");
       return logs(command.pop, command.follow);
     }
     default:

@@ -1,6 +1,6 @@
 /** The arguments of `npm run local`: command, options. Pure. Unknown options, and those that a command does not have, are errors. */
-import { parseArgs } from "node:util";
-import { regionByCode } from "../providers/fly/regions.ts";
+import { regionByCode } from "../fly/regions.ts";
+import { optionsOf } from "../setup/options.mjs";
 import type { LocalPorts } from "./daemon-file.ts";
 
 export const usage = `npm run local                     start everything, or bring it up to date
@@ -49,9 +49,9 @@ const commands: Record<Exclude<Command["name"], "help">, { options: readonly Opt
 };
 
 export function parseCommand(argv: string[]): Command {
-  const { values, positionals } = parse(argv);
+  const { values, words: all } = parse(argv);
   if (values.help) return { name: "help" };
-  const [name = "up", ...words] = positionals;
+  const [name = "up", ...words] = all;
   if (!isCommand(name)) throw new Error(`"${name}" is not a command.\n${usage}`);
   const { options: allowed, words: most } = commands[name];
   const given = Object.keys(values) as Option[];
@@ -78,9 +78,9 @@ type Values = ReturnType<typeof parse>["values"];
 
 function parse(argv: string[]) {
   try {
-    return parseArgs({ args: argv, allowPositionals: true, options });
+    return optionsOf(argv, options, { words: Number.POSITIVE_INFINITY });
   } catch (error) {
-    throw new Error(`${(error as Error).message.split(". ")[0]}.\n${usage}`, { cause: error });
+    throw new Error(`${(error as Error).message}\n${usage}`, { cause: error });
   }
 }
 

@@ -4,15 +4,14 @@ import { createHash, randomBytes } from "node:crypto";
 import { existsSync, globSync, mkdirSync, openSync, readFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
+import { writeWhole } from "../lib/files.ts";
+import { isAlive } from "../lib/process.ts";
 import type { DaemonOptions, Word } from "./daemon.ts";
 import { type DaemonFile, type LocalPorts, readDaemon } from "./daemon-file.ts";
-import { writeWhole } from "./files.ts";
 import { paths, projectDir } from "./paths.ts";
-import { isAlive } from "./process.ts";
 
-/** A checkout's own: several on one machine do not touch each other's containers. */
+/** A checkout's own, the name of its containers' network too: several on one machine do not touch each other's containers. */
 export const stackLabel = `fly-pops-${createHash("sha256").update(projectDir).digest("hex").slice(0, 6)}`;
-export const network = stackLabel;
 
 export const defaultPorts: LocalPorts = { api: 4280, registry: 5055, http: 8080, https: 8443 };
 
@@ -34,7 +33,7 @@ export async function ensureDaemon(options: Omit<DaemonOptions, "code" | "stack"
     return running;
   if (running) await stopDaemon(running.pid);
   await refuseTakenPorts(options.ports);
-  await startDaemon({ ...options, code, stack: stackLabel, network });
+  await startDaemon({ ...options, code, stack: stackLabel, network: stackLabel });
   const started = await readDaemon();
   if (!started) throw new Error(`Local Fly ended right after its start. Its last words are in ${paths.daemonLog}`);
   return started;
@@ -101,9 +100,9 @@ function codeHash(): string {
   const hash = createHash("sha256");
   for (const file of globSync(
     [
-      "local/**/*.{ts,html,css,mjs}",
+      "{lib,fly,local,status-page}/**/*.{ts,html,css,mjs}",
       "local/{anycast,resolver}/{Dockerfile,boot,*.go}",
-      "providers/**/*.ts",
+      "image/limits.ts",
       "package-lock.json",
     ],
     {

@@ -1,11 +1,9 @@
 /** Facts about the stack file for the policies, because the engine passes only resources to a pack. */
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
-import { parse } from "yaml";
 import { checkFiles } from "../config/files.ts";
 import { ConfigError } from "../config/issues.ts";
 import { ownConfigValues, parseStackValues } from "../config/stack-values.ts";
 import { nginxFileWarnings, unlimitedSiteWarnings } from "../config/warnings.ts";
+import { readStackFile, type StackValues } from "../stack/stack-file.ts";
 
 export interface StackFileFacts {
   /** `fly-pops:production`. Undefined: not set, or the file cannot be read here (--config-file). */
@@ -21,9 +19,9 @@ const nothing = { errors: [], unlimited: [], nginxFiles: [] };
 
 /** @param dir directory of the project */
 export function readStackFileFacts(dir: string, stack: string): StackFileFacts {
-  let values: Record<string, unknown>;
+  let values: StackValues;
   try {
-    values = parse(readFileSync(join(dir, `Pulumi.${stack}.yaml`), "utf8"), { merge: true })?.config ?? {};
+    values = readStackFile(dir, stack);
   } catch {
     return nothing; // the engine uses another file, or reports the error itself
   }
@@ -31,7 +29,7 @@ export function readStackFileFacts(dir: string, stack: string): StackFileFacts {
   return { ...(typeof production === "boolean" && { production }), ...readFacts(values, dir) };
 }
 
-function readFacts(values: Record<string, unknown>, dir: string): Omit<StackFileFacts, "production"> {
+function readFacts(values: StackValues, dir: string): Omit<StackFileFacts, "production"> {
   try {
     const edge = parseStackValues(values);
     const { image } = edge;

@@ -1,17 +1,17 @@
 /** The billable items among the engine's resources, before or after the change. */
+
 import type { BillableItems, BillableMachine, Traffic } from "../components/cost.ts";
 import type { AddressType } from "../config/types.ts";
-import { presets } from "../providers/fly/guests.ts";
-import { defaultSnapshotDays } from "../providers/fly/snapshots.ts";
-import type { ResourceChange } from "./plan.ts";
+import { presets } from "../fly/guests.ts";
+import { defaultSnapshotDays } from "../fly/snapshots.ts";
+import { naturalOrder } from "../lib/order.ts";
+import type { ResourceChange } from "./resource-change.ts";
 
 interface Guest {
   cpu_kind: string;
   cpus: number;
   memory_mb: number;
 }
-
-const inOrder = new Intl.Collator("en", { numeric: true }).compare;
 
 export function billableItems(
   resources: readonly ResourceChange[],
@@ -29,7 +29,7 @@ export function billableItems(
     snapshotDays: Number(snapshotDays ?? defaultSnapshotDays),
   });
   // The engine's order is not deterministic.
-  const byName = (a: { name: string }, b: { name: string }) => inOrder(a.name, b.name);
+  const byName = (a: { name: string }, b: { name: string }) => naturalOrder(a.name, b.name);
   return {
     machines: inputsOf("Machine").flatMap(machine).toSorted(byName),
     volumes: [

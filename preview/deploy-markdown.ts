@@ -1,5 +1,5 @@
 /** The result of a deployment as Markdown for the run's summary. Pure. */
-import { redact } from "../providers/redact.ts";
+import { redact } from "../lib/redact.ts";
 
 export interface DeployResult {
   stack: string;

@@ -1,18 +1,15 @@
 /** `npm run -s deploy:summary -- --stack STACK --outcome success|failure --log FILE [--release N]`: prints the result of a deployment as Markdown. */
-import { execFileSync } from "node:child_process";
 import { appendFileSync, existsSync, readFileSync } from "node:fs";
-import { parseArgs } from "node:util";
-import { pulumiPath } from "../cli/pulumi.ts";
+import { optionsOf } from "../setup/options.mjs";
+import { runPulumi } from "../stack/pulumi-cli.ts";
 import { type DeployResult, deployMarkdown } from "./deploy-markdown.ts";
 import { readEdgeConfig } from "./stack-files.ts";
 
-const { values } = parseArgs({
-  options: {
-    stack: { type: "string", default: "" },
-    outcome: { type: "string", default: "" },
-    release: { type: "string", default: "" },
-    log: { type: "string", default: "" },
-  },
+const { values } = optionsOf(process.argv.slice(2), {
+  stack: { type: "string", default: "" },
+  outcome: { type: "string", default: "" },
+  release: { type: "string", default: "" },
+  log: { type: "string", default: "" },
 });
 const name = values.stack.split("/").at(-1) ?? "";
 
@@ -25,16 +22,11 @@ function attempt<T>(work: () => T): T | undefined {
   }
 }
 
-const outputs = attempt(
-  () =>
-    JSON.parse(
-      execFileSync(pulumiPath(process.env), ["stack", "output", "--json", "--stack", values.stack], {
-        encoding: "utf8",
-        stdio: ["ignore", "pipe", "ignore"],
-        env: { ...process.env, PULUMI_SKIP_UPDATE_CHECK: "true" },
-      }),
-    ) as NonNullable<DeployResult["outputs"]>,
-);
+const { stdout } = await runPulumi(["stack", "output", "--json", "--stack", values.stack], {
+  dir: process.cwd(),
+  env: process.env,
+}).catch(() => ({ stdout: "" }));
+const outputs = attempt(() => JSON.parse(stdout) as NonNullable<DeployResult["outputs"]>);
 process.stdout.write(
   deployMarkdown({
     stack: name,

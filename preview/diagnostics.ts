@@ -1,5 +1,5 @@
 /** Extracts the original message from the engine's diagnostics. Pure. */
-import { plainText } from "./digest.ts";
+import { plainText } from "../stack/engine-text.ts";
 
 /**
  * A failed check of ours arrives as `TYPE resource 'NAME': property sizeGb value {2} has a problem: cdg-1: ...`: our message names the PoP and is complete.

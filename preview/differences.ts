@@ -1,6 +1,6 @@
 /** Describes the differences between a resource's old and new inputs. Shows values only of paths known to be harmless. */
 import { isDeepStrictEqual } from "node:util";
-import { volumeSizeKey } from "../components/machine-config.ts";
+import { formerKeys, metadataKeys } from "../fly/metadata.ts";
 import { contextVariables } from "../image/identity.ts";
 import { unknownValue } from "../providers/host.ts";
 
@@ -44,6 +44,9 @@ const descriptions: Record<string, (difference: Difference) => string> = {
   "config.services": ({ before, after }) =>
     isDeepStrictEqual(withoutLimits(before), withoutLimits(after)) ? "connection limits" : "ports",
   "config.files": () => "encrypted files",
+  ...Object.fromEntries(
+    Object.keys(formerKeys).map((key) => [`config.metadata.${key}`, () => "names of metadata keys"]),
+  ),
   routed: ({ after }) => (after === true ? "added to routing" : "removed from routing"),
   state: beforeAfter("state"),
   owner: beforeAfter("stack"),
@@ -56,7 +59,7 @@ const descriptions: Record<string, (difference: Difference) => string> = {
 };
 
 /** Paths whose changes follow from another difference that is shown. */
-const derivedPaths = new Set([`config.metadata.${volumeSizeKey}`, "build.context"]);
+const derivedPaths = new Set([`config.metadata.${metadataKeys.volumeGb}`, "build.context"]);
 
 /** Connection limits follow from the machine's memory. */
 const withoutLimits = (services: unknown): unknown =>

@@ -53,9 +53,3 @@ export function parseDigest(stdout: string): PreviewDigest {
 
 /** `Machine` of pulumi-nodejs:dynamic/fly:Machine, `Image` of docker:index/image:Image. */
 export const kindOf = (type: string): string => type.split(":").at(-1) ?? type;
-
-/** The last part of a URN: the resource's name. */
-export const nameOf = (urn: string): string => urn.split("::").at(-1) ?? urn;
-
-/** Without the engine's colour marks. */
-export const plainText = (message: string): string => message.replaceAll(/<\{%.*?%\}>/g, "").trim();

@@ -1,8 +1,10 @@
 /**
  * Errors of the engine in this project's terms: the PoP's name and what to do, instead of URNs and `pulumi state unprotect`. Pure.
  */
-import { kindOf, nameOf } from "./digest.ts";
-import type { ResourceChange } from "./plan.ts";
+
+import { nameOf } from "../stack/engine-text.ts";
+import { kindOf } from "./digest.ts";
+import type { ResourceChange } from "./resource-change.ts";
 
 /** Deletions and replacements that the engine will reject. For deletions, the protection of the last `up` applies, whatever the stack file says now. */
 export const protectionErrors = (resources: readonly ResourceChange[]): string[] =>

@@ -1,15 +1,17 @@
 /** A preview by Pulumi's engine, against the state. Needs the state's backend, but neither Fly's token nor Docker. */
-import { spawn } from "node:child_process";
+
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import Docker from "dockerode";
 import { parseDocument } from "yaml";
-import { pulumiPath } from "../cli/pulumi.ts";
-import { stackFileName, stackFilePath } from "../cli/stack-file.ts";
+import { keyPrefix } from "../config/keys.ts";
 import { assumedContextKey } from "../config/stack-values.ts";
 import type { EdgeConfig } from "../config/types.ts";
 import { contextDigest } from "../image/context.ts";
+import { stackFileName } from "../stack/project.ts";
+import { type CommandResult, type Env, runPulumi } from "../stack/pulumi-cli.ts";
+import { stackFilePath } from "../stack/stack-file.ts";
 import { type PreviewDigest, parseDigest } from "./digest.ts";
 import { fallbackImage, withoutImageSteps } from "./fallback-image.ts";
 
@@ -27,8 +29,6 @@ export interface StackLocation {
   /** Environment of the CLI. Default: this process's. */
   env?: Env;
 }
-
-type Env = Readonly<Record<string, string | undefined>>;
 
 /** `config`: undefined if the stack file is invalid. The engine reports the errors. */
 export async function previewByEngine(place: StackLocation, config: EdgeConfig | undefined): Promise<EnginePreview> {
@@ -74,28 +74,9 @@ async function runPreview(place: StackLocation, args: string[]): Promise<Preview
 /** The CLI's error message. */
 const errorText = (stderr: string): string | undefined => /^error: ([\s\S]+)/m.exec(stderr)?.[1]?.trim();
 
-async function pulumi(
-  { dir, env = process.env }: StackLocation,
-  args: string[],
-): Promise<{ stdout: string; stderr: string }> {
-  const child = spawn(pulumiPath(env), ["--non-interactive", ...args], {
-    cwd: dir,
-    env: { ...env, PULUMI_SKIP_UPDATE_CHECK: "true", NO_COLOR: "1" } as NodeJS.ProcessEnv,
-    stdio: ["ignore", "pipe", "pipe"],
-  });
-  const output = { stdout: "", stderr: "" };
-  for (const stream of ["stdout", "stderr"] as const)
-    child[stream].setEncoding("utf8").on("data", (text: string) => {
-      output[stream] += text;
-    });
-  return new Promise((resolve, reject) => {
-    child.once("error", (error) =>
-      reject(new Error(`The Pulumi CLI could not be started (${error.message}). Run: npm run setup`)),
-    );
-    // The result contains the errors of a failed preview.
-    child.once("close", () => resolve(output));
-  });
-}
+/** The result contains the errors of a failed preview. */
+const pulumi = ({ dir, env = process.env }: StackLocation, args: string[]): Promise<CommandResult> =>
+  runPulumi(args, { dir, env: { ...env, NO_COLOR: "1" } });
 
 async function isDockerRunning(): Promise<boolean> {
   try {
@@ -109,7 +90,7 @@ async function isDockerRunning(): Promise<boolean> {
 /** The stack file with that image and everything else unchanged, secrets still encrypted. */
 function withImage(text: string, imageRef: string, context: string): string {
   const document = parseDocument(text);
-  document.setIn(["config", "fly-pops:imageRef"], imageRef);
+  document.setIn(["config", `${keyPrefix}imageRef`], imageRef);
   document.setIn(["config", assumedContextKey], context);
   return document.toString();
 }

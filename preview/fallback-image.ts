@@ -1,4 +1,5 @@
 /** The image that a preview assumes if Docker is not available: the last one, unless its sources changed. Pure. */
+import { flyRegistry } from "../fly/registry.ts";
 import { unbuiltDigest } from "./differences.ts";
 
 export interface FallbackImage {
@@ -22,7 +23,7 @@ export function fallbackImage(exported: Exported, context: string, app: string):
       note: "Docker is not reachable, so no image was built. Its sources did not change, so the preview uses the last image.",
     };
   return {
-    imageRef: `registry.fly.io/${app}@${unbuiltDigest}`,
+    imageRef: `${flyRegistry}/${app}@${unbuiltDigest}`,
     note:
       last === undefined
         ? "Docker is not reachable, so no image was built. The deployment builds the first one."

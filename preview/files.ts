@@ -1,7 +1,7 @@
 /** Differences between the configuration files that two checkouts render for an image. Pure, except for the process that renders the other one's. */
 import { structuredPatch } from "diff";
 import { findCredential } from "../image/credentials.ts";
-import { redact } from "../providers/redact.ts";
+import { redact } from "../lib/redact.ts";
 import { runScript } from "./run-script.ts";
 
 /** By path in the image. */

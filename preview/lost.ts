@@ -2,7 +2,7 @@
 import { addressHandler } from "../providers/fly/address.ts";
 import { appHandler } from "../providers/fly/app.ts";
 import { replacementKeys } from "../providers/handler.ts";
-import type { ResourceChange } from "./plan.ts";
+import type { ResourceChange } from "./resource-change.ts";
 
 export interface Lost {
   addresses: { type: string /** Undefined where the state is not known. */; ip?: string }[];

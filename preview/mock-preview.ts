@@ -68,7 +68,7 @@ async function resourcesOf(dir: string, stack: string): Promise<Resource[]> {
 }
 
 /** The operation that the engine would choose, using our handlers' diff for our own resource types. */
-export async function compare(olds: readonly Resource[], news: readonly Resource[]): Promise<Step[]> {
+async function compare(olds: readonly Resource[], news: readonly Resource[]): Promise<Step[]> {
   const before = new Map(olds.map(({ urn, state }) => [urn, state]));
   const after = new Set(news.map(({ urn }) => urn));
   const kept = await Promise.all(

@@ -1,23 +1,27 @@
 /** Turns the engine's steps into changes of PoPs: which, why, in which order, with restarts, replacements and cost. Pure. */
+
 import { type Estimate, estimateBill, type Traffic } from "../components/cost.ts";
 import type { EdgeConfig } from "../config/types.ts";
-import { machineHandler } from "../providers/fly/machine.ts";
+import { naturalOrder } from "../lib/order.ts";
+import { requiresMachineUpdate } from "../providers/fly/machine.ts";
 import { volumeHandler } from "../providers/fly/volume.ts";
-import { type ChangeAction, requiresUpdate } from "../providers/handler.ts";
+import type { ChangeAction } from "../providers/handler.ts";
+import { nameOf } from "../stack/engine-text.ts";
 import { type Before, beforeOf } from "./before.ts";
 import { billableItems } from "./billable.ts";
 import { costRise } from "./cost-rise.ts";
 import { diagnosticText } from "./diagnostics.ts";
 import { describeDifference, differences } from "./differences.ts";
-import { kindOf, nameOf, type PreviewDigest, type State, type Step } from "./digest.ts";
+import type { PreviewDigest } from "./digest.ts";
 import { engineError, protectionErrors } from "./engine-errors.ts";
 import type { FileChange } from "./files.ts";
 import { type Lost, lossCautions, lostResources } from "./lost.ts";
+import { type Change, changesOf, type ResourceChange } from "./resource-change.ts";
 import { guardLost, settingChanges } from "./settings.ts";
 import { warningsOf } from "./warnings.ts";
 
-/** `adjusted`: only the state changes, without a restart. */
-export type Action = "new" | "restarts" | "replaced" | "removed" | "adjusted";
+/** `no-restart`: only the state or the volume changes. */
+export type Action = "new" | "restarts" | "replaced" | "removed" | "no-restart";
 
 export interface PopPlan {
   name: string;
@@ -64,17 +68,6 @@ export interface Plan {
   warnings: string[];
   /** Why the preview failed. Empty: it succeeded. */
   errors: string[];
-}
-
-/** The change of one resource, with the steps of a replacement combined. */
-export type Change = "same" | "create" | "update" | "replace" | "delete";
-
-export interface ResourceChange {
-  urn: string;
-  kind: string;
-  change: Change;
-  old?: State;
-  new?: State;
 }
 
 export interface PlanInput {
@@ -160,24 +153,6 @@ function maxUnavailableOf(resources: readonly ResourceChange[]): number | undefi
   return typeof width === "number" ? width : undefined;
 }
 
-/** Groups steps by resource, in order of the first step. */
-export function changesOf(steps: readonly Step[]): ResourceChange[] {
-  const byUrn = Map.groupBy(steps, ({ urn }) => urn);
-  return [...byUrn].map(([urn, all]) => {
-    const old = all.find((it) => it.oldState)?.oldState ?? undefined;
-    const new_ = all.findLast((it) => it.newState)?.newState ?? undefined;
-    const type = new_?.type ?? old?.type ?? "";
-    const change = changeOf(all.map(({ op }) => op));
-    return { urn, kind: kindOf(type), change, ...(old && { old }), ...(new_ && { new: new_ }) };
-  });
-}
-
-function changeOf(ops: readonly string[]): Change {
-  if (ops.some((op) => op.includes("replace"))) return "replace";
-  for (const change of ["create", "update", "delete"] as const) if (ops.includes(change)) return change;
-  return "same";
-}
-
 /** All PoPs; those without an action do not change. The canary first, removed ones last, the others by name, because their order is not fixed. */
 function popsOf(
   resources: readonly ResourceChange[],
@@ -195,13 +170,13 @@ function popsOf(
     const fate = volume && volumeFate(volume);
     return {
       name,
-      action: actionOf(machine) ?? (fate === undefined ? undefined : ("adjusted" as const)),
+      action: actionOf(machine) ?? (fate === undefined ? undefined : ("no-restart" as const)),
       ...(fate !== undefined && { volume: fate }),
       why: unique([...(machine ? whyMachine(machine, secrets) : []), ...(volume ? whyOf(volume) : [])]),
     };
   });
   const rank = ({ name, action }: (typeof pops)[number]) => (action === "removed" ? 2 : name === canary ? 0 : 1);
-  return pops.toSorted((a, b) => rank(a) - rank(b) || inOrder(a.name, b.name));
+  return pops.toSorted((a, b) => rank(a) - rank(b) || naturalOrder(a.name, b.name));
 }
 
 function actionOf(machine: ResourceChange | undefined): Action | undefined {
@@ -213,7 +188,7 @@ function actionOf(machine: ResourceChange | undefined): Action | undefined {
     case "delete":
       return "removed";
     case "update":
-      return restarts(machine) ? "restarts" : "adjusted";
+      return restarts(machine) ? "restarts" : "no-restart";
     default:
       return undefined;
   }
@@ -221,9 +196,7 @@ function actionOf(machine: ResourceChange | undefined): Action | undefined {
 
 /** Whether the update calls Fly at all. Timeouts and rollout limits are only stored in the state. */
 function restarts({ old, new: new_ }: ResourceChange): boolean {
-  return (
-    old?.outputs.complete === false || requiresUpdate(machineHandler.lifecycle, old?.inputs ?? {}, new_?.inputs ?? {})
-  );
+  return old?.outputs.complete === false || requiresMachineUpdate(old?.inputs ?? {}, new_?.inputs ?? {});
 }
 
 /** `secrets`: names of changed secrets, if known. The machine itself has one value for all of them. */
@@ -244,8 +217,6 @@ const whyOf = ({ kind, old, new: new_ }: Pick<ResourceChange, "kind" | "old" | "
 
 /** Properties of a volume that matter only at creation cause no change. */
 const volumeFates: Record<string, ChangeAction> = volumeHandler.lifecycle;
-
-const inOrder = new Intl.Collator("en", { numeric: true }).compare;
 
 function volumeFate({ change, old, new: new_ }: ResourceChange): string | undefined {
   switch (change) {

@@ -2,7 +2,7 @@
 import { policies } from "../policy/policies.ts";
 import type { Resource } from "../policy/rules.ts";
 import { unknownValue } from "../providers/host.ts";
-import type { ResourceChange } from "./plan.ts";
+import type { ResourceChange } from "./resource-change.ts";
 
 export interface PolicyContext {
   /** Directory that a build's context is relative to. */

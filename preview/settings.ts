@@ -1,6 +1,7 @@
 /** Changes of a stack besides its resources' inputs: the canary and protection. They need no restart. Pure. */
+import { naturalOrder } from "../lib/order.ts";
 import type { Before } from "./before.ts";
-import type { ResourceChange } from "./plan.ts";
+import type { ResourceChange } from "./resource-change.ts";
 
 /** The changes as sentences. */
 export function settingChanges(
@@ -35,7 +36,7 @@ function guardChanges(resources: readonly ResourceChange[]): string[] {
       );
       return [...Map.groupBy(changed, ({ kind }) => kind)].map(([kind, some]) => {
         const text = guards[guard][(gained ? 2 : 0) + (some.length === 1 ? 0 : 1)];
-        const names = some.map(nameOf).toSorted(inOrder).join(", ");
+        const names = some.map(nameOf).toSorted(naturalOrder).join(", ");
         return `${some.length} ${nouns[kind]?.[some.length === 1 ? 0 : 1] ?? kind} ${text} (${names})`;
       });
     }),
@@ -51,8 +52,6 @@ const nouns: Record<string, readonly [one: string, many: string]> = {
 
 const nameOf = ({ new: new_ }: ResourceChange): string =>
   String(new_?.inputs.pop ?? new_?.inputs.type ?? new_?.inputs.app ?? "?");
-
-const inOrder = new Intl.Collator("en", { numeric: true }).compare;
 
 /** Whether a change removes protection and deserves a warning. */
 export const guardLost = (change: string): boolean => / (loses|lose|is deleted|are deleted) /.test(change);

@@ -1,9 +1,10 @@
 /** A stack's configuration in a checkout, as the engine would pass it to the program. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { projectDefaults, projectName, readStackFile, stackFileName } from "../cli/stack-file.ts";
 import { parseStackValues } from "../config/stack-values.ts";
 import type { EdgeConfig } from "../config/types.ts";
+import { stackFileName } from "../stack/project.ts";
+import { projectDefaults, projectName, readStackFile } from "../stack/stack-file.ts";
 
 /** Placeholder for an encrypted value, which cannot be decrypted here and is not needed. */
 const secret = "[secret]";

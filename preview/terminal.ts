@@ -1,5 +1,5 @@
 /** A plan as text for a terminal. Pure. */
-import { table } from "../local/table.ts";
+import { table } from "../lib/table.ts";
 import { headline, orderOf, popCells, settingList } from "./markdown.ts";
 import type { Plan, PopPlan } from "./plan.ts";
 
@@ -41,7 +41,7 @@ const tones = {
   restarts: "warning",
   replaced: "bad",
   removed: "bad",
-  adjusted: "faint",
+  "no-restart": "faint",
 } as const satisfies Record<PopPlan["action"], Parameters<StyleText>[0]>;
 
 function otherText({ others }: Plan, paint: StyleText): string {

@@ -1,7 +1,7 @@
 /** Warnings that need the engine's steps. The program itself warns about the stack file. */
 import { isKept } from "./billable.ts";
 import type { Lost } from "./lost.ts";
-import type { ResourceChange } from "./plan.ts";
+import type { ResourceChange } from "./resource-change.ts";
 
 /** `lost`: if the app is replaced, warnings about its PoPs are redundant. */
 export function warningsOf(resources: readonly ResourceChange[], now: number, { app }: Lost): string[] {

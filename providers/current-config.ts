@@ -5,7 +5,7 @@
  */
 import { execFile } from "node:child_process";
 import { readFileSync } from "node:fs";
-import type { ConfigLookup } from "./settings.ts";
+import type { ConfigLookup } from "../lib/config-lookup.ts";
 
 let programRan = false;
 let stack: string | undefined;
@@ -33,7 +33,7 @@ const ownNamespaces = /^\s*["']?(?:fly|tailscale|headscale):\w/m;
 const timeoutMs = 30_000;
 
 /** The values of Pulumi.<stack>.yaml in a directory. undefined: there is no such file, or it cannot be decrypted here. */
-export async function readConfig(dir: string, name: string): Promise<ConfigLookup | undefined> {
+async function readConfig(dir: string, name: string): Promise<ConfigLookup | undefined> {
   try {
     // Most stacks have their credentials in the environment: then there is nothing to read.
     if (!ownNamespaces.test(readFileSync(`${dir}/Pulumi.${name}.yaml`, "utf8"))) return () => undefined;

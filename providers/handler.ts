@@ -1,11 +1,11 @@
 /** The interface of a resource handler. Independent of Pulumi, so that tests run handlers without it. */
 import { isDeepStrictEqual } from "node:util";
 import type { z } from "zod";
-import type { Clock } from "./clock.ts";
-import type { Fly } from "./fly/api.ts";
-import type { RolloutGate } from "./fly/rollout-gate.ts";
-import type { Sops } from "./sops/cli.ts";
-import type { ControlServer, TailnetApi } from "./tailnet/tailnet-api.ts";
+import type { Fly } from "../fly/api.ts";
+import type { Clock } from "../lib/clock.ts";
+import type { Sops } from "../sops/cli.ts";
+import type { ControlServer, TailnetApi } from "../tailnet/tailnet-api.ts";
+import type { RolloutGate } from "./rollout-gate.ts";
 
 /** What a handler needs for I/O. */
 export interface Context {

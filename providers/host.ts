@@ -5,16 +5,22 @@
  */
 import type * as pulumi from "@pulumi/pulumi";
 import type { z } from "zod";
+import { Fly } from "../fly/api.ts";
+import { withAdvice } from "../fly/errors.ts";
+import { flySettings } from "../fly/settings.ts";
+import { systemClock } from "../lib/clock.ts";
+import type { ConfigLookup } from "../lib/config-lookup.ts";
+import { redact } from "../lib/redact.ts";
+import { createSops } from "../sops/cli.ts";
+import { connectTailnet } from "../tailnet/connect.ts";
+import type { TailnetApi } from "../tailnet/tailnet-api.ts";
+import { authKeyHandler } from "./auth-key.ts";
 import { isCancelled } from "./cancel.ts";
-import { systemClock } from "./clock.ts";
 import { currentConfig } from "./current-config.ts";
 import { addressHandler } from "./fly/address.ts";
-import { Fly } from "./fly/api.ts";
 import { appHandler } from "./fly/app.ts";
-import { withAdvice } from "./fly/errors.ts";
 import { identityHandler } from "./fly/identity.ts";
 import { machineHandler } from "./fly/machine.ts";
-import { createRolloutGate } from "./fly/rollout-gate.ts";
 import { volumeHandler } from "./fly/volume.ts";
 import {
   type CheckFailure,
@@ -24,14 +30,10 @@ import {
   type Properties,
   replacementKeys,
 } from "./handler.ts";
-import { redact } from "./redact.ts";
 import { providerSource, type ResourceType } from "./resource.ts";
-import { type ConfigLookup, flySettings, givenUpVolumes, secretKeys } from "./settings.ts";
-import { createSops } from "./sops/cli.ts";
-import { sealedSecretsHandler } from "./sops/sealed-secrets.ts";
-import { authKeyHandler } from "./tailnet/auth-key.ts";
-import { connectTailnet } from "./tailnet/connect.ts";
-import type { TailnetApi } from "./tailnet/tailnet-api.ts";
+import { createRolloutGate } from "./rollout-gate.ts";
+import { sealedSecretsHandler } from "./sealed-secrets.ts";
+import { givenUpVolumes, secretKeys } from "./settings.ts";
 
 /** Pulumi's placeholder for unknown values in previews. */
 export const unknownValue = "04da6b54-80e4-46f7-96ec-b56ff0331ba9";

@@ -1,37 +1,4 @@
-import { defaultEndpoint, stripScheme } from "./fly/http.ts";
-import type { HeadscaleSettings } from "./tailnet/headscale.ts";
-import type { ControlServer } from "./tailnet/tailnet-api.ts";
-import { type TailscaleSettings, tailscaleServer } from "./tailnet/tailscale.ts";
-
-/** How to reach Fly. Read from stack config first, then from the environment variables that Fly's own tools use. */
-export interface FlySettings {
-  token: string;
-  /** Base URL without /v1. */
-  endpoint: string;
-}
-
-export type ConfigLookup = (key: string) => string | undefined;
-
-/**
- * `config` looks up stack config (`fly:token`), `env` the environment. Throws if there is no token or the endpoint is not a URL.
- * FLY_API_HOSTNAME is a full base URL with scheme, as in Fly's docs.
- */
-export function flySettings(config: ConfigLookup, env: ConfigLookup): FlySettings {
-  const endpoint = config("fly:endpoint") || env("FLY_API_HOSTNAME") || defaultEndpoint;
-  if (!URL.canParse(endpoint) || !/^https?:$/.test(new URL(endpoint).protocol))
-    throw new Error(
-      `fly:endpoint (or FLY_API_HOSTNAME) is "${endpoint}": it must be a URL such as ${defaultEndpoint}. Nothing was changed.`,
-    );
-  const token = config("fly:token") || tokenFrom(env);
-  if (!token || stripScheme(token) === "")
-    throw new Error(
-      `No Fly token for ${endpoint}: set FLY_API_TOKEN, or run "pulumi config set --secret fly:token". Create one with "fly tokens create org ORGANIZATION" after "fly auth login": without a login it prints none, and the variable is empty. Nothing was changed.`,
-    );
-  return { token, endpoint };
-}
-
-/** Fly's token in the environment. Empty variables are ignored: a workflow sets "" for a secret that does not exist. */
-export const tokenFrom = (env: ConfigLookup): string | undefined => env("FLY_API_TOKEN") || env("FLY_ACCESS_TOKEN");
+import type { ConfigLookup } from "../lib/config-lookup.ts";
 
 /** Set by `npx fly-pops replace` for the run it starts: comma-separated ids of volumes. */
 export const givenUpVariable = "FLY_POPS_GIVEN_UP_VOLUMES";
@@ -51,40 +18,3 @@ export const secretKeys = [
   "headscale:apiKey",
   "HEADSCALE_API_KEY",
 ] as const;
-
-/** How to reach Tailscale's API, by the setting names of its own providers for Pulumi and Terraform. */
-export function tailscaleSettings(config: ConfigLookup, env: ConfigLookup): TailscaleSettings {
-  const server = urlOf("tailscale:baseUrl", "TAILSCALE_BASE_URL", config, env) ?? tailscaleServer;
-  const tailnet = config("tailscale:tailnet") ?? env("TAILSCALE_TAILNET") ?? "-";
-  const clientId = config("tailscale:oauthClientId") ?? env("TAILSCALE_OAUTH_CLIENT_ID");
-  const clientSecret = config("tailscale:oauthClientSecret") ?? env("TAILSCALE_OAUTH_CLIENT_SECRET");
-  if (clientId && clientSecret) return { server, tailnet, credentials: { clientId, clientSecret } };
-  const apiKey = config("tailscale:apiKey") ?? env("TAILSCALE_API_KEY");
-  if (apiKey) return { server, tailnet, credentials: { apiKey } };
-  const half = clientId ? "the OAuth client has no secret" : clientSecret ? "the OAuth client has no id" : undefined;
-  throw new Error(
-    `No credentials for ${server}${half ? `, ${half}` : ""}: set TAILSCALE_OAUTH_CLIENT_ID and TAILSCALE_OAUTH_CLIENT_SECRET (scopes auth_keys and devices:core, owner of the PoPs' tags), or TAILSCALE_API_KEY; or run "pulumi config set --secret tailscale:oauthClientSecret".`,
-  );
-}
-
-/** How to reach a headscale. Its address is the stack file's tailnet.loginServer unless headscale:endpoint is set. */
-export function headscaleSettings(
-  config: ConfigLookup,
-  env: ConfigLookup,
-  { server }: ControlServer,
-): HeadscaleSettings {
-  const endpoint = urlOf("headscale:endpoint", "HEADSCALE_ENDPOINT", config, env) ?? server;
-  if (endpoint === undefined) throw new Error("No address of headscale: set tailnet.loginServer.");
-  const apiKey = config("headscale:apiKey") ?? env("HEADSCALE_API_KEY");
-  if (apiKey) return { server: endpoint, apiKey };
-  throw new Error(
-    `No API key for ${endpoint}: set HEADSCALE_API_KEY, or run "pulumi config set --secret headscale:apiKey". Create one with "headscale apikeys create".`,
-  );
-}
-
-function urlOf(key: string, variable: string, config: ConfigLookup, env: ConfigLookup): string | undefined {
-  const url = config(key) ?? env(variable);
-  if (url !== undefined && (!URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol)))
-    throw new Error(`${key} (or ${variable}) is "${url}": it must be an http or https URL.`);
-  return url;
-}

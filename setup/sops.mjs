@@ -9,15 +9,14 @@ import { buildProgram, isUpToDate, moduleVersion, recordOf } from "./go-program.
 import { cache } from "./paths.mjs";
 import { pulumiHome } from "./pulumi-home.mjs";
 import { CommandError, find, run } from "./run.mjs";
+import { minSopsVersion } from "./sops-version.mjs";
 import { Mismatch, pinnedSum, verify } from "./sums.mjs";
 import { isAtLeast, parseVersion } from "./version.mjs";
 
 const MODULE = "github.com/getsops/sops/v3";
 const VENDOR = "https://github.com/getsops/sops/releases/download";
-/** Older ones know no SSH key as a recipient. */
-const LEAST = [3, 10];
 
-/** Where providers/sops/cli.ts looks after PATH. */
+/** Where sops/cli.ts looks after PATH. */
 const program = join(pulumiHome(), "fly-pops", "sops");
 
 /** Only go.mod has the version that is installed. */
@@ -32,7 +31,7 @@ export function programName(version, platform, arch) {
 async function isUsable(file) {
   const said = await run(file, ["--disable-version-check", "--version"]).catch(() => "");
   const version = parseVersion(said);
-  return version !== undefined && isAtLeast(version, LEAST);
+  return version !== undefined && isAtLeast(version, minSopsVersion);
 }
 
 /**

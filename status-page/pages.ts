@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { join } from "node:path";
-import type { Clock } from "../providers/clock.ts";
+import type { Clock } from "../lib/clock.ts";
 import { landPath, size } from "./map.ts";
 import type { Picture } from "./picture.ts";
 

@@ -1,7 +1,7 @@
 /** What the status page shows: one object, drawn by page.mjs. The local stack and the dashboard of any other make it, each of what it knows. Pure. */
 
-import { regionByCode } from "../providers/fly/regions.ts";
-import type { ExitEvent, MachineEvent } from "../providers/fly/wire.ts";
+import { regionByCode } from "../fly/regions.ts";
+import type { ExitEvent, MachineEvent } from "../fly/wire.ts";
 import { type Point, project } from "./map.ts";
 
 export interface Picture {

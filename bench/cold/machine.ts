@@ -120,10 +120,11 @@ async function child(pid: number): Promise<number> {
   throw new Error("unshare started nothing within 5 s");
 }
 
-/** This user's, without what names a place that is not new: only the settings of the network stay. */
+/** This user's, without what names a place that is not new: only the settings of the network stay, such as where packages come from. */
 function environment(): NodeJS.ProcessEnv {
   const left = /^(PULUMI|GO|FLY|SOPS|DOCKER|npm_|NODE_COMPILE_CACHE|XDG_)/;
-  const kept = Object.entries(process.env).filter(([key]) => !left.test(key));
+  const registries = /^(GOPROXY|GOSUMDB|GONOSUMDB|GOPRIVATE|npm_config_registry)$/i;
+  const kept = Object.entries(process.env).filter(([key]) => registries.test(key) || !left.test(key));
   const path = (process.env.PATH ?? "").split(":").filter((it) => !it.includes("node_modules"));
   return { ...Object.fromEntries(kept), HOME: homedir(), PATH: path.join(":") };
 }

@@ -5,23 +5,24 @@
 import { execFileSync } from "node:child_process";
 import { mkdirSync, readdirSync, rmSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { parseArgs } from "node:util";
+import { optionsOf } from "../../setup/options.mjs";
 import { columns } from "../benchmark.ts";
 import { onMachine, type Run } from "./machine.ts";
-import { lastPage, stagesOf } from "./stages.ts";
+import { firstPage, lastPage, type Sample, stagesOf } from "./stages.ts";
 
 const root = join(import.meta.dirname, "../..");
 const say = (line: string) => console.error(line);
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: {
+const { values, words: revisions } = optionsOf(
+  process.argv.slice(2),
+  {
     keep: { type: "string" },
     run: { type: "string", default: "npm run local" },
     in: { type: "string", default: "/var/tmp/fly-pops-cold" },
   },
-});
-if (positionals.length === 0 || (values.keep !== undefined && !["downloads", "compiled"].includes(values.keep)))
+  { words: Number.POSITIVE_INFINITY },
+);
+if (revisions.length === 0 || (values.keep !== undefined && !["downloads", "compiled"].includes(values.keep)))
   throw new Error("give revisions to measure, e.g. 16473c4 HEAD; --keep takes downloads or compiled");
 if (process.platform !== "linux" || process.getuid?.() !== 0)
   throw new Error("Linux and root are needed for namespaces");
@@ -86,36 +87,29 @@ async function measure(revision: string): Promise<Run> {
   return onMachine(folder, ["sh", "-c", `${proxy}${values.run}`], say);
 }
 
+type Used = Pick<Sample, "wall" | "cpu" | "bytes">;
+const figures = (used?: Used): string[] =>
+  used === undefined ? ["", "", ""] : [used.wall.toFixed(0), used.cpu.toFixed(0), (used.bytes / 1e6).toFixed(0)];
+const used = (sample?: Sample): Used | undefined =>
+  sample && { wall: sample.wall, cpu: sample.cpu, bytes: sample.bytes };
+
 const results: Record<string, unknown> = {};
-for (const revision of positionals) {
+for (const revision of revisions) {
   say(`\n== ${revision}`);
   const { samples, code } = await measure(revision);
-  const last = samples.at(-1);
-  const page = lastPage(samples);
-  const rows = stagesOf(samples).map(({ title, took, until, cpu, bytes }) => [
+  const stages = stagesOf(samples);
+  const [first, last] = [firstPage(samples), lastPage(samples)];
+  const rows = stages.map(({ title, took, until, cpu, bytes }) => [
     title,
     took === undefined ? "" : took.toFixed(0),
-    until.toFixed(0),
-    cpu.toFixed(0),
-    (bytes / 1e6).toFixed(0),
+    ...figures({ wall: until, cpu, bytes }),
   ]);
-  const whole = page ?? last;
-  const total = [
-    "to the last page",
-    "",
-    whole?.wall.toFixed(0) ?? "",
-    whole?.cpu.toFixed(0) ?? "",
-    ((whole?.bytes ?? 0) / 1e6).toFixed(0),
+  const totals = [
+    ["to the first page", "", ...figures(first)],
+    ["to the last page", "", ...figures(last ?? samples.at(-1))],
   ];
-  say(`\n${columns([["stage", "s", "until s", "CPU s since", "MB since"], ...rows, total])}`);
-  if (code !== 0 || page === undefined) say(`it ended with code ${code}${page === undefined ? " and no page" : ""}`);
-  results[revision] = {
-    code,
-    page: page !== undefined,
-    wall: whole?.wall,
-    cpu: whole?.cpu,
-    bytes: whole?.bytes,
-    stages: stagesOf(samples),
-  };
+  say(`\n${columns([["stage", "s", "until s", "CPU s since", "MB since"], ...rows, ...totals])}`);
+  if (code !== 0 || last === undefined) say(`it ended with code ${code}${last === undefined ? " and no page" : ""}`);
+  results[revision] = { code, first: used(first), last: used(last), whole: used(samples.at(-1)), stages };
 }
 process.stdout.write(`${JSON.stringify(results)}\n`);

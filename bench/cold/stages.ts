@@ -50,6 +50,13 @@ export function stagesOf(samples: readonly Sample[]): Stage[] {
   });
 }
 
+const page = /HTTP 200 .* from \S+ in \d+ ms/;
+
+/** The moment of the first page, which revisions with one page only do not have as a stage; undefined without any. */
+export const firstPage = (samples: readonly Sample[]): Sample | undefined =>
+  samples.find(({ line }) => /^(?:✔|\[COMPLETED\]) First page/u.test(line.trim())) ??
+  samples.find(({ line }) => page.test(line));
+
 /** The moment of the last page that came through edge, PoP and tailnet; undefined without one. */
 export const lastPage = (samples: readonly Sample[]): Sample | undefined =>
-  samples.findLast(({ line }) => /HTTP 200 .* from \S+ in \d+ ms/.test(line));
+  samples.findLast(({ line }) => page.test(line));

@@ -2,7 +2,7 @@
 import { nameOf } from "./picture.ts";
 import { drainSeconds, pace, type Step } from "./simulation.ts";
 
-/** Fly's own limits on what a first `up` does to one app, calls a second and burst; providers/fly/rate-limit.ts keeps them. */
+/** Fly's own limits on what a first `up` does to one app, calls a second and burst; fly/rate-limit.ts keeps them. */
 const createLimit = { perSecond: 1, burst: 3 };
 
 /** Seconds that the limit alone asks for, whatever else is instant. */

@@ -2,23 +2,23 @@
 import { machineConfig, mountPath } from "../../components/machine-config.ts";
 import { volumeName } from "../../components/placement.ts";
 import { rolloutOrder, unavailableLimits } from "../../components/rollout.ts";
+import { Fly } from "../../fly/api.ts";
+import { regions } from "../../fly/regions.ts";
+import { type Clock, sleep } from "../../lib/clock.ts";
+import type { Transport } from "../../lib/http-transport.ts";
+import { seeded } from "../../local/fly/core/random.ts";
+import { memoryStore } from "../../local/fly/core/store.ts";
 import { createLocalFly, type LocalFly } from "../../local/fly/create.ts";
-import { seeded } from "../../local/fly/random.ts";
-import { createStateRunner, passingAfter } from "../../local/fly/state-runner.ts";
-import { memoryStore } from "../../local/fly/store.ts";
-import { type Clock, sleep } from "../../providers/clock.ts";
-import { Fly } from "../../providers/fly/api.ts";
+import { createStateRunner, passingAfter } from "../../local/fly/runners/state-runner.ts";
 import { appHandler } from "../../providers/fly/app.ts";
 import { type MachineInputs, type MachineOutputs, machineHandler } from "../../providers/fly/machine.ts";
-import { regions } from "../../providers/fly/regions.ts";
-import { createRolloutGate } from "../../providers/fly/rollout-gate.ts";
 import { volumeHandler } from "../../providers/fly/volume.ts";
 import type { Context } from "../../providers/handler.ts";
-import type { Transport } from "../../providers/http-transport.ts";
-import { simClock } from "../../test/sim/clock.ts";
+import { createRolloutGate } from "../../providers/rollout-gate.ts";
 import { app, image } from "../../test/support/context.ts";
 import { inProcess } from "../../test/support/local-fly.ts";
 import { noSecrets } from "../../test/support/no-secrets.ts";
+import { simClock } from "../../test/support/sim-clock.ts";
 
 /** How Fly and the image behave. Milliseconds. */
 export const pace = {

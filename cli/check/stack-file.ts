@@ -1,15 +1,18 @@
 /** Finds errors in a stack file without Pulumi, token or network: in its YAML, its keys and the files it names, each with its line. */
+
 import { basename } from "node:path";
 import { type Document, isScalar, LineCounter, parseDocument } from "yaml";
 import { machineConfig } from "../../components/machine-config.ts";
 import { checkFiles } from "../../config/files.ts";
 import { ConfigError, type ConfigIssue, secretValueIssue } from "../../config/issues.ts";
+import { keyPrefix } from "../../config/keys.ts";
 import { type Path, pathText } from "../../config/schema-path.ts";
 import { parseStackValues } from "../../config/stack-values.ts";
 import { suggest } from "../../config/suggest.ts";
 import type { EdgeConfig } from "../../config/types.ts";
 import { configWarnings } from "../../config/warnings.ts";
 import { secretKeys } from "../../providers/settings.ts";
+import { asPulumi } from "../../stack/stack-file.ts";
 
 export interface Finding {
   /** As given on the command line. */
@@ -26,8 +29,6 @@ export interface Finding {
 
 /** Known namespaces of keys. */
 const namespaces = ["fly-pops", "fly", "tailscale", "headscale", "docker", "pulumi"];
-const own = "fly-pops:";
-
 /** A problem with its path from the top of the file. */
 interface Problem {
   path: Path;
@@ -42,8 +43,7 @@ interface Problem {
  */
 export function checkStackFile(file: string, text: string, dir: string): Finding[] {
   const lines = new LineCounter();
-  // As Pulumi reads it, with `<<` merges.
-  const document = parseDocument(text, { merge: true, lineCounter: lines });
+  const document = parseDocument(text, { ...asPulumi, lineCounter: lines });
   const broken = document.errors.map(({ message, pos: [at] }) => ({
     ...lineAndColumn(lines, at),
     file,
@@ -73,9 +73,9 @@ function problemsOf({ config = {} }: { config?: unknown }, stack: string, dir: s
     return [{ path: ["config"], message: "config must be a map of keys such as fly-pops:app." }];
   const values = config as Record<string, unknown>;
   const ofKeys = Object.entries(values).flatMap(([key, value]) => keyProblem(key, value) ?? []);
-  const encrypted = Object.keys(values).filter((key) => key.startsWith(own) && isEncrypted(values[key]));
+  const encrypted = Object.keys(values).filter((key) => key.startsWith(keyPrefix) && isEncrypted(values[key]));
   if (encrypted.length > 0)
-    return [...ofKeys, ...encrypted.map((key) => atFlyPopsKey(secretValueIssue(key.slice(own.length))))];
+    return [...ofKeys, ...encrypted.map((key) => atFlyPopsKey(secretValueIssue(key.slice(keyPrefix.length))))];
   const { edge, problems } = parseValues(values);
   return [...ofKeys, ...problems, ...(edge ? [...fileProblems(edge, values, dir), ...warnings(edge, stack)] : [])];
 }
@@ -118,7 +118,7 @@ function keyProblem(key: string, value: unknown): Problem | undefined {
   const path = ["config", key];
   const [namespace = "", name] = key.split(":");
   if (name === undefined)
-    return { path, message: `${key}: a key has a namespace before it; did you mean ${own}${key}?` };
+    return { path, message: `${key}: a key has a namespace before it; did you mean ${keyPrefix}${key}?` };
   const meant = suggest(namespace, namespaces);
   if (!namespaces.includes(namespace) && meant !== undefined)
     return { path, message: `${key}: nothing reads it; did you mean ${meant}:${name}?` };
@@ -134,14 +134,14 @@ const isEncrypted = (value: unknown): boolean =>
   typeof value === "object" && value !== null && Object.keys(value).join() === "secure";
 
 const atFlyPopsKey = ({ path: [first = "", ...rest], text }: ConfigIssue): Problem => ({
-  path: ["config", ...(first === "" ? [] : [`${own}${first}`]), ...rest],
+  path: ["config", ...(first === "" ? [] : [`${keyPrefix}${first}`]), ...rest],
   message: text,
 });
 
 /** The path of a message that begins with its key, or with the site's name and the key. */
 function pathOfText(text: string, values: Record<string, unknown> = {}): Path {
   const [, host, inSite] = /^site (\S+): ([\w.]+)/.exec(text) ?? [];
-  const sites = values[`${own}sites`];
+  const sites = values[`${keyPrefix}sites`];
   const at = Array.isArray(sites) ? sites.findIndex((it) => it?.host === host) : -1;
   if (inSite !== undefined) return at < 0 ? ["sites"] : ["sites", at, ...inSite.split(".")];
   return /^([a-z][\w.-]*)/i.exec(text)?.[1]?.split(".") ?? [];

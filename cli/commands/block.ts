@@ -5,7 +5,7 @@
 import { z } from "zod";
 import { networkProblem } from "../../config/validators.ts";
 import { parseNetwork } from "../../image/render/networks.ts";
-import { table } from "../../local/table.ts";
+import { table } from "../../lib/table.ts";
 import { type CliContext, CliError, type ExitCode, print, printJson } from "../context.ts";
 import { deployedPops, type Fleet, readFleet } from "../fleet.ts";
 import { jsonOf, queryAllPops } from "../pop-query.ts";

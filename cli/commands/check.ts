@@ -2,9 +2,9 @@
 import { readFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { stackName as localStack } from "../../local/paths.ts";
+import { findProject, stackFileName, stackFiles } from "../../stack/project.ts";
 import { checkStackFile, type Finding } from "../check/stack-file.ts";
 import { type CliContext, CliError, type ExitCode, note, print, printJson } from "../context.ts";
-import { findProject, stackFileName, stackFiles } from "../project.ts";
 import { styled } from "../style.ts";
 
 export interface CheckOptions {

@@ -1,6 +1,6 @@
 /** `console`: a shell in a PoP. On Fly through flyctl, which provides the WireGuard tunnel; in the local stack through the Docker engine. */
 import { consoleIn } from "../../local/console.ts";
-import { labels } from "../../local/docker-engine.ts";
+import { labels } from "../../local/docker/engine.ts";
 import { type CliContext, CliError } from "../context.ts";
 import { execInherit, findOnPath, shellQuote } from "../exec-inherit.ts";
 import { popOf, readFleet } from "../fleet.ts";

@@ -1,7 +1,7 @@
 /** `cost`: the monthly cost of the stack file by list prices, and of volumes kept by earlier deployments. */
 import { costKinds, estimate } from "../../components/cost.ts";
 import { flyPrices } from "../../components/prices.ts";
-import { table } from "../../local/table.ts";
+import { table } from "../../lib/table.ts";
 import { type CliContext, type ExitCode, note, print, printJson } from "../context.ts";
 import { keptVolumes } from "../kept-volumes.ts";
 import type { Stack } from "../stack.ts";

@@ -2,7 +2,7 @@
 import { once } from "node:events";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
-import { openInBrowser } from "../../local/open.ts";
+import { openInBrowser } from "../../local/commands/open.ts";
 import { createPages } from "../../status-page/pages.ts";
 import type { Head } from "../../status-page/picture.ts";
 import { publicAddresses } from "../addresses.ts";

@@ -2,9 +2,9 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { stringify } from "yaml";
+import { stackFileName, stackFiles } from "../../stack/project.ts";
 import { type CliContext, type ExitCode, note } from "../context.ts";
 import { type Answers, gatherAnswers, stackValues } from "../questions.ts";
-import { stackFileName, stackFiles } from "../stack-file.ts";
 
 export type InitOptions = Partial<Answers>;
 

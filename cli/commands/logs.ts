@@ -1,5 +1,5 @@
-/** `logs`: logs of PoPs, through Fly's log API (see providers/fly/logs.ts). */
-import type { LogEntry } from "../../providers/fly/logs.ts";
+/** `logs`: logs of PoPs, through Fly's log API (see fly/logs.ts). */
+import type { LogEntry } from "../../fly/logs.ts";
 import { type CliContext, CliError, type ExitCode, note, print, printJson } from "../context.ts";
 import { deployedPops, type Fleet, popOf, readFleet } from "../fleet.ts";
 import { createLogReader, followLogs } from "../log-follow.ts";

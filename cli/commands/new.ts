@@ -11,9 +11,9 @@ import {
   symlinkSync,
 } from "node:fs";
 import { dirname, join, resolve } from "node:path";
+import { stackFileName } from "../../stack/project.ts";
 import { type CliContext, CliError, type ExitCode, note } from "../context.ts";
 import { type Answers, gatherAnswers } from "../questions.ts";
-import { stackFileName } from "../stack-file.ts";
 import { nextSteps, writeStackFile } from "./init.ts";
 
 export interface NewOptions extends Partial<Answers> {

@@ -1,5 +1,5 @@
 /** `nginx-test`: checks that nginx can load its configuration and certificates, in one PoP or all of them. */
-import { FlyError } from "../../providers/fly/errors.ts";
+import { FlyError } from "../../fly/errors.ts";
 import { type CliContext, CliError, type ExitCode, print, printJson } from "../context.ts";
 import { deployedPops, popOf, readFleet, runIn } from "../fleet.ts";
 import type { Stack } from "../stack.ts";

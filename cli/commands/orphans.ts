@@ -1,8 +1,8 @@
 /** `orphans`: lists objects created by fly-pops that no stack owns. Deletes them only with --delete and after a confirmation. */
-import { table } from "../../local/table.ts";
-import type { Fly } from "../../providers/fly/api.ts";
-import { ifNotFound } from "../../providers/fly/errors.ts";
-import { ownerKeys } from "../../providers/fly/owner.ts";
+import type { Fly } from "../../fly/api.ts";
+import { ifNotFound } from "../../fly/errors.ts";
+import { metadataKeys } from "../../fly/metadata.ts";
+import { table } from "../../lib/table.ts";
 import { deleteWhenDetached } from "../../providers/fly/volume.ts";
 import { type CliContext, CliError, confirm, type ExitCode, note, print, printJson } from "../context.ts";
 import { type AppObjects, findOrphans, type Orphan, type OwnershipIndex, selectForDeletion } from "../orphans.ts";
@@ -35,7 +35,7 @@ export async function orphans(
   const found = await Promise.all([...new Set([app, ...apps])].map((name) => listObjects(fly, name)));
   const all = found
     // In an app without our machines, a volume with a name like ours belongs to somebody else.
-    .filter((it) => it.app === app || it.machines.some(({ config }) => config?.metadata?.[ownerKeys.stack]))
+    .filter((it) => it.app === app || it.machines.some(({ config }) => config?.metadata?.[metadataKeys.stack]))
     .flatMap((it) => findOrphans(it.app === app ? it : { ...it, volumes: [], addresses: [] }, known, stack.config()));
   if (!options.json && all.length === 0)
     note(context, `No orphans: everything created by fly-pops in ${apps.join(", ")} belongs to a stack.`);

@@ -1,13 +1,13 @@
 /** `preflight`: verifies this project's assumptions about Fly with a real account, on a temporary app of its own. */
 import { writeFileSync } from "node:fs";
 import { relative, resolve } from "node:path";
-import { Fly } from "../../providers/fly/api.ts";
-import { FlyError } from "../../providers/fly/errors.ts";
-import { stripScheme } from "../../providers/fly/http.ts";
-import { regionByCode } from "../../providers/fly/regions.ts";
-import type { App } from "../../providers/fly/wire.ts";
-import { httpTransport, type Transport } from "../../providers/http-transport.ts";
-import { type FlySettings, flySettings } from "../../providers/settings.ts";
+import { Fly } from "../../fly/api.ts";
+import { FlyError } from "../../fly/errors.ts";
+import { stripScheme } from "../../fly/http.ts";
+import { regionByCode } from "../../fly/regions.ts";
+import { type FlySettings, flySettings } from "../../fly/settings.ts";
+import type { App } from "../../fly/wire.ts";
+import { httpTransport, type Transport } from "../../lib/http-transport.ts";
 import { addRedaction, type CliContext, CliError, confirm, type ExitCode, note, print, printJson } from "../context.ts";
 import type { Finding } from "../preflight/assumption.ts";
 import { leftovers, removeApp } from "../preflight/cleanup.ts";

@@ -1,6 +1,6 @@
 /** `processes`: the processes of a PoP, as listed by process-compose. */
 import { z } from "zod";
-import { table } from "../../local/table.ts";
+import { table } from "../../lib/table.ts";
 import { type CliContext, CliError, type ExitCode, print, printJson } from "../context.ts";
 import { popOf, readFleet, runIn } from "../fleet.ts";
 import type { Stack } from "../stack.ts";

@@ -1,6 +1,6 @@
 /** `releases`: lists deployments with time, commit and image, or shows one release's configuration or changes. */
 import { stringify } from "yaml";
-import { table } from "../../local/table.ts";
+import { table } from "../../lib/table.ts";
 import { type CliContext, CliError, type ExitCode, note, print, printJson } from "../context.ts";
 import {
   effectiveChanges,

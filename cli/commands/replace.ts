@@ -4,13 +4,13 @@
  */
 import { volumeName } from "../../components/placement.ts";
 import type { EdgeConfig } from "../../config/types.ts";
-import type { Fly } from "../../providers/fly/api.ts";
-import { ifNotFound } from "../../providers/fly/errors.ts";
-import { isLive } from "../../providers/fly/existence.ts";
+import type { Fly } from "../../fly/api.ts";
+import { ifNotFound } from "../../fly/errors.ts";
+import { isLive } from "../../fly/existence.ts";
+import { metadataKeys } from "../../fly/metadata.ts";
+import type { Machine, Volume } from "../../fly/wire.ts";
 import { destroyMachine } from "../../providers/fly/machine-delete.ts";
-import { ownerKeys } from "../../providers/fly/owner.ts";
 import { deleteWhenDetached } from "../../providers/fly/volume.ts";
-import type { Machine, Volume } from "../../providers/fly/wire.ts";
 import { givenUpVariable } from "../../providers/settings.ts";
 import { type CliContext, CliError, confirm, type ExitCode, note } from "../context.ts";
 import { secretsChecks } from "../doctor/secrets.ts";
@@ -95,7 +95,7 @@ async function listPopObjects(fly: Fly, stack: Stack, { app, pops }: EdgeConfig,
     const metadata = (it.config ?? it.incomplete_config)?.metadata;
     // Fly may show no metadata of machines on an unreachable host. The name identifies them.
     if (!metadata) return it.name === name && it.host_status === "unreachable";
-    return metadata[ownerKeys.pop] === name && owns(stack, metadata[ownerKeys.stack]);
+    return metadata[metadataKeys.pop] === name && owns(stack, metadata[metadataKeys.stack]);
   });
   return {
     all,
@@ -119,7 +119,7 @@ function chooseVolume(name: string, known: string | undefined, volumes: readonly
 function assertOwnVolume(name: string, stack: Stack, volume: Volume | undefined, machines: readonly Machine[]): void {
   const holder = machines.find(({ id }) => id === volume?.attached_machine_id);
   const metadata = (holder?.config ?? holder?.incomplete_config)?.metadata;
-  if (!holder || !isLive(holder) || owns(stack, metadata?.[ownerKeys.stack]) || holder.name === name) return;
+  if (!holder || !isLive(holder) || owns(stack, metadata?.[metadataKeys.stack]) || holder.name === name) return;
   throw new CliError(
     `${name}: not replaced, machine ${holder.id} (${holder.name}) mounts volume ${volume?.id} and does not belong to this stack. Nothing was changed. Inspect it: fly machine status ${holder.id}`,
   );
@@ -135,7 +135,7 @@ async function healthOf(stack: Stack, name: string) {
 /** Checks the prerequisites of the new PoP before anything is deleted. */
 async function assertDeployable(context: CliContext, stack: Stack, edge: EdgeConfig, name: string): Promise<void> {
   const bad = [...(await secretsChecks(context, stack, edge)), ...(await tailnetChecks(stack, edge))].find(
-    ({ verdict }) => verdict === "bad",
+    ({ status }) => status === "failed",
   );
   if (!bad) return;
   const message = `${name}: not replaced, because a prerequisite of the new PoP fails. ${bad.name}: ${bad.detail}. ${bad.fix ?? ""}`;

@@ -6,6 +6,8 @@ import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join, relative } from "node:path";
 import { ownConfigValues } from "../../config/stack-values.ts";
 import type { Plan } from "../../preview/plan.ts";
+import { stackFileName } from "../../stack/project.ts";
+import { edgeConfig, projectDefaults, stackFilePath } from "../../stack/stack-file.ts";
 import { type CliContext, CliError, confirm, type ExitCode, needsConfirmation, note } from "../context.ts";
 import { findRelease, readHistory } from "../history.ts";
 import { runPulumi } from "../pulumi.ts";
@@ -18,7 +20,6 @@ import {
   rollbackMessage,
 } from "../rollback.ts";
 import type { Stack } from "../stack.ts";
-import { edgeConfig, projectDefaults, stackFileName, stackFilePath } from "../stack-file.ts";
 import { withConfig } from "../stack-file-edit.ts";
 import { isEmpty, planStack, renderPlan } from "../stack-plan.ts";
 

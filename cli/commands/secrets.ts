@@ -2,22 +2,15 @@
 import { join } from "node:path";
 import type { EdgeConfig } from "../../config/types.ts";
 import { requiredKeys } from "../../image/render/secrets.ts";
-import { table } from "../../local/table.ts";
-import { SopsError } from "../../providers/sops/cli.ts";
-import { plainRecipient, type SopsFile } from "../../providers/sops/file.ts";
-import {
-  type Known,
-  type PopRecipients,
-  type Recipient,
-  type RekeyPlan,
-  recipientFaults,
-  recipientsOf,
-} from "../../providers/sops/recipients.ts";
-import { followRekey, rulesFor } from "../../providers/sops/rules-file.ts";
-import { editSecrets, readSecretsFile, rekeySecrets, secretsProblems } from "../../providers/sops/secrets-file.ts";
+import { table } from "../../lib/table.ts";
+import { SopsError } from "../../sops/cli.ts";
+import { plainRecipient } from "../../sops/file.ts";
+import { type Recipient, type RekeyPlan, recipientFaults, recipientsOf } from "../../sops/recipients.ts";
+import { followRekey, rulesFor } from "../../sops/rules-file.ts";
+import { editSecrets, readSecretsFile, rekeySecrets, secretsProblems } from "../../sops/secrets-file.ts";
 import { type CliContext, CliError, type ExitCode, note, print, printJson } from "../context.ts";
+import { knownRecipients, popRecipients } from "../known-recipients.ts";
 import { plural } from "../preflight/text.ts";
-import { pulumiOutput } from "../pulumi.ts";
 import type { Stack } from "../stack.ts";
 import { styled } from "../style.ts";
 
@@ -45,7 +38,7 @@ export async function showRecipients(
 ): Promise<ExitCode> {
   const { path } = fileOf(context, stack);
   const { parsed } = await asCliError(() => readSecretsFile(path));
-  const rows = recipientsOf(parsed, await known(context, stack, path, parsed));
+  const rows = recipientsOf(parsed, await knownRecipients(context, stack, path, parsed));
   if (json) printJson(context, rows);
   else
     print(
@@ -116,7 +109,10 @@ const removedRecipients = ({ add, remove }: RekeyPlan, asked: readonly string[])
 export async function check(context: CliContext, stack: Stack): Promise<ExitCode> {
   const { path, name, wanted } = fileOf(context, stack);
   const { parsed } = await asCliError(() => readSecretsFile(path));
-  const { departed, unknown } = recipientFaults(recipientsOf(parsed, await known(context, stack, path, parsed)), name);
+  const { departed, unknown } = recipientFaults(
+    recipientsOf(parsed, await knownRecipients(context, stack, path, parsed)),
+    name,
+  );
   const problems = [...secretsProblems(parsed, wanted, name), ...departed];
   for (const warning of unknown) note(context, warning);
   for (const problem of problems) print(context, problem);
@@ -124,19 +120,6 @@ export async function check(context: CliContext, stack: Stack): Promise<ExitCode
   const keys = wanted.length === 0 ? "the image needs none of its keys" : `it has ${wanted.join(", ")}`;
   print(context, `${name} is valid: encrypted for ${plural(parsed.recipients.length, "recipient")}, ${keys}.`);
   return 0;
-}
-
-/** What is needed to classify the recipients, as far as it is available. */
-export async function known(context: CliContext, stack: Stack, path: string, parsed: SopsFile): Promise<Known> {
-  const here = { stack: stack.name, operators: rulesFor(path)?.rule.recipients ?? [] };
-  // The file lists its recipients, but only the state knows which of them are current PoPs. Without such recipients the state is not needed.
-  if (recipientsOf(parsed, here).every(({ who }) => who === "operator")) return { ...here, pops: {} };
-  try {
-    return { ...here, pops: await popRecipients(context, stack) };
-  } catch (error) {
-    note(context, `Could not determine which recipients are PoPs: ${(error as Error).message}`);
-    return here;
-  }
 }
 
 /** `name`: the path in the stack file. */
@@ -148,12 +131,6 @@ function fileOf(context: CliContext, stack: Stack): { path: string; name: string
       `Stack ${stack.name} has no secrets file: fly-pops:secretsFile is not set. Set it, for example to ./secrets.yaml (docs/config.md).`,
     );
   return { path: join(context.dir, secretsFile), name: secretsFile, wanted: requiredKeys(image), edge };
-}
-
-async function popRecipients(context: CliContext, stack: Stack): Promise<PopRecipients> {
-  const doing = `${stack.name}: could not read the recipients of its PoPs`;
-  const text = await pulumiOutput(context, doing, ["stack", "output", "--json", "--stack", stack.reference], stack.env);
-  return (JSON.parse(text) as { recipients?: PopRecipients }).recipients ?? {};
 }
 
 const env = (stack: Stack): NodeJS.ProcessEnv => ({ ...stack.env }) as NodeJS.ProcessEnv;

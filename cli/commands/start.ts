@@ -1,9 +1,9 @@
 /** `start` and `restart`: start PoPs without changing them, one after the other, with the same safety as an update: lease, health checks, routing. */
-import { HostUnreachable, withAdvice } from "../../providers/fly/errors.ts";
-import { UnhealthyError } from "../../providers/fly/machine-health.ts";
+import { HostUnreachable, withAdvice } from "../../fly/errors.ts";
+import { UnhealthyError } from "../../fly/machine-health.ts";
+import type { Machine } from "../../fly/wire.ts";
 import { type PowerTarget, restartVerified, startVerified } from "../../providers/fly/machine-power.ts";
-import { createRolloutGate } from "../../providers/fly/rollout-gate.ts";
-import type { Machine } from "../../providers/fly/wire.ts";
+import { createRolloutGate } from "../../providers/rollout-gate.ts";
 import { type CliContext, CliError, type ExitCode, note } from "../context.ts";
 import { type DeployedPop, type Fleet, popOf, readFleet, runIn } from "../fleet.ts";
 import type { Stack } from "../stack.ts";

@@ -1,5 +1,5 @@
 /** `status`: addresses and DNS, then one row per PoP. One call for the list, one for addresses and one per PoP for its health, concurrently. */
-import { table } from "../../local/table.ts";
+import { table } from "../../lib/table.ts";
 import { type AppHeader, addressesText, addressProblems, dnsText, readAppHeader } from "../app-header.ts";
 import { endsSoon, leftText } from "../certificate-expiry.ts";
 import { bytesText, sumConnections, targetText } from "../connections.ts";
@@ -120,7 +120,7 @@ const droppableColumns = [
   "certificates",
 ].map((name) => columns.indexOf(name));
 
-export function statusText(context: CliContext, { stack, app, pops, problems, ...head }: Status): string {
+function statusText(context: CliContext, { stack, app, pops, problems, ...head }: Status): string {
   const width = context.window?.()?.columns ?? Number.POSITIVE_INFINITY;
   const rows = pops.map((it) => [
     it.pop,

@@ -1,5 +1,5 @@
 /** `tail`: follows requests in nginx's access log. A request appears about two seconds after its end: nginx buffers lines for one second, Fly for another. */
-import type { LogEntry } from "../../providers/fly/logs.ts";
+import type { LogEntry } from "../../fly/logs.ts";
 import { type CliContext, CliError, type ExitCode, note, print, printJson } from "../context.ts";
 import { deployedPops, popOf, readFleet } from "../fleet.ts";
 import { createLogReader, followLogs } from "../log-follow.ts";

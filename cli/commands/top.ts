@@ -1,6 +1,7 @@
 /** `top`: current traffic by PoP and site: requests, errors, cache hits, durations. Reads the PoPs' counters twice and shows the rates in between. */
-import { table } from "../../local/table.ts";
-import { sleep } from "../../providers/clock.ts";
+
+import { sleep } from "../../lib/clock.ts";
+import { table } from "../../lib/table.ts";
 import {
   type ByTarget,
   bytesText,
@@ -145,7 +146,7 @@ async function readCounters(fleet: Fleet, pop: PopObservation): Promise<{ value?
 }
 
 /** The rates between two snapshots. Pure. */
-export function ratesBetween(stack: string, before: CounterSnapshot, now: CounterSnapshot): Top {
+function ratesBetween(stack: string, before: CounterSnapshot, now: CounterSnapshot): Top {
   const counted: ({ seconds: number } & PopCounters)[] = [];
   const pops = now.pops.map(({ name, region, at, reading, reason }): Top["pops"][number] => {
     const earlier = before.pops.find((it) => it.name === name);
@@ -197,7 +198,7 @@ const measures = ["requests/s", "rejected/s", "5xx/s", "5xx", "hits", "p95"];
 
 const connectionMeasures = ["served/s", "refused/s", "failed/s", "sent", "received"];
 
-export function topText(context: CliContext, { pops, sites, connections, total }: Top): string {
+function topText(context: CliContext, { pops, sites, connections, total }: Top): string {
   const heads = (...cells: string[]) => cells.map((cell) => styled(context, "head", cell));
   const head = (first: string) => heads(first, ...measures);
   const asked = pops.flatMap((it) => ("reason" in it ? [] : [it]));

@@ -1,6 +1,6 @@
 /** Polls the PoPs while the page is open: machines with one list call, health and counters through exec, concurrently. */
-import type { Clock } from "../../providers/clock.ts";
-import { redact } from "../../providers/redact.ts";
+import type { Clock } from "../../lib/clock.ts";
+import { redact } from "../../lib/redact.ts";
 import type { Head, Picture } from "../../status-page/picture.ts";
 import { type Fleet, type PopObservation, readFleet } from "../fleet.ts";
 import { probePop, readHealth } from "../health.ts";

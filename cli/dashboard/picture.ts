@@ -1,7 +1,7 @@
 /** The view model of the status page, built from what `status` and `top` read. Pure: machines, health and counters in, one object out. */
 
-import { checksOf } from "../../providers/fly/machine-health.ts";
-import type { Machine } from "../../providers/fly/wire.ts";
+import { checksOf } from "../../fly/machine-health.ts";
+import type { Machine } from "../../fly/wire.ts";
 import {
   eventsShown,
   eventText,

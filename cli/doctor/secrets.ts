@@ -2,14 +2,14 @@
 import { join } from "node:path";
 import type { EdgeConfig } from "../../config/types.ts";
 import { requiredKeys } from "../../image/render/secrets.ts";
-import { createSops, findSops, SopsError } from "../../providers/sops/cli.ts";
-import type { SopsFile } from "../../providers/sops/file.ts";
-import { recipientFaults, recipientsOf } from "../../providers/sops/recipients.ts";
-import { readSecretsFile, secretsProblems } from "../../providers/sops/secrets-file.ts";
-import type { Finding } from "../commands/doctor.ts";
-import { known } from "../commands/secrets.ts";
+import { createSops, findSops, SopsError } from "../../sops/cli.ts";
+import type { SopsFile } from "../../sops/file.ts";
+import { recipientFaults, recipientsOf } from "../../sops/recipients.ts";
+import { readSecretsFile, secretsProblems } from "../../sops/secrets-file.ts";
 import type { CliContext } from "../context.ts";
+import { knownRecipients } from "../known-recipients.ts";
 import type { Stack } from "../stack.ts";
+import type { Finding } from "./finding.ts";
 
 /** None for a stack without secrets. */
 export async function secretsChecks(context: CliContext, stack: Stack, edge: EdgeConfig): Promise<Finding[]> {
@@ -26,8 +26,8 @@ export async function secretsChecks(context: CliContext, stack: Stack, edge: Edg
     ({ text, parsed } = read);
     return { detail: `${secretsFile}, for ${read.parsed.recipients.length}` };
   });
-  if (program.verdict === "bad" || file.verdict === "bad")
-    return [program, file, { name: "sops key", verdict: "skipped", detail: "cannot be tried before that is fixed" }];
+  if (program.status === "failed" || file.status === "failed")
+    return [program, file, { name: "sops key", status: "skipped", detail: "cannot be tried before that is fixed" }];
   const key = await finding("sops key", async () => {
     await createSops({ env }).decrypt(text, secretsFile);
     return { detail: `opens ${secretsFile}` };
@@ -37,21 +37,21 @@ export async function secretsChecks(context: CliContext, stack: Stack, edge: Edg
 
 async function recipientsCheck(context: CliContext, stack: Stack, name: string, parsed: SopsFile): Promise<Finding> {
   const path = join(context.dir, name);
-  const rows = recipientsOf(parsed, await known(context, stack, path, parsed));
+  const rows = recipientsOf(parsed, await knownRecipients(context, stack, path, parsed));
   const counts = Map.groupBy(rows, ({ who }) => who);
   const detail = [...counts].map(([who, { length }]) => `${length} ${who}`).join(", ");
   const { departed, unknown } = recipientFaults(rows, name);
-  const verdict = departed.length > 0 ? "bad" : unknown.length > 0 ? "warning" : "good";
+  const status = departed.length > 0 ? "failed" : unknown.length > 0 ? "warning" : "ok";
   const fixes = [...departed, ...unknown];
-  return { name: "secrets recipients", verdict, detail, ...(fixes.length > 0 && { fix: fixes.join("\n") }) };
+  return { name: "secrets recipients", status, detail, ...(fixes.length > 0 && { fix: fixes.join("\n") }) };
 }
 
 /** What went wrong is a sentence that ends in its fix. */
 async function finding(name: string, look: () => Promise<{ detail: string }>): Promise<Finding> {
   try {
-    return { name, verdict: "good", ...(await look()) };
+    return { name, status: "ok", ...(await look()) };
   } catch (error) {
     if (!(error instanceof SopsError)) throw error;
-    return { name, verdict: "bad", detail: "not as it must be", fix: error.message };
+    return { name, status: "failed", detail: "not as it must be", fix: error.message };
   }
 }

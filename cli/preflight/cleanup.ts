@@ -1,10 +1,11 @@
 /** Removes a preflight's app with everything in it, and verifies that it is gone. */
-import { type Clock, sleep } from "../../providers/clock.ts";
-import type { Fly } from "../../providers/fly/api.ts";
-import { isNotFound } from "../../providers/fly/errors.ts";
-import { isLive } from "../../providers/fly/existence.ts";
-import { newAppMs } from "../../providers/fly/lag.ts";
-import type { App } from "../../providers/fly/wire.ts";
+
+import type { Fly } from "../../fly/api.ts";
+import { isNotFound } from "../../fly/errors.ts";
+import { isLive } from "../../fly/existence.ts";
+import { newAppMs } from "../../fly/lag.ts";
+import type { App } from "../../fly/wire.ts";
+import { type Clock, sleep } from "../../lib/clock.ts";
 import { foreignMachines, isPreflightApp } from "./ownership.ts";
 
 const tries = 8;

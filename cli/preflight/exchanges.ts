@@ -1,6 +1,6 @@
 /** A transport that records exchanges with Fly: statuses, times and a few headers, but no request bodies and no credentials. */
-import type { Clock } from "../../providers/clock.ts";
-import type { HttpRequest, HttpResponse, Transport } from "../../providers/http-transport.ts";
+import type { Clock } from "../../lib/clock.ts";
+import type { HttpResponse, Transport } from "../../lib/http-transport.ts";
 
 export interface Recorded {
   method: string;
@@ -68,5 +68,3 @@ function abortable<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
     work.then(resolve, reject).finally(() => signal.removeEventListener("abort", abort));
   });
 }
-
-export type { HttpRequest };

@@ -3,9 +3,9 @@
  * connection, and that can be made to fail either of its health checks. Pure.
  */
 import { healthCheck, machineConfig } from "../../components/machine-config.ts";
+import { metadataKeys } from "../../fly/metadata.ts";
+import type { Check, Guest, MachineConfig } from "../../fly/wire.ts";
 import { ports } from "../../image/ports.ts";
-import type { Check, Guest, MachineConfig } from "../../providers/fly/wire.ts";
-import { ownerKey } from "./ownership.ts";
 
 /** Public, current, and the server that PoPs run, so that no program of our own is needed. Fly pulls it itself. */
 export const defaultImage = "registry-1.docker.io/library/nginx:1.28-alpine";
@@ -76,7 +76,7 @@ const common = ({ app, image, volume }: MachineOptions) => {
   return {
     ...shape,
     mounts: [{ volume, path: mountPath }],
-    metadata: { [ownerKey]: app },
+    metadata: { [metadataKeys.preflight]: app },
     init: { exec: ["/usr/sbin/nginx", "-c", configPath, "-g", "daemon off;"] },
     files: [{ guest_path: configPath, raw_value: Buffer.from(nginxConf).toString("base64") }],
   };

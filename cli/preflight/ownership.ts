@@ -1,12 +1,11 @@
 /** Recognises a preflight's objects: by the app's name and network, and by its machines' metadata. Pure. */
-import type { App, Machine } from "../../providers/fly/wire.ts";
+
+import { metadataKeys } from "../../fly/metadata.ts";
+import type { App, Machine } from "../../fly/wire.ts";
 
 const prefix = "fly-pops-preflight-";
 /** Seconds since the epoch in base 36, then eight random characters. */
 const pattern = /^fly-pops-preflight-([0-9a-z]{6,7})-([0-9a-z]{8})$/;
-
-/** Key in the metadata of each machine; its value is the app's name. */
-export const ownerKey = "fly_pops_preflight";
 
 /** At most 36 characters; Fly allows 62. `random`: 0 to 1. */
 export function newAppName(now: number, random: () => number): string {
@@ -28,5 +27,5 @@ export const isPreflightApp = ({ name, network }: App): boolean =>
 export const foreignMachines = (app: string, machines: readonly Machine[]): Machine[] =>
   machines.filter((it) => {
     const config = it.config ?? it.incomplete_config;
-    return config != null && config.metadata?.[ownerKey] !== app;
+    return config != null && config.metadata?.[metadataKeys.preflight] !== app;
   });

@@ -1,6 +1,7 @@
 /** The report of a run, as JSON and Markdown. Pure. */
+
+import { redact } from "../../lib/redact.ts";
 import manifest from "../../package.json" with { type: "json" };
-import { redact } from "../../providers/redact.ts";
 import type { Assumption, Finding, Verdict } from "./assumption.ts";
 import { everyProbe, plan as wholePlan } from "./plan.ts";
 import type { Outcome } from "./run.ts";
@@ -64,7 +65,7 @@ export function reportOf(outcome: Outcome, { secrets, ...about }: About, plan = 
 }
 
 /** Removes credentials, addresses and names of token owners, because a report is meant to be shared. */
-export function scrub(text: string, secrets: readonly string[]): string {
+function scrub(text: string, secrets: readonly string[]): string {
   return redact(text, secrets)
     .replace(/[0-9a-f-]{36}@tokens\.fly\.io/g, "(owner)@tokens.fly.io")
     .replace(/[\w.+-]+@(?!tokens\.fly\.io)[\w-]+\.[\w.-]+/g, "(address)");

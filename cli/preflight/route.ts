@@ -1,15 +1,7 @@
 /** How the visitor reaches the public address: from here or, without IPv6, from inside the probe machine through Fly's proxy. */
 import { publicPort } from "./machine.ts";
 import type { Session } from "./session.ts";
-import { type Connection, ConnectionFailed } from "./visitor.ts";
-
-export interface Route {
-  open(): Promise<Connection>;
-  /** For reports: "from here". */
-  from: string;
-  /** Whether connections can be kept open. */
-  isPersistent: boolean;
-}
+import { type Connection, ConnectionFailed, type Route } from "./visitor.ts";
 
 /** From here, if a connection succeeds within `forMs`; else from inside the machine; else the reason. */
 export async function findRoute(session: Session, ip: string, forMs: number): Promise<Route | { why: string }> {

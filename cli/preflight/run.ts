@@ -1,5 +1,5 @@
 /** One run: executes the probes and always removes what they created. */
-import { Fly } from "../../providers/fly/api.ts";
+import { Fly } from "../../fly/api.ts";
 import { type Finding, failedFinding, notMeasured, type Probe } from "./assumption.ts";
 import { removeApp } from "./cleanup.ts";
 import { everyProbe, type Plan, runPlan, plan as wholePlan } from "./plan.ts";

@@ -1,12 +1,12 @@
 /** What the probes of one run share: clients, clock, visitor, and objects of earlier probes. */
-import { type Clock, sleep } from "../../providers/clock.ts";
-import { Fly } from "../../providers/fly/api.ts";
-import { createRateLimiter } from "../../providers/fly/rate-limit.ts";
-import type { Machine, Volume } from "../../providers/fly/wire.ts";
-import type { Transport } from "../../providers/http-transport.ts";
+
+import { Fly } from "../../fly/api.ts";
+import { createRateLimiter } from "../../fly/rate-limit.ts";
+import type { Machine, Volume } from "../../fly/wire.ts";
+import { type Clock, sleep } from "../../lib/clock.ts";
+import type { Transport } from "../../lib/http-transport.ts";
 import { createRecorder, type Recorded } from "./exchanges.ts";
-import type { Route } from "./route.ts";
-import type { Visitor } from "./visitor.ts";
+import type { Route, Visitor } from "./visitor.ts";
 
 export interface SessionOptions {
   endpoint: string;

@@ -1,6 +1,6 @@
 /** Steps shared by several probes. */
-import { FlyError } from "../../providers/fly/errors.ts";
-import type { Machine } from "../../providers/fly/wire.ts";
+import { FlyError } from "../../fly/errors.ts";
+import type { Machine } from "../../fly/wire.ts";
 import type { Session } from "./session.ts";
 import { seconds } from "./text.ts";
 

@@ -1,5 +1,5 @@
 /** Numbers and errors as text. */
-import { FlyError } from "../../providers/fly/errors.ts";
+import { FlyError } from "../../fly/errors.ts";
 
 /** 0.4 s, 12 s. */
 export const seconds = (ms: number): string =>

@@ -95,3 +95,12 @@ function connection(socket: Socket, answerMs: number): Connection {
     },
   };
 }
+
+/** How the visitor reaches the public address. */
+export interface Route {
+  open(): Promise<Connection>;
+  /** For reports: "from here". */
+  from: string;
+  /** Whether connections can be kept open. */
+  isPersistent: boolean;
+}

@@ -1,5 +1,7 @@
 /** The user's own configuration of nginx, normalized for the image. */
+
 import type { NginxFiles } from "../../image/spec.ts";
+import { byKey } from "../../lib/order.ts";
 import type { StackFile } from "../schema.ts";
 import { normalizeName, normalizePath } from "../validators.ts";
 
@@ -9,6 +11,6 @@ export function nginx({ http, sites = {} }: NonNullable<StackFile["nginx"]> = {}
   if (http === undefined && all.length === 0) return undefined;
   return {
     ...(http !== undefined && { http: normalizePath(http) }),
-    sites: Object.fromEntries(all.toSorted(([a], [b]) => (a < b ? -1 : 1))),
+    sites: Object.fromEntries(all.toSorted(byKey)),
   };
 }

@@ -1,5 +1,7 @@
 /** Path rules, normalized: a rule inherits from its site what it does not set. */
+
 import type { DenialStatus, PathRule, RedirectStatus, Site } from "../../image/spec.ts";
+import { byKey } from "../../lib/order.ts";
 import { normalizeTarget } from "../path-validators.ts";
 import type { StackFile } from "../schema.ts";
 import { access } from "./visitors.ts";
@@ -86,6 +88,6 @@ function mergedHeaders<Value>(
   const all = Object.entries(site)
     .filter(([name]) => !own.has(name.toLowerCase()))
     .concat(Object.entries(rule))
-    .toSorted(([a], [b]) => (a < b ? -1 : 1));
+    .toSorted(byKey);
   return all.length === 0 ? undefined : Object.fromEntries(all);
 }

@@ -1,5 +1,7 @@
 /** What a site sends to its upstream, normalized for the image. */
+
 import type { ProxyOptions } from "../../image/spec.ts";
+import { byKey } from "../../lib/order.ts";
 import type { StackFile } from "../schema.ts";
 
 export const requests = ({
@@ -12,6 +14,6 @@ export const requests = ({
   ...(hostHeader !== undefined && { hostHeader: hostHeader.toLowerCase() }),
   ...(requestHeaders !== undefined &&
     Object.keys(requestHeaders).length > 0 && {
-      requestHeaders: Object.fromEntries(Object.entries(requestHeaders).toSorted(([a], [b]) => (a < b ? -1 : 1))),
+      requestHeaders: Object.fromEntries(Object.entries(requestHeaders).toSorted(byKey)),
     }),
 });

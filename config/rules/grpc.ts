@@ -1,5 +1,5 @@
 /** Rules for gRPC origins. */
-import { hasUniformOrigins } from "../../image/render/nginx-origins.ts";
+import { hasUniformOrigins } from "../../image/render/origins.ts";
 import { type ConfigIssue, issue } from "../issues.ts";
 import type { ValidPart } from "../valid-part.ts";
 import { ruleKinds } from "./paths.ts";

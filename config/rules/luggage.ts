@@ -1,64 +1,56 @@
 /** Rules for luggage: for each entry, and for entries together. */
-import { ports, tcpPorts } from "../../image/ports.ts";
+import { imagePortHolders, portConflicts } from "../../image/ports.ts";
 import { dependableProcessNames, findInvalidChain, maxDependencyDepth } from "../../image/render/dependencies.ts";
+import { isReservedVariable } from "../../image/render/luggage.ts";
+import { isVariableName } from "../../image/render/validators.ts";
 import { defaults } from "../defaults.ts";
 import { parseSeconds } from "../duration.ts";
 import { type ConfigIssue, formatValue, issue } from "../issues.ts";
 import { suggest } from "../suggest.ts";
 import type { ValidPart } from "../valid-part.ts";
-import { envName, luggageNameProblem } from "../validators.ts";
+import { luggageNameProblem } from "../validators.ts";
 
 /** Every entry has a valid name, exactly one source, a program, and a port that nothing else uses. */
 export function checkLuggage({ file, isInvalid }: ValidPart): ConfigIssue[] {
-  const holders = new Map<number, string>(Object.entries(ports).map(([name, port]) => [port, `the image (${name})`]));
-  const written = Object.keys(file.ports ?? {}).map((port) => ({ port: Number(port) }));
-  for (const [port, internal] of tcpPorts(written)) holders.set(internal, `the image (ports.${port})`);
-  return Object.keys(file.luggage ?? {})
-    .toSorted()
-    .flatMap((name) => {
-      const issues = [];
-      const problem = luggageNameProblem(name);
-      if (problem !== undefined) issues.push(issue(["luggage", name], `the name is invalid: ${problem}.`, ":"));
-      const luggage = file.luggage?.[name];
-      if (luggage === undefined) return issues;
-      const sources = (["files", "image"] as const).filter((it) => it in luggage || isInvalid("luggage", name, it));
-      if (sources.length === 0) issues.push(issue(["luggage", name], "has neither files nor image: use exactly one."));
-      if (sources.length === 2) issues.push(issue(["luggage", name], "has files and image: use exactly one."));
-      if (luggage.command?.[0] === "")
-        issues.push(issue(["luggage", name, "command", 0], "is empty: expected a program."));
-      for (const variable of Object.keys(luggage.env ?? {}).toSorted()) issues.push(...envProblem(name, variable));
-      for (const [at, key] of (luggage.secrets ?? []).entries()) {
-        const other = luggage.secrets?.indexOf(key) ?? at;
-        if (other !== at)
-          issues.push(
-            issue(["luggage", name, "secrets", at], `is ${formatValue(key)}: secrets[${other}] is the same.`),
-          );
-      }
-      if (luggage.port !== undefined) {
-        const holder = holders.get(luggage.port);
-        if (holder !== undefined)
-          issues.push(
-            issue(
-              ["luggage", name, "port"],
-              `is ${luggage.port}: this port is already used by ${holder}. Choose another.`,
-            ),
-          );
-        else holders.set(luggage.port, `luggage.${name}`);
-      }
-      return issues;
-    });
+  const names = Object.keys(file.luggage ?? {}).toSorted();
+  const tcp = Object.keys(file.ports ?? {}).map((port) => ({ port: Number(port) }));
+  const conflicts = portConflicts(
+    names.map((name) => [name, file.luggage?.[name]?.port]),
+    imagePortHolders(tcp),
+  );
+  return names.flatMap((name) => {
+    const issues = [];
+    const problem = luggageNameProblem(name);
+    if (problem !== undefined) issues.push(issue(["luggage", name], `the name is invalid: ${problem}.`, ":"));
+    const luggage = file.luggage?.[name];
+    if (luggage === undefined) return issues;
+    const sources = (["files", "image"] as const).filter((it) => it in luggage || isInvalid("luggage", name, it));
+    if (sources.length === 0) issues.push(issue(["luggage", name], "has neither files nor image: use exactly one."));
+    if (sources.length === 2) issues.push(issue(["luggage", name], "has files and image: use exactly one."));
+    if (luggage.command?.[0] === "")
+      issues.push(issue(["luggage", name, "command", 0], "is empty: expected a program."));
+    for (const variable of Object.keys(luggage.env ?? {}).toSorted()) issues.push(...envProblem(name, variable));
+    for (const [at, key] of (luggage.secrets ?? []).entries()) {
+      const other = luggage.secrets?.indexOf(key) ?? at;
+      if (other !== at)
+        issues.push(issue(["luggage", name, "secrets", at], `is ${formatValue(key)}: secrets[${other}] is the same.`));
+    }
+    const holder = conflicts.get(name);
+    if (holder !== undefined)
+      issues.push(
+        issue(["luggage", name, "port"], `is ${luggage.port}: this port is already used by ${holder}. Choose another.`),
+      );
+    return issues;
+  });
 }
-
-/** Variables the image sets for every process, or that control the dynamic linker: image/render/process-compose.ts passes none of them on. */
-const reservedVariables = /^(?:PATH|HOME|USER|LOGNAME|SHELL|PORT|POP_NAME|GCONV_PATH|LD_.*)$/;
 
 function envProblem(name: string, variable: string): ConfigIssue[] {
   const path = ["luggage", name, "env", variable];
   const refuse = (why: string) => [issue(path, why, ":")];
-  if (!envName.test(variable))
+  if (!isVariableName(variable))
     return refuse("a variable name may have letters, digits and _, and must not begin with a digit.");
   if (variable.startsWith("FLY_")) return refuse("names that begin with FLY_ are reserved by Fly. Choose another.");
-  return reservedVariables.test(variable) ? refuse("this variable is reserved by the image. Choose another.") : [];
+  return isReservedVariable(variable) ? refuse("this variable is reserved by the image. Choose another.") : [];
 }
 
 /** A health check has exactly one kind of probe, and its timeout fits into its interval. */

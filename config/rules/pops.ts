@@ -1,6 +1,6 @@
 /** Rules for regions, machines, rollout and addresses. */
-import { guestProblem, memoryRange, nearestMemory, presets } from "../../providers/fly/guests.ts";
-import { regionByCode, regions, regionsAsOf } from "../../providers/fly/regions.ts";
+import { guestProblem, memoryRange, nearestMemory, presets } from "../../fly/guests.ts";
+import { regionByCode, regions, regionsAsOf } from "../../fly/regions.ts";
 import { cacheMb, cacheShareLimit, defaults } from "../defaults.ts";
 import { type ConfigIssue, formatValue, issue } from "../issues.ts";
 import type { Path } from "../schema-path.ts";

@@ -4,15 +4,15 @@ import { pathText } from "../schema-path.ts";
 import type { ValidPart } from "../valid-part.ts";
 import { clientCertificates, headerSecrets } from "./requests.ts";
 
-/** Every secret that the image needs comes from the secrets file or is created by the tailnet driver. */
+/** Every secret that the image needs comes from the secrets file or is created by the control plane. */
 export function checkSecretsFile({ file, isInvalid }: ValidPart): ConfigIssue[] {
   if ((file.secretsFile !== undefined && file.secretsFile !== "") || isInvalid("secretsFile")) return [];
   const luggage = Object.keys(file.luggage ?? {})
     .toSorted()
     .filter((name) => (file.luggage?.[name]?.secrets ?? []).length > 0);
   const asking = [
-    ...(file.tailnet !== undefined && file.tailnet.driver === undefined && !isInvalid("tailnet", "driver")
-      ? ["tailnet needs tailscaleAuthKey (or a driver, which creates one for each PoP)"]
+    ...(file.tailnet !== undefined && file.tailnet.controlPlane === undefined && !isInvalid("tailnet", "controlPlane")
+      ? ["tailnet needs tailscaleAuthKey (or controlPlane, which creates one for each PoP)"]
       : []),
     ...(file.certificates?.vault === undefined ? [] : ["certificates needs vaultRoleId and vaultSecretId"]),
     ...[file.certificates?.acme?.eab, file.certificates?.acme?.share].flatMap((key) =>
@@ -35,19 +35,22 @@ export function checkSecretsFile({ file, isInvalid }: ValidPart): ConfigIssue[] 
     : [issue(["secretsFile"], `is missing: ${asking.join("; ")}. Set it to a sops file, as in ./secrets.yaml.`)];
 }
 
-/** The driver matches the control server, and `ca` is set for a self-hosted control server only. */
+/** The control plane matches the control server, and `ca` is set for a self-hosted control server only. */
 export function checkControlServer({ file, isInvalid }: ValidPart): ConfigIssue[] {
-  const { driver, loginServer, ca } = file.tailnet ?? {};
+  const { controlPlane, loginServer, ca } = file.tailnet ?? {};
   if (isInvalid("tailnet", "loginServer")) return [];
   const issues = [];
-  if (driver === "headscale" && loginServer === undefined)
-    issues.push(
-      issue(["tailnet", "driver"], "is headscale, but tailnet.loginServer is missing. Set it to headscale's URL."),
-    );
-  if (driver === "tailscale" && loginServer !== undefined)
+  if (controlPlane === "headscale" && loginServer === undefined)
     issues.push(
       issue(
-        ["tailnet", "driver"],
+        ["tailnet", "controlPlane"],
+        "is headscale, but tailnet.loginServer is missing. Set it to headscale's URL.",
+      ),
+    );
+  if (controlPlane === "tailscale" && loginServer !== undefined)
+    issues.push(
+      issue(
+        ["tailnet", "controlPlane"],
         "is tailscale, which cannot be combined with tailnet.loginServer: Tailscale's API creates keys for Tailscale's own control server only. Remove one of them.",
       ),
     );

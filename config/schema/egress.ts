@@ -1,7 +1,7 @@
 /** Where visitors are, for the cost estimate. */
 import { z } from "zod";
-import { type VisitorArea, visitorAreas } from "../../components/visitors.ts";
 import { fields, intDescription, intField } from "../field.ts";
+import { type VisitorArea, visitorAreas } from "../visitors.ts";
 
 const names: Record<VisitorArea, string> = {
   eu: "Europe",

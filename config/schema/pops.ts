@@ -1,6 +1,6 @@
 /** Keys of the PoPs' regions, sizes and rollout order, and of adoption. */
 import { z } from "zod";
-import { presets } from "../../providers/fly/guests.ts";
+import { presets } from "../../fly/guests.ts";
 import { defaults } from "../defaults.ts";
 import {
   code,

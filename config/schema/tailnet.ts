@@ -32,7 +32,7 @@ export const Tailnet = z
         refused: "absolute paths; files that hold a private key or no certificate; a stack without `loginServer`",
       })
       .optional(),
-    driver: enumField(["tailscale", "headscale"], "driver")
+    controlPlane: enumField(["tailscale", "headscale"], "control plane")
       .register(fields, {
         type: "string",
         takes: "tailscale or headscale",
@@ -90,7 +90,7 @@ export const Tailnet = z
   })
   .register(fields, {
     type: "object",
-    takes: "a map with domain and perhaps loginServer, ca, driver, tags, hostPrefix, acceptRoutes, udpOffload",
+    takes: "a map with domain and perhaps loginServer, ca, controlPlane, tags, hostPrefix, acceptRoutes, udpOffload",
     meaning:
       "Makes every PoP a node of this tailnet. Absent: the image contains no Tailscale. A PoP joins with the auth key in `/run/secrets/tailscaleAuthKey` and keeps its node key on the volume. Nothing blocks on it: cached pages are served without a tailnet.",
     default: "absent",

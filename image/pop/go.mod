@@ -5,7 +5,6 @@ go 1.26.0
 require (
 	filippo.io/age v1.3.1
 	github.com/getsops/sops/v3 v3.13.2
-	github.com/letsencrypt/challtestsrv v1.4.2
 	github.com/letsencrypt/pebble/v2 v2.10.3
 	github.com/miekg/dns v1.1.72
 	github.com/sirupsen/logrus v1.9.4
@@ -15,6 +14,7 @@ require (
 )
 
 require (
+	github.com/letsencrypt/challtestsrv v1.4.2 // indirect
 	golang.org/x/mod v0.41.0 // indirect
 	golang.org/x/tools v0.49.0 // indirect
 )

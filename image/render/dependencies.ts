@@ -15,9 +15,7 @@ const done: Dependency = { condition: "process_completed_successfully" };
 export const dependableProcessNames = ["certs", "nginx", "secrets", "tailscale-up", "tailscaled", "unbound"] as const;
 
 /** Those that an image has, and the condition under which each counts as ready. */
-export function dependableProcesses(
-  spec: SecretsSpec,
-): Partial<Record<(typeof dependableProcessNames)[number], Dependency>> {
+function dependableProcesses(spec: SecretsSpec): Partial<Record<(typeof dependableProcessNames)[number], Dependency>> {
   return {
     nginx: healthy,
     unbound: healthy,

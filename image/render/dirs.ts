@@ -1,3 +1,4 @@
+import { byKey } from "../../lib/order.ts";
 import type { ImageSpec } from "../spec.ts";
 import { acmeFolder, challengeFolder } from "./acme.ts";
 import { luggageUser, type User } from "./users.ts";
@@ -42,7 +43,7 @@ export function dirs(
     // Where each writes its status for `pop health`.
     ...Object.entries(spec.luggage)
       .filter(([, { health }]) => health)
-      .toSorted(([a], [b]) => (a < b ? -1 : 1))
+      .toSorted(byKey)
       .map(([name, { user = name }]) => `/run/pop/luggage/${name} ${luggageUser(user)}:${luggageUser(user)} 0755`),
   ]
     .map((line) => `${line}\n`)

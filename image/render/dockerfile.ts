@@ -1,3 +1,4 @@
+import { byKey } from "../../lib/order.ts";
 import { contextVariables } from "../identity.ts";
 import type { FilesSite, ImageSpec } from "../spec.ts";
 import { isStreaming } from "./nginx-stream.ts";
@@ -15,7 +16,7 @@ type DockerfileSpec = Pick<
 
 /** Renders image/Dockerfile for a spec: a layer for each optional program and each piece of luggage, and one layer for all packed sites. */
 export function dockerfile(template: string, spec: DockerfileSpec): string {
-  const luggage = Object.entries(spec.luggage).toSorted(([a], [b]) => (a < b ? -1 : 1));
+  const luggage = Object.entries(spec.luggage).toSorted(byKey);
   const sources: string[] = [];
   const layers: string[] = [];
   for (const [name, { source }] of luggage) {

@@ -1,17 +1,19 @@
 import { posix } from "node:path";
-import { ports } from "../ports.ts";
+import { byKey } from "../../lib/order.ts";
+import { imagePortHolders, portConflicts } from "../ports.ts";
 import type { ImageSpec, Luggage, LuggageHealth } from "../spec.ts";
 import { dependencies } from "./dependencies.ts";
 import { type Process, runas, stopTimeoutSeconds } from "./process.ts";
 import type { SecretsSpec } from "./secrets.ts";
 import { luggageUser } from "./users.ts";
-import { boundedInt, isLuggageName } from "./validators.ts";
+import { boundedInt, isLuggageName, isVariableName } from "./validators.ts";
 
 /** Consecutive failed health checks after which luggage is restarted. The PoP is degraded until a check passes. */
 export const failuresToRestart = 6;
 
-/** Variables that runas sets itself or that control the dynamic linker: runas refuses to pass these on. */
-const reservedVariables = /^(?:PATH|HOME|USER|LOGNAME|SHELL|GCONV_PATH|LD_.*)$/;
+/** Variables that luggage cannot set: the image or runas sets them, or they control the dynamic linker and runas refuses to pass them on. */
+export const isReservedVariable = (name: string): boolean =>
+  /^(?:PATH|HOME|USER|LOGNAME|SHELL|PORT|POP_NAME|GCONV_PATH|LD_.*)$/.test(name);
 
 /** The process of one piece of luggage. It runs as its own user and starts after its dependencies. */
 export function luggageProcess(name: string, luggage: Luggage, spec: SecretsSpec): Process {
@@ -25,8 +27,8 @@ export function luggageProcess(name: string, luggage: Luggage, spec: SecretsSpec
       ? {}
       : { PORT: String(boundedInt(port, `luggage.${name}.port`, { min: 1024, max: 65535 })) }),
   };
-  for (const [key, value] of Object.entries(environment)) {
-    if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(key) || reservedVariables.test(key) || value.includes("\0"))
+  for (const [key, value] of Object.entries(env)) {
+    if (!isVariableName(key) || isReservedVariable(key) || value.includes("\0"))
       throw new Error(`luggage.${name}.env: ${JSON.stringify(key)} cannot be set as an environment variable.`);
   }
   const dir = `/luggage/${name}`;
@@ -37,7 +39,7 @@ export function luggageProcess(name: string, luggage: Luggage, spec: SecretsSpec
   return {
     entrypoint: runas(user, [posix.resolve(dir, program), ...rest], variables),
     environment: Object.entries(environment)
-      .toSorted(([a], [b]) => (a < b ? -1 : 1))
+      .toSorted(byKey)
       .map(([key, value]) => `${key}=${escapeTemplate(value)}`),
     working_dir: dir,
     shutdown: { timeout_seconds: stopTimeoutSeconds.luggage },
@@ -47,13 +49,9 @@ export function luggageProcess(name: string, luggage: Luggage, spec: SecretsSpec
 }
 
 export function assertUniquePorts(luggage: ImageSpec["luggage"]): void {
-  const taken = new Map<number, string>(Object.values(ports).map((port) => [port, "the PoP itself"]));
-  for (const [name, { port }] of Object.entries(luggage)) {
-    if (port === undefined) continue;
-    const owner = taken.get(port);
-    if (owner) throw new Error(`luggage.${name}.port is ${port}: already used by ${owner}.`);
-    taken.set(port, `luggage.${name}`);
-  }
+  const wanted = Object.entries(luggage).map(([name, { port }]) => [name, port] as const);
+  for (const [name, holder] of portConflicts(wanted, imagePortHolders()))
+    throw new Error(`luggage.${name}.port is ${luggage[name]?.port}: already used by ${holder}.`);
 }
 
 /** Runs as the luggage's own user with its environment. `pop check` writes the status for `pop health`, and can do no more than the luggage itself. */

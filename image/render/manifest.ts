@@ -1,4 +1,5 @@
 import { posix } from "node:path";
+import { byKey } from "../../lib/order.ts";
 import { checkTimeoutSeconds } from "../limits.ts";
 import { ports } from "../ports.ts";
 import type { ImageSpec, Luggage, LuggageHealth, Tailnet } from "../spec.ts";
@@ -35,7 +36,7 @@ export function manifest(
     ...(ordered.length > 0 ? ["acme"] : []),
   ];
   const checks = Object.entries(spec.luggage)
-    .toSorted(([a], [b]) => (a < b ? -1 : 1))
+    .toSorted(byKey)
     .flatMap(([name, it]) => (it.health ? [[name, healthCheck(name, it, it.health)]] : []));
   const { ports: tcp = [], passThrough = [] } = spec;
   const origins = [

@@ -1,3 +1,4 @@
+import { byKey } from "../../lib/order.ts";
 import { limits, processesMb } from "../limits.ts";
 import { ports } from "../ports.ts";
 import type { Logs } from "../spec.ts";
@@ -42,7 +43,7 @@ export const general = [
 ];
 
 /** One line per request, for `pop health`, which frees the space of the lines it has read. */
-export const countsFile = "/run/pop/counts/requests";
+const countsFile = "/run/pop/counts/requests";
 
 export const logging = (logs: Logs = {}): string[] => [
   ...logMaps(logs),
@@ -167,7 +168,7 @@ export const marks = ["add_header X-Cache $pop_cache_status always;", "add_heade
 /** A site's own headers, in whichever order they were written. */
 export const setHeaders = (headers: Record<string, string>): string[] =>
   Object.entries(headers)
-    .toSorted(([a], [b]) => (a < b ? -1 : 1))
+    .toSorted(byKey)
     // Not on errors, for those two: nobody is to keep a 502.
     .map(
       ([name, value]) =>

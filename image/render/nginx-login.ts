@@ -1,7 +1,8 @@
+import { byKey } from "../../lib/order.ts";
 import type { Auth, ForwardAuth, Site } from "../spec.ts";
 import { siteDigest } from "./hosts.ts";
 import { block } from "./nginx-block.ts";
-import { originServers, upstream } from "./nginx-origins.ts";
+import { originServers, upstream } from "./nginx-upstream.ts";
 import { isServicePath, parseOrigin, requestHeaderName } from "./validators.ts";
 
 /**
@@ -47,7 +48,7 @@ export const loginMaps = (sites: readonly Site[]): string[] =>
 export const loginUpstreams = (sites: readonly Site[]): string[] => {
   const all = forwardAuths(sites).map(parseService);
   return [...new Map(all.map((it) => [it.upstream, upstream(it.upstream, originServers([it.to]))])).entries()]
-    .toSorted(([a], [b]) => (a < b ? -1 : 1))
+    .toSorted(byKey)
     .map(([, text]) => text);
 };
 

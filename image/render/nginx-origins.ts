@@ -1,6 +1,6 @@
 import { limits } from "../limits.ts";
 import type { ProxyOptions, ProxySite } from "../spec.ts";
-import { requestedName, siteDigest, siteKey } from "./hosts.ts";
+import { requestedName, siteKey } from "./hosts.ts";
 import { block } from "./nginx-block.ts";
 import { cacheLines } from "./nginx-cache.ts";
 import { hidden, marks, setHeaders } from "./nginx-common.ts";
@@ -10,45 +10,17 @@ import { rewriteRedirects, stripPrefix, strippedUri } from "./nginx-prefix.ts";
 import { defaultPresetLines } from "./nginx-presets.ts";
 import { allRequestFields, requestFields, upstreamHostNames } from "./nginx-requests.ts";
 import { clientCertificate } from "./nginx-secrets.ts";
-import { boundedInt, hostName, type Origin, parseOrigin } from "./validators.ts";
+import { originServers, primaryParameters, upstream } from "./nginx-upstream.ts";
+import { certificateName, isUniform, type ProxyPart, type Target, targets, upstreamName } from "./origins.ts";
+import { boundedInt, type Origin } from "./validators.ts";
 
 /**
  * How nginx reaches origins: through upstream blocks, which keep connections open and resolve names again while nginx runs (`resolve`), so that nginx
  * starts even if an origin is down. https://nginx.org/en/docs/http/ngx_http_upstream_module.html
  */
 
-/** A site, or a rule of one by path, that passes requests on to origins. */
-export interface ProxyPart extends ProxySite {
-  /** Suffix to the host in the names of the rule's upstreams. Absent: they are the site's. */
-  suffix?: string;
-  /** Path of the rule. Absent: this is the site itself. */
-  path?: string;
-  /** Prefix of the path that is removed for the origin, such as /api. */
-  prefix?: string;
-  /** No login is needed. */
-  open?: true;
-}
-
 /** CA file of a site or a rule, in the image. */
 export const originCaFile = (host: string, suffix = ""): string => `etc/pop/origin-ca/${siteKey(host)}${suffix}.pem`;
-
-/** Suffix that tells a rule's upstreams from those of its site and of other rules. Empty: they are the site's. */
-export function upstreamSuffix(rule: ProxyPart, site: ProxyPart | undefined): string {
-  const originIdentity = (it: ProxyPart): string => {
-    const { origins, protocol, tls, timeouts, prefix, hostHeader, requestHeaders } = it;
-    // Relays have the timeouts of their location, and set the headers it would set.
-    const forRelays = [timeouts ?? {}, prefix ?? "", hostHeader ?? "", requestHeaders ?? {}];
-    return JSON.stringify([
-      origins,
-      tls ?? {},
-      // Connections that are kept open have one protocol.
-      ...(protocol === undefined ? [] : [protocol]),
-      ...(isUniform(it, targets(it)) ? [] : forRelays),
-    ]);
-  };
-  if (site && originIdentity(site) === originIdentity(rule)) return "";
-  return `_${siteDigest(originIdentity(rule))}`;
-}
 
 /** Upstream blocks of a site: one for all its origins; or, with relays, one for each origin and one for the relays. */
 export function originUpstreams(site: ProxyPart): string[] {
@@ -62,32 +34,6 @@ export function originUpstreams(site: ProxyPart): string[] {
       all.map(({ socket }, at) => `server unix:${socket} ${at === 0 ? primaryParameters : "max_fails=0 backup"};`),
     ),
   ];
-}
-
-/**
- * An upstream block. Its zone is required for `resolve`, and shares the state of servers among workers. Many origins close idle connections long before
- * our 50 seconds; image/nginx/keepalive.c keeps that from costing requests.
- */
-export const upstream = (name: string, servers: string[]): string =>
-  block(`upstream ${name}`, [`zone ${name} 128k;`, ...servers, "keepalive 16;", "keepalive_timeout 50s;"]);
-
-/** Three failures, not one: a single slow page must not take the whole site away from its origin. */
-const primaryParameters = "max_fails=3 fail_timeout=10s";
-
-/**
- * Several origins: the first is used as long as it responds, the others are backups. One origin: a dead address of its name (an AAAA record behind a
- * firewall, for instance) is skipped for a minute after three failures, so it costs a visitor the connect timeout at most once a minute. The same name is also
- * its own backup, without failure counting: if all addresses fail, each request still tries them.
- */
-export function originServers(all: Origin[]): string[] {
-  const server = ({ host, port, isAddress }: Origin, parameters: string) =>
-    `server ${host}:${port} ${isAddress ? "" : "resolve "}max_conns=${limits.originRequests} ${parameters};`;
-  const [first, ...others] = all;
-  if (first === undefined) return [];
-  if (others.length > 0)
-    return [server(first, primaryParameters), ...others.map((to) => server(to, "max_fails=0 backup"))];
-  if (first.isAddress) return [server(first, "max_fails=0")];
-  return [server(first, "max_fails=3 fail_timeout=60s"), server(first, "max_fails=0 backup")];
 }
 
 /**
@@ -195,44 +141,6 @@ export function timeoutLines(site: ProxyOptions & UpstreamProtocol & { host: str
           `${upstreamModule(site)}_${which}_timeout ${boundedInt(seconds, `${host}: timeouts.${which}Seconds`, bounds)}s;`,
         ];
   });
-}
-
-interface Target extends Origin {
-  /** Name of the origin's own upstream block. */
-  name: string;
-  /**
-   * Socket of its relay. Short, because socket paths are limited to 107 bytes. Derived from the site's name, so that it does not change when other sites are
-   * added or removed.
-   */
-  socket: string;
-}
-
-function targets(site: Pick<ProxyPart, "host" | "origins" | "suffix">): Target[] {
-  const name = `${siteKey(site.host)}${site.suffix ?? ""}`;
-  const digest = siteDigest(`${site.host}${site.suffix ?? ""}`);
-  return site.origins.map((url, at) => ({
-    ...parseOrigin(url),
-    name: `origin_${at}_${name}`,
-    socket: `/run/nginx/${digest}-${at}.sock`,
-  }));
-}
-
-export const upstreamName = (site: ProxyPart): string => `origin_${siteKey(site.host)}${site.suffix ?? ""}`;
-
-/** Whether one location can use all origins: they have the same scheme and, for https, the same name. */
-export const hasUniformOrigins = (site: Pick<ProxySite, "host" | "origins" | "tls">): boolean =>
-  isUniform(site, targets(site));
-
-function isUniform(site: Pick<ProxySite, "host" | "tls">, all: Target[]): boolean {
-  const tlsNames = all.map((to) => `${to.scheme} ${to.scheme === "https" ? certificateName(site, to) : ""}`);
-  return new Set(tlsNames).size <= 1;
-}
-
-/** nginx cannot verify a certificate against an address, so an origin with an address needs one for the site's own name. */
-function certificateName(site: Pick<ProxySite, "host" | "tls">, to: Target): string {
-  const { serverName } = site.tls ?? {};
-  if (serverName !== undefined) return hostName(serverName);
-  return to.isAddress ? hostName(site.host) : to.host;
 }
 
 /** Passes requests to an upstream block. */

@@ -8,10 +8,10 @@ import { loginOff } from "./nginx-login-off.ts";
 import { presetLines } from "./nginx-presets.ts";
 
 /** Directory in the image of a site's own error pages. */
-export const errorPagesDir = (host: string): string => `srv/error-pages/${siteKey(host)}`;
+const errorPagesDir = (host: string): string => `srv/error-pages/${siteKey(host)}`;
 
 /** Path in the image of a site's robots.txt. */
-export const robotsFile = (host: string): string => `srv/robots/${siteKey(host)}.txt`;
+const robotsFile = (host: string): string => `srv/robots/${siteKey(host)}.txt`;
 
 /** Retry-After of temporary errors, in seconds. image/nginx/reject.c sets it for 429. */
 const retryAfterSeconds = 30;

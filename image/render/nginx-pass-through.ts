@@ -4,7 +4,7 @@ import type { ImageSpec, PassThroughSite } from "../spec.ts";
 import { namesOf, siteDigest, siteKey } from "./hosts.ts";
 import { streamAccess } from "./nginx-access.ts";
 import { block } from "./nginx-block.ts";
-import { originServers, upstream } from "./nginx-origins.ts";
+import { originServers, upstream } from "./nginx-upstream.ts";
 import { boundedInt, type Origin, parseOrigin } from "./validators.ts";
 
 /**

@@ -1,4 +1,5 @@
 /** Headers of the presets `hsts` and `securityHeaders`. Headers that the site itself sets, in its stack file or at its origin, take precedence. */
+import { byKey } from "../../lib/order.ts";
 import type { Site } from "../spec.ts";
 import type { SitePart } from "./site-parts.ts";
 import { header } from "./validators.ts";
@@ -26,7 +27,7 @@ export const strictHeaders: Headers = {
 type Presets = Pick<Site, "headers" | "hsts" | "securityHeaders">;
 
 /** Headers of the site's presets, except those that its `headers` set. */
-export function presetHeaders({ headers = {}, hsts: wanted, securityHeaders }: Presets): Headers {
+function presetHeaders({ headers = {}, hsts: wanted, securityHeaders }: Presets): Headers {
   const own = new Set(Object.keys(headers).map((name) => name.toLowerCase()));
   const all: Headers = { ...(securityHeaders === "strict" && strictHeaders), ...(wanted && hsts) };
   return Object.fromEntries(Object.entries(all).filter(([name]) => !own.has(name.toLowerCase())));
@@ -40,7 +41,7 @@ export function presetMaps(parts: readonly SitePart[]): string[] {
   const passing = parts.filter(({ kind }) => kind === "proxy" || kind === "luggage").map(presetHeaders);
   const all: Headers = Object.assign({}, ...passing);
   return Object.entries(all)
-    .toSorted(([a], [b]) => (a < b ? -1 : 1))
+    .toSorted(byKey)
     .map(([name, value]) => `map $upstream_http_${key(name)} ${variable(name)} { "" "${value}"; default ""; }`);
 }
 
@@ -53,5 +54,5 @@ export const defaultPresetLines = (site: Presets): string[] =>
 /** Directives of a location that nginx answers itself. */
 export const presetLines = (site: Presets): string[] =>
   Object.entries(presetHeaders(site))
-    .toSorted(([a], [b]) => (a < b ? -1 : 1))
+    .toSorted(byKey)
     .map(([name, value]) => `add_header ${header(name, value)} always;`);

@@ -1,4 +1,5 @@
 /** Headers of the requests that a site passes on. */
+import { byKey } from "../../lib/order.ts";
 import type { Auth, ProxyOptions } from "../spec.ts";
 import { authorizationField } from "./nginx-auth.ts";
 import { requestHeaders } from "./nginx-common.ts";
@@ -44,7 +45,7 @@ function ownFields(site: Sender): string[] {
     ...(said.has("x-forwarded-prefix") ? [] : prefixField(prefix)),
     ...(said.has("authorization") || open ? [] : authorizationField(auth, upstreamModule(site))),
     ...Object.entries(own)
-      .toSorted(([a], [b]) => (a < b ? -1 : 1))
+      .toSorted(byKey)
       .map(([name, value]) => `${upstreamModule(site)}_set_header ${requestHeader(name, headerValueOf(value))};`),
   ];
 }

@@ -18,13 +18,10 @@ import {
   bodyLimit,
   buffering,
   originUpstreams,
-  type ProxyPart,
   proxyLines,
   relayServers,
   responseHeaders,
   timeoutLines,
-  upstream,
-  upstreamName,
 } from "./nginx-origins.ts";
 import { errorPages, pageMaps, robots } from "./nginx-pages.ts";
 import { passThroughHttpServers, tlsListen } from "./nginx-pass-through.ts";
@@ -42,7 +39,9 @@ import { presetMaps } from "./nginx-presets.ts";
 import { requestFields, upstreamHostNames } from "./nginx-requests.ts";
 import { secretsVariable, secretVariables } from "./nginx-secrets.ts";
 import { streamBlock, streamModules } from "./nginx-stream.ts";
+import { upstream } from "./nginx-upstream.ts";
 import { userHttpLines, userServerLines } from "./nginx-user-files.ts";
+import { type ProxyPart, upstreamName } from "./origins.ts";
 import { accessOf, partsOf, type SitePart } from "./site-parts.ts";
 
 /** nginx.conf: terminates TLS, caches and proxies. Directives: https://nginx.org/en/docs/dirindex.html */

@@ -1,4 +1,5 @@
 import { stringify } from "yaml";
+import { byKey } from "../../lib/order.ts";
 import { contextVariables } from "../identity.ts";
 import { ports } from "../ports.ts";
 import type { ImageSpec, Tailnet } from "../spec.ts";
@@ -46,7 +47,7 @@ export function shutdownSeconds(spec: ProcessComposeSpec): number {
 function processes(spec: ProcessComposeSpec): Record<string, Process> {
   assertUniquePorts(spec.luggage);
   assertValidChains(spec);
-  const luggage = Object.entries(spec.luggage).toSorted(([a], [b]) => (a < b ? -1 : 1));
+  const luggage = Object.entries(spec.luggage).toSorted(byKey);
   const userProcesses = luggage.map(
     ([name, it]) => [luggageProcessName(name), luggageProcess(name, it, spec)] as const,
   );

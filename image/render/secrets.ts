@@ -35,7 +35,7 @@ export function secrets({ sites = [], luggage, tailnet, certificates }: SecretsS
   const withRules = sites.flatMap((site) => [site, ...(site.paths ?? [])]);
   const own = (key: string, owner: string): Secret => ({ name: key, key, owner, from: "secrets" });
   return [
-    ...(tailnet ? [{ ...own(authKeyName, "root"), ...(tailnet.driver && { from: "tailnet" as const }) }] : []),
+    ...(tailnet ? [{ ...own(authKeyName, "root"), ...(tailnet.controlPlane && { from: "tailnet" as const }) }] : []),
     ...(certificates?.vault ? [own("vaultRoleId", "certs"), own("vaultSecretId", "certs")] : []),
     ...(certificates?.acme?.eab === undefined ? [] : [acmeSecret("eab", acmeAccountFile, certificates.acme.eab)]),
     ...(certificates?.acme?.share === undefined ? [] : [acmeSecret("share", acmeShareFile, certificates.acme.share)]),

@@ -1,6 +1,6 @@
 import type { Access, Denial, FilesSite, Limit, LuggageSite, PathRule, RedirectSite, Site } from "../spec.ts";
 import { siteDigest } from "./hosts.ts";
-import { type ProxyPart, upstreamSuffix } from "./nginx-origins.ts";
+import { type ProxyPart, upstreamSuffix } from "./origins.ts";
 import { strippedPrefix } from "./path-pattern.ts";
 
 /** A site without its rules, or one of its rules as if it were a site with the same names. */

@@ -1,3 +1,4 @@
+import { byKey } from "../../lib/order.ts";
 import type { ImageSpec } from "../spec.ts";
 import { isLuggageName } from "./validators.ts";
 
@@ -36,7 +37,7 @@ const luggageIds = { first: 20_000, count: 20_000 };
 /** All users of an image, by name. */
 export function users(spec: Pick<ImageSpec, "luggage" | "ssh">): Record<string, User> {
   const all: Record<string, User> = { ...systemUsers, ...(spec.ssh ? { sshd } : {}) };
-  for (const [luggage, { user = luggage }] of Object.entries(spec.luggage).toSorted(([a], [b]) => (a < b ? -1 : 1))) {
+  for (const [luggage, { user = luggage }] of Object.entries(spec.luggage).toSorted(byKey)) {
     for (const name of [luggage, user])
       if (!isLuggageName(name))
         throw new Error(`luggage ${JSON.stringify(name)}: not a name for a process and its user.`);

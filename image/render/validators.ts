@@ -9,9 +9,18 @@ const hostPattern = new RegExp(`^(?=.{1,253}$)${label}(?:\\.${label})*$`);
 const servicePattern =
   /^(?=.{1,253}$)[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?)*$/;
 
+/** A DNS name in lower case, without a final dot. */
+export const isDnsName = (name: string): boolean => hostPattern.test(name);
+
+/** The same with underscores, which Docker and others have in names of hosts. */
+export const isServiceName = (name: string): boolean => servicePattern.test(name);
+
+/** Name of an environment variable. */
+export const isVariableName = (name: string): boolean => /^[A-Za-z_][A-Za-z0-9_]*$/.test(name);
+
 /** A site's public name: letters, digits, dashes and dots; at least two labels; lower case; not an address. */
 export function hostName(host: string): string {
-  if (!hostPattern.test(host) || !host.includes(".") || /\.\d+$/.test(host))
+  if (!isDnsName(host) || !host.includes(".") || /\.\d+$/.test(host))
     throw new Error(`site ${quoted(host)}: not a host name.`);
   return host;
 }
@@ -57,7 +66,7 @@ export function parseOrigin(text: string): Origin {
   const scheme = url.protocol === "http:" ? "http" : url.protocol === "https:" ? "https" : undefined;
   const bare = url.pathname === "/" && !url.search && !url.hash && !url.username && !url.password;
   const isAddress = /^\d+\.\d+\.\d+\.\d+$/.test(url.hostname) || /^\[[0-9a-f:.]+\]$/.test(url.hostname);
-  if (!scheme || !bare || !(isAddress || servicePattern.test(url.hostname))) throw invalid;
+  if (!scheme || !bare || !(isAddress || isServiceName(url.hostname))) throw invalid;
   return { scheme, host: url.hostname, port: Number(url.port || (scheme === "http" ? 80 : 443)), isAddress };
 }
 
@@ -135,13 +144,15 @@ export function header(name: string, value: string): string {
 /** A DNS zone with its final dot; "." is the root. */
 export function zoneName(zone: string): string {
   const name = zone.toLowerCase().replace(/\.$/, "");
-  if (zone !== "." && !servicePattern.test(name)) throw new Error(`dns zone ${quoted(zone)}: not a domain name.`);
+  if (zone !== "." && !isServiceName(name)) throw new Error(`dns zone ${quoted(zone)}: not a domain name.`);
   return `${name}.`;
 }
 
-/** Name of a tag without its `tag:`, as Tailscale's policy accepts it. */
+/** Name of a tag without its `tag:`, as Tailscale's policy accepts it. https://tailscale.com/kb/1068/tags */
+export const isTailnetTag = (tag: string): boolean => /^[a-z][a-z0-9-]{0,49}$/.test(tag);
+
 export function tailnetTag(tag: string): string {
-  if (!/^[a-z][a-z0-9-]{0,49}$/.test(tag)) throw new Error(`tailnet tag ${quoted(tag)}: not the name of a tag.`);
+  if (!isTailnetTag(tag)) throw new Error(`tailnet tag ${quoted(tag)}: not the name of a tag.`);
   return tag;
 }
 
@@ -157,9 +168,10 @@ export function authorizedKey(line: string): string {
 }
 
 /** The start of a DNS label. May be empty. */
+export const isHostLabelPart = (text: string): boolean => /^(?:[a-z0-9][a-z0-9-]{0,30})?$/.test(text);
+
 export function hostLabelPart(text: string): string {
-  if (!/^(?:[a-z0-9][a-z0-9-]{0,30})?$/.test(text))
-    throw new Error(`host name ${quoted(text)}: not a valid prefix of a host name.`);
+  if (!isHostLabelPart(text)) throw new Error(`host name ${quoted(text)}: not a valid prefix of a host name.`);
   return text;
 }
 

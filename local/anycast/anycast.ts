@@ -7,14 +7,14 @@
 import { connect, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type Docker from "dockerode";
-import type { Clock } from "../../providers/clock.ts";
-import { startAttached } from "../attached.ts";
-import { engineReason, lowAddress } from "../docker-engine.ts";
-import { buildImage, projectBuild } from "../docker-image.ts";
-import { frames } from "../docker-output.ts";
+import type { Clock } from "../../lib/clock.ts";
+import { type Closable, keepRunning } from "../../lib/keep-running.ts";
+import { startAttached } from "../docker/attached.ts";
+import { engineReason, lowAddress } from "../docker/engine.ts";
+import { buildImage, projectBuild } from "../docker/image.ts";
+import { frames } from "../docker/output.ts";
 import type { OpenListener } from "../edge/edge.ts";
-import { anycastRange } from "../fly/addresses.ts";
-import { type Closable, keepRunning } from "../keep-running.ts";
+import { anycastRange } from "./range.ts";
 
 const sources = ["image/build/*", "local/anycast/{boot,go.mod,*.go}"];
 

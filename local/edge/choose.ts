@@ -1,5 +1,5 @@
 /** Which machines a new connection is tried on, and in which order. Pure: the fleet, its load and the client's place in, a list out. */
-import { distanceKm } from "../../providers/fly/regions.ts";
+import { distanceKm } from "../../fly/regions.ts";
 import type { Backend } from "./routes.ts";
 
 /** What the edge knows of a machine besides its route. */

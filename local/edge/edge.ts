@@ -6,7 +6,7 @@
  * connection is closed), and Fly's accepting of ports that no service names.
  */
 import { createServer, type Server, type Socket } from "node:net";
-import { type Clock, systemClock } from "../../providers/clock.ts";
+import { type Clock, systemClock } from "../../lib/clock.ts";
 import type { Bind, LocalAddress } from "./bind.ts";
 import { choose } from "./choose.ts";
 import { Counters, type MachineCount } from "./counters.ts";
@@ -45,7 +45,7 @@ export interface Edge {
 }
 
 /** A listener that cannot be opened. The message says which, why and what to do. */
-export class ListenError extends Error {
+class ListenError extends Error {
   constructor(listener: Listener, local: LocalAddress, cause: NodeJS.ErrnoException, advice: string) {
     super(listenSentence(listener, local, cause, advice), { cause });
     this.name = "ListenError";

@@ -1,6 +1,6 @@
 /** One dial to one machine, and the joining of two sockets into one connection. Bytes pass untouched, half-closes too. */
 import { connect, type Socket } from "node:net";
-import type { Clock } from "../../providers/clock.ts";
+import type { Clock } from "../../lib/clock.ts";
 
 /** Bytes of a client that may be sent a second time, to another machine. A TLS ClientHello has its place in it. */
 const replayLimit = 64 * 1024;

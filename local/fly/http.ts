@@ -1,8 +1,8 @@
 /** Local Fly on a socket. Loopback only, because a client that reaches the port and knows the token can start machines on this host. */
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
+import { Dropped } from "./core/errors.ts";
 import type { LocalFly } from "./create.ts";
-import { Dropped } from "./errors.ts";
 
 /** A config carries files inline; nothing sane is larger. */
 const largestBody = 8 * 2 ** 20;

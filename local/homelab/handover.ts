@@ -1,8 +1,8 @@
 /** What the stack must know of the homelab, brought over from its container: authorities, addresses, credentials. Plain only where a program reads it so. */
 import type Docker from "dockerode";
-import { createSops } from "../../providers/sops/cli.ts";
-import { containersOf, labels } from "../docker-engine.ts";
-import { keepWritten, readIfThere, writeWhole } from "../files.ts";
+import { keepWritten, readIfThere, writeWhole } from "../../lib/files.ts";
+import { createSops } from "../../sops/cli.ts";
+import { containersOf, labels } from "../docker/engine.ts";
 import { paths } from "../paths.ts";
 import { ask, type Homelab, role } from "./homelab.ts";
 

@@ -3,12 +3,12 @@ import type { Readable } from "node:stream";
 import { setTimeout } from "node:timers/promises";
 import { stripVTControlCharacters } from "node:util";
 import type Docker from "dockerode";
-import { systemClock } from "../../providers/clock.ts";
-import { ensureNetwork, removeContainer } from "../docker-engine.ts";
-import { lines } from "../docker-output.ts";
-import { ensureService } from "../docker-service.ts";
-import { execIn } from "../fly/docker-exec.ts";
-import { tunDevice } from "../fly/docker-spec.ts";
+import { systemClock } from "../../lib/clock.ts";
+import { ensureNetwork, removeContainer } from "../docker/engine.ts";
+import { lines } from "../docker/output.ts";
+import { ensureService } from "../docker/service.ts";
+import { execIn } from "../fly/runners/docker/exec.ts";
+import { tunDevice } from "../fly/runners/docker/spec.ts";
 import { homelabImage } from "./image.ts";
 
 export interface HomelabOptions {
@@ -30,7 +30,7 @@ export interface Homelab {
 }
 
 /** Names by which machines know what is here; the stack file of the local stack has them too. */
-export const names = {
+const names = {
   /** headscale, on the network. */
   headscale: "headscale.home.internal",
   /** The home's node, in the tailnet: origin on 8080, vault on 8200. */

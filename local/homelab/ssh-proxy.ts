@@ -1,6 +1,6 @@
 /** ssh's ProxyCommand into the local stack's tailnet: this machine is not a node of it, but the homelab is. Arguments: name of a node, port. */
 import { consoleIn } from "../console.ts";
-import { labels } from "../docker-engine.ts";
+import { labels } from "../docker/engine.ts";
 import { role } from "./homelab.ts";
 
 const terminal = { input: process.stdin, output: process.stdout, errors: process.stderr };

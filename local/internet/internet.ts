@@ -3,11 +3,11 @@ import { get } from "node:https";
 import { text } from "node:stream/consumers";
 import { setTimeout } from "node:timers/promises";
 import type Docker from "dockerode";
+import { keepWritten, readIfThere } from "../../lib/files.ts";
 import { doorAddress } from "../anycast/anycast.ts";
-import { containersOf, ensureNetwork, labels, removeContainer } from "../docker-engine.ts";
-import { buildImage, projectBuild } from "../docker-image.ts";
-import { ensureService, type RunningService } from "../docker-service.ts";
-import { keepWritten, readIfThere } from "../files.ts";
+import { containersOf, ensureNetwork, labels, removeContainer } from "../docker/engine.ts";
+import { buildImage, projectBuild } from "../docker/image.ts";
+import { ensureService, type RunningService } from "../docker/service.ts";
 import { ask } from "../homelab/homelab.ts";
 import { paths } from "../paths.ts";
 

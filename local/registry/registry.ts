@@ -5,10 +5,10 @@
 import { Readable } from "node:stream";
 import { setTimeout } from "node:timers/promises";
 import type Docker from "dockerode";
-import { removeContainer } from "../docker-engine.ts";
-import { buildImage } from "../docker-image.ts";
-import { lines } from "../docker-output.ts";
-import { ensureService } from "../docker-service.ts";
+import { removeContainer } from "../docker/engine.ts";
+import { buildImage } from "../docker/image.ts";
+import { lines } from "../docker/output.ts";
+import { ensureService } from "../docker/service.ts";
 
 export interface RegistryOptions {
   docker: Docker;

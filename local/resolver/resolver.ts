@@ -1,14 +1,16 @@
 /** The name server of one private network, as a container of ours on it: main.go says what it does, this what local Fly has to do with it. */
 import type { Duplex } from "node:stream";
 import type Docker from "dockerode";
-import { startAttached } from "../attached.ts";
-import { labels, removeContainer } from "../docker-engine.ts";
-import { buildImage, projectBuild } from "../docker-image.ts";
-import { frames } from "../docker-output.ts";
-import type { Runner } from "../fly/runner.ts";
-import type { Closable } from "../keep-running.ts";
+import type { Closable } from "../../lib/keep-running.ts";
+import { startAttached } from "../docker/attached.ts";
+import { labels, removeContainer } from "../docker/engine.ts";
+import { buildImage, projectBuild } from "../docker/image.ts";
+import { frames } from "../docker/output.ts";
 
 const sources = ["image/build/*", "local/resolver/{boot,go.mod,*.go}"];
+
+/** Answers a DNS message, or says "elsewhere" for names that the engine's own servers answer. Undefined: no answer. */
+type AnswerQuestion = (message: Buffer, from: { address: string; tcp: boolean }) => Buffer | "elsewhere" | undefined;
 
 export interface ResolverOptions {
   docker: Docker;
@@ -21,7 +23,7 @@ export interface ResolverOptions {
   /** Network over which the engine's own name server is reached: the private one leads nowhere. */
   outward: string;
   image: string;
-  answer: Runner["onQuestion"];
+  answer: AnswerQuestion;
   /** It ended, and was not asked to. */
   ended: () => void;
 }
@@ -116,7 +118,7 @@ async function relay(stream: Duplex, { answer, address }: ResolverOptions, ready
 const endOf = (bytes: Buffer): number => (bytes.length < 4 ? Number.POSITIVE_INFINITY : 4 + bytes.readUInt32BE(0));
 
 /** The frame's layout is main.go's. A client on IPv4, as the engine is for a machine, counts as a machine of the network: `here`. */
-function answerOne(stream: Duplex, frame: Buffer, answer: Runner["onQuestion"], here: string): void {
+function answerOne(stream: Duplex, frame: Buffer, answer: AnswerQuestion, here: string): void {
   const asker = addressOf(frame.subarray(5, 21));
   const address = asker.startsWith(mapped) ? here : asker;
   const message = answer(frame.subarray(21), { address, tcp: frame[4] === 1 });

@@ -1,5 +1,5 @@
 /** The status page of the local stack, made of what local Fly knows. Pure: the world, the edge's connections and the PoPs' own words in, one object out. */
-import type { MachineEvent } from "../../providers/fly/wire.ts";
+import type { MachineEvent } from "../../fly/wire.ts";
 import {
   eventsShown,
   eventText,
@@ -12,7 +12,7 @@ import {
   shortImage,
 } from "../../status-page/picture.ts";
 import type { MachineCount } from "../edge/counters.ts";
-import { currentVersion, type MachineRow, type World } from "../fly/world.ts";
+import { currentVersion, type MachineRow, type World } from "../fly/core/world.ts";
 import type { PopTraffic } from "./traffic.ts";
 
 const head: Head = {

@@ -1,11 +1,12 @@
 /** The status page of a running local Fly: what it is drawn from, and who tells when it is new. */
-import type { Clock } from "../../providers/clock.ts";
-import type { MachineConfig } from "../../providers/fly/wire.ts";
+
+import type { MachineConfig } from "../../fly/wire.ts";
+import type { Clock } from "../../lib/clock.ts";
 import { createPages, type Pages } from "../../status-page/pages.ts";
 import type { Edge } from "../edge/edge.ts";
+import type { Runner } from "../fly/core/runner.ts";
+import { versionOf } from "../fly/core/world.ts";
 import type { LocalFly } from "../fly/create.ts";
-import type { Runner } from "../fly/runner.ts";
-import { versionOf } from "../fly/world.ts";
 import { picture } from "./picture.ts";
 import { type Source, TrafficWatch } from "./traffic.ts";
 

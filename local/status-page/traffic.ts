@@ -1,11 +1,11 @@
 /** What the PoPs themselves tell of their traffic: `GET /healthz` of each, once a second, as long as somebody looks. */
 import { z } from "zod";
 import { checkTimeoutSeconds } from "../../image/limits.ts";
-import type { Clock } from "../../providers/clock.ts";
+import type { Clock } from "../../lib/clock.ts";
 
 /** The part of `pop health`'s answer that is shown. */
 const Report = z.object({
-  parts: z.record(z.string(), z.object({ status: z.string(), reason: z.string().optional() })).default({}),
+  components: z.record(z.string(), z.object({ status: z.string(), reason: z.string().optional() })).default({}),
   traffic: z.object({ requests: z.number(), cache: z.record(z.string(), z.number()) }),
   memory: z.object({ usedBytes: z.number(), limitBytes: z.number() }).optional(),
 });
@@ -106,9 +106,9 @@ export function rates(samples: Sample[]): PopTraffic | undefined {
     hits: grown(hits),
     cacheable: grown(cacheable),
     memory: last.report.memory ?? null,
-    reasons: Object.entries(last.report.parts)
-      .filter(([, part]) => part.status !== "ok")
-      .map(([name, part]) => `${name}: ${part.reason ?? part.status}`),
+    reasons: Object.entries(last.report.components)
+      .filter(([, component]) => component.status !== "ok")
+      .map(([name, { status, reason }]) => `${name}: ${reason ?? status}`),
   };
 }
 

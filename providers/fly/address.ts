@@ -1,13 +1,13 @@
 /** A public anycast address of an app. Fly routes its traffic to the nearest healthy machine. */
 import type * as pulumi from "@pulumi/pulumi";
 import { z } from "zod";
+import { isNotFound, mayHaveApplied } from "../../fly/errors.ts";
+import { confirmAbsent, retryNotFound } from "../../fly/existence.ts";
+import { pollUntil, staleReadMs, visibleBy } from "../../fly/lag.ts";
+import type * as wire from "../../fly/wire.ts";
 import type { ChangeAction, Handler } from "../handler.ts";
 import { type Args, FlyResource } from "../resource.ts";
-import { isNotFound, mayHaveApplied } from "./errors.ts";
-import { confirmAbsent, retryNotFound } from "./existence.ts";
-import { pollUntil, staleReadMs, visibleBy } from "./lag.ts";
 import { cachedForeignMachineIn, foreignMachineIn, sharedAppText } from "./owner.ts";
-import type * as wire from "./wire.ts";
 
 const lifecycle = {
   app: "replace",

@@ -1,14 +1,14 @@
 /** A Fly app, which owns machines, volumes and addresses. Its name is unique across Fly and cannot be changed. */
 import type * as pulumi from "@pulumi/pulumi";
 import { z } from "zod";
-import { sleep } from "../clock.ts";
+import { FlyError, isConflict, isNotFound, mayHaveApplied } from "../../fly/errors.ts";
+import { confirmAbsent, isLive, retryNotFound } from "../../fly/existence.ts";
+import { newAppMs, pollUntil, visibleBy } from "../../fly/lag.ts";
+import type * as wire from "../../fly/wire.ts";
+import { sleep } from "../../lib/clock.ts";
 import type { ChangeAction, Context, Handler } from "../handler.ts";
 import { type Args, FlyResource } from "../resource.ts";
-import { FlyError, isConflict, isNotFound, mayHaveApplied } from "./errors.ts";
-import { confirmAbsent, isLive, retryNotFound } from "./existence.ts";
-import { newAppMs, pollUntil, visibleBy } from "./lag.ts";
 import { cachedForeignMachineIn, foreignMachineIn, rememberNewApp, sharedAppText } from "./owner.ts";
-import type * as wire from "./wire.ts";
 
 const lifecycle = {
   app: "replace",

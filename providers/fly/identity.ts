@@ -4,19 +4,19 @@
  */
 import type * as pulumi from "@pulumi/pulumi";
 import { z } from "zod";
-import { sleep } from "../clock.ts";
+import { FlyError, isConflict, isNotFound, isVolumeInUse, mayHaveApplied } from "../../fly/errors.ts";
+import { isLive } from "../../fly/existence.ts";
+import { pollUntil, visibleBy } from "../../fly/lag.ts";
+import { UnhealthyError, waitUntilHealthy } from "../../fly/machine-health.ts";
+import { metadataKeys } from "../../fly/metadata.ts";
+import type * as wire from "../../fly/wire.ts";
+import { sleep } from "../../lib/clock.ts";
+import { parseJson } from "../../lib/http-transport.ts";
 import type { ChangeAction, Context, Handler } from "../handler.ts";
-import { parseJson } from "../http-transport.ts";
 import { type Args, FlyResource } from "../resource.ts";
-import { FlyError, isConflict, isNotFound, isVolumeInUse, mayHaveApplied } from "./errors.ts";
-import { isLive } from "./existence.ts";
-import { pollUntil, visibleBy } from "./lag.ts";
 import { strandedVolumeError } from "./machine.ts";
-import { UnhealthyError, waitUntilHealthy } from "./machine-health.ts";
 import { startWithRetry } from "./machine-start.ts";
-import { ownerKeys } from "./owner.ts";
 import { createWhenReleased, releaseTimeoutMs, waitUntilDetached } from "./release-wait.ts";
-import type * as wire from "./wire.ts";
 
 const lifecycle = {
   pop: "ignored",
@@ -87,7 +87,7 @@ export const helperMachineConfig = ({ image, volume, mountPath, owner, pop }: Id
   restart: { policy: "no" },
   auto_destroy: false,
   mounts: [{ volume, path: mountPath }],
-  metadata: { [ownerKeys.stack]: owner, [ownerKeys.pop]: pop },
+  metadata: { [metadataKeys.stack]: owner, [metadataKeys.pop]: pop },
 });
 
 const toOutputs = (inputs: IdentityInputs, { recipient, isNew }: KeyFacts): IdentityOutputs => ({
@@ -99,7 +99,7 @@ const toOutputs = (inputs: IdentityInputs, { recipient, isNew }: KeyFacts): Iden
 });
 
 const isOurs = ({ owner }: IdentityInputs, machine: wire.Machine): boolean =>
-  machine.config?.metadata?.[ownerKeys.stack] === owner;
+  machine.config?.metadata?.[metadataKeys.stack] === owner;
 
 const mounts = (machine: wire.Machine, volume: string): boolean =>
   (machine.config?.mounts ?? []).some((it) => it.volume === volume);
@@ -222,10 +222,10 @@ export const identityHandler = {
       mountedBy &&
       !isOurs(inputs, mountedBy) &&
       mountedBy.name !== inputs.machine &&
-      mountedBy.config?.metadata?.[ownerKeys.stack]
+      mountedBy.config?.metadata?.[metadataKeys.stack]
     )
       throw new Error(
-        `${inputs.pop}: volume ${inputs.volume} is attached to machine ${mountedBy.id} of stack ${mountedBy.config.metadata[ownerKeys.stack]}. No identity was created. Choose another volume.`,
+        `${inputs.pop}: volume ${inputs.volume} is attached to machine ${mountedBy.id} of stack ${mountedBy.config.metadata[metadataKeys.stack]}. No identity was created. Choose another volume.`,
       );
     let shown: ShownKey;
     if (mountedBy) {

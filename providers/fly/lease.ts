@@ -1,7 +1,8 @@
 /** Leases: while one is held, no other client can change the machine. Held for one step, renewed at half its TTL, always released. */
-import { sleep } from "../clock.ts";
+
+import { FlyError, isLeased, isNotFound } from "../../fly/errors.ts";
+import { sleep } from "../../lib/clock.ts";
 import type { Context } from "../handler.ts";
-import { FlyError, isLeased, isNotFound } from "./errors.ts";
 
 /** Seconds until a lease expires without renewal, which the next run has to wait after a crash. */
 const ttlSeconds = 60;

@@ -1,12 +1,13 @@
 /** Deletes a machine: takes it out of routing, stops it so that nginx can finish its requests, destroys it, and waits until its volume is detached. */
-import { sleep } from "../clock.ts";
+
+import { FlyError, isHostFailure, isNotFound } from "../../fly/errors.ts";
+import { confirmAbsent, isLive } from "../../fly/existence.ts";
+import type { Machine } from "../../fly/wire.ts";
+import { sleep } from "../../lib/clock.ts";
 import type { Context } from "../handler.ts";
-import { FlyError, isHostFailure, isNotFound } from "./errors.ts";
-import { confirmAbsent, isLive } from "./existence.ts";
 import { waitForState, waitUntilStopped } from "./machine-wait.ts";
 import { assertOwned } from "./owner.ts";
 import { releaseTimeoutMs, waitUntilDetached } from "./release-wait.ts";
-import type { Machine } from "./wire.ts";
 
 export interface DeleteTarget {
   app: string;

@@ -1,12 +1,13 @@
 /** Starts, drains and restarts a machine without changing its config, like an update: under a lease, out of routing while it is down. */
-import { sleep } from "../clock.ts";
+
+import { waitUntilHealthy } from "../../fly/machine-health.ts";
+import { eventIds } from "../../fly/version-watch.ts";
+import type { Machine } from "../../fly/wire.ts";
+import { sleep } from "../../lib/clock.ts";
 import type { Context } from "../handler.ts";
 import { type HeldLease, withLease } from "./lease.ts";
-import { waitUntilHealthy } from "./machine-health.ts";
 import { startWithRetry } from "./machine-start.ts";
 import { waitUntilSettled, waitUntilStopped } from "./machine-wait.ts";
-import { eventIds } from "./version-watch.ts";
-import type { Machine } from "./wire.ts";
 
 export interface PowerTarget {
   app: string;

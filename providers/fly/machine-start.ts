@@ -1,7 +1,7 @@
-import { sleep } from "../clock.ts";
+import { FlyError } from "../../fly/errors.ts";
+import type { Machine } from "../../fly/wire.ts";
+import { sleep } from "../../lib/clock.ts";
 import type { Context } from "../handler.ts";
-import { FlyError } from "./errors.ts";
-import type { Machine } from "./wire.ts";
 
 const pollMs = 2_000;
 const runningStates = new Set(["started", "starting", "restarting"]);

@@ -2,18 +2,19 @@
  * Updates a machine in place: the volume is kept, the new version is verified, and the old configuration is restored if the update fails.
  * read -> lease -> cordon, drain -> post with nonce and current_version -> wait until the new version is healthy -> uncordon -> release.
  */
-import { sleep } from "../clock.ts";
+
+import { FlyError, isOutOfCapacity } from "../../fly/errors.ts";
+import { pollUntil, visibleBy } from "../../fly/lag.ts";
+import { UnhealthyError, waitUntilHealthy } from "../../fly/machine-health.ts";
+import { eventIds, isTransitional, watchVersion } from "../../fly/version-watch.ts";
+import type { Machine, MachineConfig } from "../../fly/wire.ts";
+import { sleep } from "../../lib/clock.ts";
 import type { Context } from "../handler.ts";
-import { FlyError, isOutOfCapacity } from "./errors.ts";
-import { pollUntil, visibleBy } from "./lag.ts";
 import { type HeldLease, withLease } from "./lease.ts";
-import { UnhealthyError, waitUntilHealthy } from "./machine-health.ts";
 import { startWithRetry } from "./machine-start.ts";
 import { waitUntilSettled } from "./machine-wait.ts";
 import { sameConfig } from "./normalise.ts";
 import { assertOwned } from "./owner.ts";
-import { eventIds, isTransitional, watchVersion } from "./version-watch.ts";
-import type { Machine, MachineConfig } from "./wire.ts";
 
 export interface UpdateTarget {
   app: string;

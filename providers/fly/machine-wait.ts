@@ -1,9 +1,10 @@
 /** Waits until a machine has reached a state that lasts: no call can change it before. */
-import { sleep } from "../clock.ts";
+
+import { FlyError, HostUnreachable } from "../../fly/errors.ts";
+import { isTransitional, type VersionSighting } from "../../fly/version-watch.ts";
+import type { Machine } from "../../fly/wire.ts";
+import { sleep } from "../../lib/clock.ts";
 import type { Context } from "../handler.ts";
-import { FlyError, HostUnreachable } from "./errors.ts";
-import { isTransitional, type VersionSighting } from "./version-watch.ts";
-import type { Machine } from "./wire.ts";
 
 interface MachineRef {
   app: string;

@@ -1,10 +1,6 @@
 /** The machine of one PoP. It is bound to its volume and keeps its id: its config is updated in place. */
 import type * as pulumi from "@pulumi/pulumi";
 import { z } from "zod";
-import { sleep } from "../clock.ts";
-import { type ChangeAction, type Context, type Handler, PartialResourceError, requiresUpdate } from "../handler.ts";
-import { type Args, FlyResource } from "../resource.ts";
-import { assertKeyUsable, TailnetJoin } from "../tailnet/joins.ts";
 import {
   HostUnreachable,
   isConflict,
@@ -15,17 +11,29 @@ import {
   isVolumeMissing,
   mayHaveApplied,
   withAdvice,
-} from "./errors.ts";
-import { isLive, retryNotFound } from "./existence.ts";
-import { pollUntil, staleReadMs, visibleBy } from "./lag.ts";
+} from "../../fly/errors.ts";
+import { isLive, retryNotFound } from "../../fly/existence.ts";
+import { pollUntil, staleReadMs, visibleBy } from "../../fly/lag.ts";
+import { checksOf, UnhealthyError, waitUntilHealthy } from "../../fly/machine-health.ts";
+import { metadataKeys, withCurrentKeys } from "../../fly/metadata.ts";
+import { isTransitional } from "../../fly/version-watch.ts";
+import * as wire from "../../fly/wire.ts";
+import { sleep } from "../../lib/clock.ts";
+import {
+  type ChangeAction,
+  type Context,
+  type Handler,
+  PartialResourceError,
+  type Properties,
+  requiresUpdate,
+} from "../handler.ts";
+import { type Args, FlyResource } from "../resource.ts";
+import { assertKeyUsable, TailnetJoin } from "../tailnet-join.ts";
 import { destroyMachine } from "./machine-delete.ts";
-import { checksOf, UnhealthyError, waitUntilHealthy } from "./machine-health.ts";
 import { UpdateFailed, type UpdateTarget, updateVerified } from "./machine-update.ts";
 import { alignToDesired, sameConfig } from "./normalise.ts";
-import { isOwnStackOf, ownerKeys, ownerOf } from "./owner.ts";
+import { isOwnStackOf, ownerOf } from "./owner.ts";
 import { createWhenReleased } from "./release-wait.ts";
-import { isTransitional } from "./version-watch.ts";
-import * as wire from "./wire.ts";
 
 /** How long a refresh waits for a machine to reach a state that lasts. */
 const restartMs = 30_000;
@@ -100,14 +108,21 @@ export type MachineOutputs = MachineInputs & {
 export const toWire = ({ config, volume, mountPath, owner, pop }: MachineInputs): wire.MachineConfig => ({
   ...config,
   mounts: [{ volume, path: mountPath }],
-  metadata: { ...config.metadata, [ownerKeys.stack]: owner, [ownerKeys.pop]: pop },
+  metadata: { ...config.metadata, [metadataKeys.stack]: owner, [metadataKeys.pop]: pop },
 });
+
+/** Whether the machine itself has to change. Its metadata under former keys does not count: the next update writes the current ones. */
+export function requiresMachineUpdate(olds: Properties, news: Properties): boolean {
+  const { config } = olds as Partial<MachineInputs>;
+  const metadata = config?.metadata && withCurrentKeys(config.metadata);
+  return requiresUpdate(lifecycle, metadata ? { ...olds, config: { ...config, metadata } } : olds, news);
+}
 
 /** The inverse of toWire: inputs from a config as found. */
 function fromWire(found: wire.MachineConfig, image: wire.Machine["image_ref"], desired: MachineInputs): MachineInputs {
   const { mounts, metadata, ...config } = alignToDesired(toWire(desired), found, image);
-  const { [ownerKeys.stack]: owner, [ownerKeys.pop]: pop = "none", ...rest } = metadata ?? {};
-  const own = owner === undefined || pop === desired.pop ? rest : { ...rest, [ownerKeys.pop]: pop };
+  const { [metadataKeys.stack]: owner, [metadataKeys.pop]: pop = "none", ...rest } = metadata ?? {};
+  const own = owner === undefined || pop === desired.pop ? rest : { ...rest, [metadataKeys.pop]: pop };
   return {
     ...desired,
     config: desired.config.metadata || Object.keys(own).length > 0 ? { ...config, metadata: own } : config,
@@ -324,7 +339,7 @@ export const machineHandler = {
     }
   },
   async update(id, olds, news, context) {
-    if (olds.complete && !requiresUpdate(lifecycle, olds, news)) return { ...olds, ...news };
+    if (olds.complete && !requiresMachineUpdate(olds, news)) return { ...olds, ...news };
     if (!olds.complete) await assertKeyUsable(news.pop, news.joins, context);
     // Outputs to store if the host goes down.
     let known = olds;

@@ -2,9 +2,12 @@
  * Normalises machine configs, so that what Fly adds, drops or writes differently does not look like a change: defaults and empty values are
  * left out, durations become milliseconds, "stop" becomes true.
  */
+
 import { isDeepStrictEqual } from "node:util";
-import { parseDuration } from "./durations.ts";
-import type { ImageRef, MachineConfig } from "./wire.ts";
+import { parseDuration } from "../../fly/durations.ts";
+import { withCurrentKeys } from "../../fly/metadata.ts";
+import type { ImageRef, MachineConfig } from "../../fly/wire.ts";
+import { byKey } from "../../lib/order.ts";
 
 type Plain = Record<string, unknown>;
 
@@ -102,7 +105,7 @@ function clean(value: unknown, key = ""): unknown {
     const entries = Object.entries(value)
       .map(([name, item]) => [name, isFreeForm(key) ? item : clean(item, name)] as const)
       .filter(([, item]) => item !== undefined);
-    return entries.length === 0 ? undefined : Object.fromEntries(entries.toSorted(([a], [b]) => (a < b ? -1 : 1)));
+    return entries.length === 0 ? undefined : Object.fromEntries(entries.toSorted(byKey));
   }
   if (durationKeys.has(key) && (typeof value === "string" || typeof value === "number"))
     return parseDuration(value) || undefined;
@@ -149,10 +152,8 @@ function normalRestart(restart: Plain | undefined): Plain {
   return { policy, ...(retries === undefined ? {} : { max_retries: retries }), ...rest };
 }
 
-/** The metadata without the keys that flyctl writes for itself. */
+/** The metadata without the keys that flyctl writes for itself, and with our former keys under their current names. */
 function stripFlyMetadata(metadata: Plain | undefined): Plain | undefined {
   if (metadata === undefined) return undefined;
-  return Object.fromEntries(
-    Object.entries(metadata).filter(([key]) => !key.startsWith("fly_") || key.startsWith("fly_pops_")),
-  );
+  return Object.fromEntries(Object.entries(withCurrentKeys(metadata)).filter(([key]) => !key.startsWith("fly_")));
 }

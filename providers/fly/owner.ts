@@ -2,18 +2,17 @@
  * Which stack an object on Fly belongs to. Machines have their stack in their metadata; apps, addresses and volumes belong to the stack of the live machines of
  * their app.
  */
-import type { Context } from "../handler.ts";
-import type { Fly } from "./api.ts";
-import { isNotFound } from "./errors.ts";
-import { isLive } from "./existence.ts";
-import type { Machine, Volume } from "./wire.ts";
 
-/** Metadata keys that mark a machine as one of fly-pops. */
-export const ownerKeys = { stack: "fly_pops_stack", pop: "fly_pops_key" } as const;
+import type { Fly } from "../../fly/api.ts";
+import { isNotFound } from "../../fly/errors.ts";
+import { isLive } from "../../fly/existence.ts";
+import { metadataKeys } from "../../fly/metadata.ts";
+import type { Machine, Volume } from "../../fly/wire.ts";
+import type { Context } from "../handler.ts";
 
 /** The stack a machine belongs to, as organization/project/stack; undefined if it was not created by fly-pops. */
 export const ownerOf = ({ config, incomplete_config }: Machine): string | undefined =>
-  (config ?? incomplete_config)?.metadata?.[ownerKeys.stack] || undefined;
+  (config ?? incomplete_config)?.metadata?.[metadataKeys.stack] || undefined;
 
 /** A live machine of another stack. */
 export interface ForeignMachine {

@@ -2,11 +2,12 @@
  * A deleted machine keeps its name while its state is `destroying`, and its volume for up to two minutes more. Creates wait until both are released
  * instead of failing, and deletes return only once they are.
  */
-import { sleep } from "../clock.ts";
+
+import { type FlyError, isConflict, isNotFound, isVolumeInUse } from "../../fly/errors.ts";
+import { isLive } from "../../fly/existence.ts";
+import { pollUntil } from "../../fly/lag.ts";
+import { sleep } from "../../lib/clock.ts";
 import type { Context } from "../handler.ts";
-import { type FlyError, isConflict, isNotFound, isVolumeInUse } from "./errors.ts";
-import { isLive } from "./existence.ts";
-import { pollUntil } from "./lag.ts";
 
 /** How long Fly may take to release a volume or a name: two minutes have been seen. */
 export const releaseTimeoutMs = 150_000;

@@ -1,18 +1,18 @@
 /** A Fly volume: the disk of one PoP, with its identity and its cache. It outlives its machine, is bound to one host, and cannot shrink. */
 import type * as pulumi from "@pulumi/pulumi";
 import { z } from "zod";
-import { sleep } from "../clock.ts";
+import { FlyError, isHostFailure, isNotFound, isOutOfCapacity, mayHaveApplied } from "../../fly/errors.ts";
+import { isLive, isStillListed } from "../../fly/existence.ts";
+import { pollUntil, staleReadMs, visibleBy } from "../../fly/lag.ts";
+import { nearestOpenText, regionByCode } from "../../fly/regions.ts";
+import { snapshotDaysOf, snapshotFields } from "../../fly/snapshots.ts";
+import type * as wire from "../../fly/wire.ts";
+import { sleep } from "../../lib/clock.ts";
 import { type ChangeAction, type CheckFailure, type Context, type Handler, noRecords } from "../handler.ts";
 import { type Args, FlyResource } from "../resource.ts";
-import { FlyError, isHostFailure, isNotFound, isOutOfCapacity, mayHaveApplied } from "./errors.ts";
-import { isLive, isStillListed } from "./existence.ts";
-import { pollUntil, staleReadMs, visibleBy } from "./lag.ts";
 import { forgetAdvice } from "./machine-delete.ts";
 import { cachedForeignMachineIn, foreignMachineWith, sharedAppText } from "./owner.ts";
-import { nearestOpenText, regionByCode } from "./regions.ts";
 import { releaseTimeoutMs } from "./release-wait.ts";
-import { snapshotDaysOf, snapshotFields } from "./snapshots.ts";
-import type * as wire from "./wire.ts";
 
 const lifecycle = {
   pop: "ignored",

@@ -2,14 +2,14 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { everyProbe, plan } from "../../cli/preflight/plan.ts";
-import { cliReference, cliReferencePath } from "../../docs/cli.ts";
-import { flyReality, flyRealityPath } from "../../docs/fly-reality.ts";
+import { cliReference, cliReferencePath } from "../../tools/docs/cli.ts";
+import { flyReality, flyRealityPath } from "../../tools/docs/fly-reality.ts";
 
-test("docs/cli.md is what docs/cli.ts writes: else run `npm run docs`", () => {
+test("docs/cli.md is what tools/docs/cli.ts writes: else run `npm run docs`", () => {
   expect(readFileSync(cliReferencePath, "utf8")).toBe(cliReference());
 });
 
-test("docs/fly-reality.md is what docs/fly-reality.ts writes: else run `npm run docs`", () => {
+test("docs/fly-reality.md is what tools/docs/fly-reality.ts writes: else run `npm run docs`", () => {
   expect(readFileSync(flyRealityPath, "utf8")).toBe(flyReality());
 });
 

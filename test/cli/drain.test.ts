@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { failingCheck } from "../../local/fly/state-runner.ts";
+import { failingCheck } from "../../local/fly/runners/state-runner.ts";
 import { cli, says } from "../support/cli.ts";
 
 const fleet = async () => {

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import type { Behaviour } from "../../local/fly/state-runner.ts";
+import type { Behaviour } from "../../local/fly/runners/state-runner.ts";
 import { cli, values } from "../support/cli.ts";
 
 /** Two PoPs with a state of their own, as `pop maintenance` and `pop ask health` have it. */

@@ -44,7 +44,7 @@ async function scene(over: Record<string, unknown> = {}) {
   const made = async (what: string, body: object) =>
     (await it.local.call("POST", `/apps/my-edge/${what}`, body)).body.id as string;
   const volume = await made("volumes", { name: "pop_nrt_1", region: "nrt", size_gb: 3 });
-  const metadata = { fly_pops_stack: owner, fly_pops_key: "nrt-1" };
+  const metadata = { pops_stack: owner, pops_pop: "nrt-1" };
   const { addresses, volumes } = it.local.world();
   const ids = [
     ...it.local.machines().map(({ id }) => id),

@@ -1,7 +1,7 @@
 /** Each answer of `preflight` is as local Fly, or the network before it, is set: turned the other way, the report says so. */
 import { expect, test } from "vitest";
 import { everyProbe, plan } from "../../cli/preflight/plan.ts";
-import type { HttpRequest, Transport } from "../../providers/http-transport.ts";
+import type { HttpRequest, Transport } from "../../lib/http-transport.ts";
 import { against, type PreflightBenchOptions, preflightBench } from "../support/preflight.ts";
 
 interface Case extends PreflightBenchOptions {

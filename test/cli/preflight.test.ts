@@ -12,14 +12,14 @@ import { localEdge } from "../../cli/preflight/local-edge.ts";
 import { maxMinutes } from "../../cli/preflight/run.ts";
 import { netVisitor } from "../../cli/preflight/visitor.ts";
 import { flyPrices } from "../../components/prices.ts";
+import { regions } from "../../fly/regions.ts";
+import { systemClock } from "../../lib/clock.ts";
+import type { Transport } from "../../lib/http-transport.ts";
+import { seeded } from "../../local/fly/core/random.ts";
+import { memoryStore } from "../../local/fly/core/store.ts";
 import { createLocalFly } from "../../local/fly/create.ts";
 import { serve } from "../../local/fly/http.ts";
-import { seeded } from "../../local/fly/random.ts";
-import { createStateRunner } from "../../local/fly/state-runner.ts";
-import { memoryStore } from "../../local/fly/store.ts";
-import { systemClock } from "../../providers/clock.ts";
-import { regions } from "../../providers/fly/regions.ts";
-import type { Transport } from "../../providers/http-transport.ts";
+import { createStateRunner } from "../../local/fly/runners/state-runner.ts";
 import { preflightBench, token } from "../support/preflight.ts";
 
 test("on local Fly as it is everything holds but the cookie it does not set, and nothing is left behind", async () => {
@@ -109,7 +109,7 @@ test("an app of an earlier run is named with its age, removed after a yes, and t
   using bench = await preflightBench();
   await bench.call("POST", "/apps", { name: orphan, org_slug: "personal", network: orphan });
   await bench.call("POST", `/apps/${orphan}/machines`, {
-    config: { image: "x", metadata: { fly_pops_preflight: orphan } },
+    config: { image: "x", metadata: { pops_preflight: orphan } },
   });
   const questions: string[] = [];
   const ask = async (question: string) => {

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import type { Behaviour } from "../../local/fly/state-runner.ts";
+import type { Behaviour } from "../../local/fly/runners/state-runner.ts";
 import { cli, values } from "../support/cli.ts";
 
 const site = { host: "www.example.org", origin: "http://origin.example:8080", cache: { maxAge: "10m" } };

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { type Behaviour, failingCheck } from "../../local/fly/state-runner.ts";
+import { type Behaviour, failingCheck } from "../../local/fly/runners/state-runner.ts";
 import { cli, says, values } from "../support/cli.ts";
 
 const fleet = async (exec: Behaviour["exec"] = says({})) => {

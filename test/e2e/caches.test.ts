@@ -3,9 +3,9 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
-import { imagesOf, removeImages } from "../../local/caches.ts";
-import { buildImage } from "../../local/docker-image.ts";
-import { docker } from "./docker.ts";
+import { imagesOf, removeImages } from "../../local/docker/caches.ts";
+import { buildImage } from "../../local/docker/image.ts";
+import { docker } from "../support/docker.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "fly-pops-caches-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));

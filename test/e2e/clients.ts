@@ -1,8 +1,8 @@
 /** Programs that lead local Fly as they lead Fly, built once and kept by their inputs: test/e2e/clients. */
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
-import { openDocker } from "../../local/docker-engine.ts";
-import { buildImage } from "../../local/docker-image.ts";
+import { openDocker } from "../../local/docker/engine.ts";
+import { buildImage } from "../../local/docker/image.ts";
 import { programOf } from "../support/program.ts";
 
 const here = "test/e2e/clients";

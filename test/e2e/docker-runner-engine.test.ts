@@ -5,9 +5,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import Docker from "dockerode";
 import { afterAll, expect, onTestFinished, test } from "vitest";
-import { removeEverything } from "../../local/docker-engine.ts";
-import { startDockerRunner } from "../../local/fly/docker-runner.ts";
-import { docker, instance, lab, newStack, shell, startServing } from "./docker.ts";
+import { removeEverything } from "../../local/docker/engine.ts";
+import { startDockerRunner } from "../../local/fly/runners/docker/docker-runner.ts";
+import { docker, instance, lab, newStack, shell, startServing } from "../support/docker.ts";
 
 const stack = newStack();
 

@@ -4,10 +4,10 @@ import { once } from "node:events";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterAll, expect, onTestFinished, test } from "vitest";
-import { orMissing } from "../../local/docker-engine.ts";
-import { followProgress } from "../../local/docker-progress.ts";
+import { orMissing } from "../../local/docker/engine.ts";
+import { followProgress } from "../../local/docker/progress.ts";
 import { startRegistry } from "../../local/registry/registry.ts";
-import { cleanUp, docker, instance, lab, newStack, startServing, tinyImage } from "./docker.ts";
+import { cleanUp, docker, instance, lab, newStack, startServing, tinyImage } from "../support/docker.ts";
 
 afterAll(async () => {
   await cleanUp(); // first, as containers hold their images

@@ -1,8 +1,8 @@
 import { createHash } from "node:crypto";
 import { expect, test } from "vitest";
-import type { Instance } from "../../local/fly/runner.ts";
-import type { MachineConfig } from "../../providers/fly/wire.ts";
-import { docker, instance, lab, newStack, shell, startServing } from "./docker.ts";
+import type { MachineConfig } from "../../fly/wire.ts";
+import type { Instance } from "../../local/fly/core/runner.ts";
+import { docker, instance, lab, newStack, shell, startServing } from "../support/docker.ts";
 
 const { runner, exitOf } = await lab(newStack());
 

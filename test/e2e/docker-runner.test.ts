@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { docker, instance, lab, line, newStack, shell, startServing } from "./docker.ts";
+import { docker, instance, lab, line, newStack, shell, startServing } from "../support/docker.ts";
 
 const stack = newStack();
 const { runner, exits, exitOf } = await lab(stack);

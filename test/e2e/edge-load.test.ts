@@ -4,7 +4,7 @@ import { Agent, createServer, get } from "node:http";
 import type { AddressInfo } from "node:net";
 import pLimit from "p-limit";
 import { expect, onTestFinished, test } from "vitest";
-import { edgeOver, Fleet, machine, until } from "../unit/edge-fleet.ts";
+import { edgeOver, Fleet, machine, until } from "../support/edge-fleet.ts";
 
 const requests = 3000;
 const atOnce = 64;

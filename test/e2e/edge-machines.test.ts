@@ -7,9 +7,9 @@ import { afterAll, expect, onTestFinished, test } from "vitest";
 import { loopback } from "../../local/edge/bind.ts";
 import { createEdge } from "../../local/edge/edge.ts";
 import type { Backend } from "../../local/edge/routes.ts";
-import type { Instance } from "../../local/fly/runner.ts";
-import { Fleet, said } from "../unit/edge-fleet.ts";
-import { instance, lab, newStack, shell, startServing } from "./docker.ts";
+import type { Instance } from "../../local/fly/core/runner.ts";
+import { instance, lab, newStack, shell, startServing } from "../support/docker.ts";
+import { Fleet, said } from "../support/edge-fleet.ts";
 
 const { runner } = await lab(newStack());
 const fleet = new Fleet();

@@ -4,8 +4,8 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { anycastImage } from "../../local/anycast/anycast.ts";
-import { containersOf, labels } from "../../local/docker-engine.ts";
-import { fetchPage } from "../../local/fetch-page.ts";
+import { containersOf, labels } from "../../local/docker/engine.ts";
+import { fetchPage } from "../../local/page/fetch-page.ts";
 import { type Checkout, type CommandResult, checkout } from "../support/checkout.ts";
 import { docker, popContainer, rootsOf, servedCertificate, stackOf } from "../support/homelab.ts";
 

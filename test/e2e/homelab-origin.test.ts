@@ -4,11 +4,11 @@ import { join } from "node:path";
 import { PassThrough } from "node:stream";
 import { pack } from "tar-stream";
 import { beforeAll, expect, onTestFinished, test } from "vitest";
-import { labels } from "../../local/docker-engine.ts";
-import { buildImage } from "../../local/docker-image.ts";
+import { labels } from "../../local/docker/engine.ts";
+import { buildImage } from "../../local/docker/image.ts";
 import { homelabImage } from "../../local/homelab/image.ts";
 import { originCertificate, originKey } from "../image/support/origin.ts";
-import { docker, instance, lab, newStack } from "./docker.ts";
+import { docker, instance, lab, newStack } from "../support/docker.ts";
 
 const stack = newStack();
 const { runner } = await lab(stack);

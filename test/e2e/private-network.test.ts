@@ -1,16 +1,16 @@
 /** The private network between real containers: names asked at fdaa::3, pages fetched from fdaa addresses, and what another network is denied. */
 import dns from "dns-packet";
 import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
-import { ensureNetwork, removeContainer } from "../../local/docker-engine.ts";
+import { Fly } from "../../fly/api.ts";
+import { systemClock } from "../../lib/clock.ts";
+import { ensureNetwork, removeContainer } from "../../local/docker/engine.ts";
+import { groupOf } from "../../local/fly/core/private-network.ts";
+import { seeded } from "../../local/fly/core/random.ts";
+import { memoryStore } from "../../local/fly/core/store.ts";
 import { createLocalFly, type LocalFly } from "../../local/fly/create.ts";
-import { groupOf } from "../../local/fly/private-network.ts";
-import { seeded } from "../../local/fly/random.ts";
-import { memoryStore } from "../../local/fly/store.ts";
 import { resolverImage } from "../../local/resolver/resolver.ts";
-import { systemClock } from "../../providers/clock.ts";
-import { Fly } from "../../providers/fly/api.ts";
+import { docker, type Lab, lab, line, newStack, tinyTag } from "../support/docker.ts";
 import { inProcess } from "../support/local-fly.ts";
-import { docker, type Lab, lab, line, newStack, tinyTag } from "./docker.ts";
 
 const token = "e2e-6pn";
 const stack = newStack();

@@ -1,24 +1,24 @@
 /** Real containers of the real image: an identity on a volume, secrets encrypted to it by the real sops, decrypted at boot, and the report of a missing one. */
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { machineConfig } from "../../components/machine-config.ts";
+import { Fly } from "../../fly/api.ts";
+import { systemClock } from "../../lib/clock.ts";
+import { seeded } from "../../local/fly/core/random.ts";
+import { memoryStore } from "../../local/fly/core/store.ts";
 import { createLocalFly, type LocalFly } from "../../local/fly/create.ts";
 import { type HttpServer, serve } from "../../local/fly/http.ts";
-import { seeded } from "../../local/fly/random.ts";
-import { memoryStore } from "../../local/fly/store.ts";
-import { systemClock } from "../../providers/clock.ts";
-import { Fly } from "../../providers/fly/api.ts";
 import { identityHandler } from "../../providers/fly/identity.ts";
 import { machineHandler } from "../../providers/fly/machine.ts";
-import { createRolloutGate } from "../../providers/fly/rollout-gate.ts";
 import { volumeHandler } from "../../providers/fly/volume.ts";
 import type { Context } from "../../providers/handler.ts";
-import { createSops } from "../../providers/sops/cli.ts";
-import { encryptFor } from "../../providers/sops/encrypt-for.ts";
+import { createRolloutGate } from "../../providers/rollout-gate.ts";
+import { createSops } from "../../sops/cli.ts";
+import { encryptFor } from "../../sops/encrypt-for.ts";
 import { build } from "../image/support/pop.ts";
 import { outward } from "../image/support/spec.ts";
 import { app, identityInputs, machineInputs, volumeInputs } from "../support/context.ts";
+import { lab, newStack } from "../support/docker.ts";
 import { noSecrets } from "../support/no-secrets.ts";
-import { lab, newStack } from "./docker.ts";
 
 const token = "e2e-sealed";
 const shape = { name: "cdg-1", cpuKind: "shared" as const, cpus: 1, memoryMb: 256, volumeGb: 3 };
@@ -33,7 +33,7 @@ let volume: string;
 beforeAll(async () => {
   const spec = outward();
   const [built, { runner }] = await Promise.all([
-    build("sealed", { ...spec, ...(spec.tailnet && { tailnet: { ...spec.tailnet, driver: "headscale" } }) }),
+    build("sealed", { ...spec, ...(spec.tailnet && { tailnet: { ...spec.tailnet, controlPlane: "headscale" } }) }),
     lab(newStack()),
   ]);
   image = built;
@@ -65,16 +65,17 @@ const base64 = (text: string) => Buffer.from(text).toString("base64");
 
 async function healthOf(
   id: string,
-): Promise<{ recipient?: string; parts: Record<string, { status: string; reason?: string }> }> {
+): Promise<{ recipient?: string; components: Record<string, { status: string; reason?: string }> }> {
   // Whatever its status; nothing before `pop health` is up.
   const { stdout } = await context.fly.execMachine(app, id, ["/usr/bin/pop", "ask", "health"], 20);
-  return stdout ? JSON.parse(stdout) : { parts: {} };
+  return stdout ? JSON.parse(stdout) : { components: {} };
 }
 
 async function untilSecrets(id: string, wanted: (reason: string) => boolean) {
   for (;;) {
-    const { parts, recipient } = await healthOf(id);
-    if (wanted(parts.secrets?.status === "ok" ? "ok" : (parts.secrets?.reason ?? ""))) return { parts, recipient };
+    const { components, recipient } = await healthOf(id);
+    if (wanted(components.secrets?.status === "ok" ? "ok" : (components.secrets?.reason ?? "")))
+      return { components, recipient };
     await new Promise((resolve) => setTimeout(resolve, 500));
   }
 }
@@ -94,7 +95,7 @@ test("an identity is born on the volume, kept, and opens what was sealed to it",
   const machine = machineInputs(volume, { config: unchecked({ secrets }), drainSeconds: 0 });
   const { id, outs } = await machineHandler.create(machine, context);
   const lacking = await untilSecrets(id, (reason) => reason.includes("sealed-tailnet"));
-  expect(lacking.parts.secrets?.reason).toMatch(/sops file open \/etc\/pop\/sealed-tailnet\.yaml: no such file/);
+  expect(lacking.components.secrets?.reason).toMatch(/sops file open \/etc\/pop\/sealed-tailnet\.yaml: no such file/);
   expect(lacking.recipient).toBe(recipient);
 
   // The PoP runs: it is asked, and no second machine is made.

@@ -4,7 +4,7 @@ import { dirname, join } from "node:path";
 import { expect, test } from "vitest";
 import type { CliContext } from "../../cli/context.ts";
 import { run } from "../../cli/run.ts";
-import { systemClock } from "../../providers/clock.ts";
+import { systemClock } from "../../lib/clock.ts";
 import { cliContext } from "../support/cli-context.ts";
 import { image } from "../support/context.ts";
 import { type Engine, engine, stack, token } from "../support/engine.ts";
@@ -268,7 +268,7 @@ test("orphans: objects that this stack created and lost are listed, and deleted 
   const foreignVolume = await made("POST", "volumes", { name: "data", region: "fra", size_gb: 1 });
   const config = (stackName: string) => ({
     image: image(1),
-    metadata: { fly_pops_stack: `organization/fly-pops/${stackName}`, fly_pops_key: "fra-1" },
+    metadata: { pops_stack: `organization/fly-pops/${stackName}`, pops_pop: "fra-1" },
   });
   const mounts = [{ volume, path: "/var" }];
   const machine = await made("POST", "machines", {

@@ -33,7 +33,7 @@ async function everyKind(expect: ExpectStatic) {
     stack({
       secretsFile: "./secrets.yaml",
       certificates: { vault: { address: "https://vault.tail.example:8200" } },
-      tailnet: { domain: "tail.example", driver: "tailscale" },
+      tailnet: { domain: "tail.example", controlPlane: "tailscale" },
       ...over,
     });
   it.config(values());

@@ -2,8 +2,8 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { rekeySecrets } from "../../providers/sops/secrets-file.ts";
 import { pulumiWorkspace } from "../../setup/pulumi-home.mjs";
+import { rekeySecrets } from "../../sops/secrets-file.ts";
 import { type Engine, engine, stack } from "../support/engine.ts";
 import { identityOf } from "../support/identities.ts";
 import { createSopsUser, fileIn } from "../support/sops-user.ts";
@@ -21,7 +21,7 @@ const secured = (over: Record<string, unknown> = {}) =>
   stack({
     secretsFile: "./secrets.yaml",
     certificates: { vault: { address: "https://vault.tail.example:8200" } },
-    tailnet: { domain: "tail.example", driver: "tailscale" },
+    tailnet: { domain: "tail.example", controlPlane: "tailscale" },
     ...over,
   });
 

@@ -26,7 +26,7 @@ const ids = (it: Engine) => Object.fromEntries(Object.entries(it.machines()).map
 const owners = (it: Engine) =>
   Object.values(it.fly.snapshot().machines)
     .filter(({ state }) => state !== "destroyed")
-    .map(({ version, versions }) => versions.find((one) => one.version === version)?.received.metadata?.fly_pops_stack);
+    .map(({ version, versions }) => versions.find((one) => one.version === version)?.received.metadata?.pops_stack);
 const urns = (it: Engine): string[] =>
   (JSON.parse(it.state()).checkpoint.latest.resources as { urn: string; type: string }[])
     .filter(({ type }) => type.startsWith("pulumi-nodejs:dynamic/"))

@@ -1,5 +1,5 @@
 import { test } from "vitest";
-import { failingCheck } from "../../local/fly/state-runner.ts";
+import { failingCheck } from "../../local/fly/runners/state-runner.ts";
 import { image } from "../support/context.ts";
 import { engine, stack } from "../support/engine.ts";
 

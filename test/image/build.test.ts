@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { ImageSpec } from "../../image/spec.ts";
-import { buildImage } from "../../local/docker-image.ts";
+import { buildImage } from "../../local/docker/image.ts";
 import { duplicates, layersOf, paths } from "./support/layers.ts";
 import { Bench, build, docker } from "./support/pop.ts";
 import { laden, spec } from "./support/spec.ts";

@@ -1,9 +1,9 @@
 import { describe, expect, test } from "vitest";
+import { type AuthKeyInputs, authKeyHandler } from "../../providers/auth-key.ts";
 import type { Context } from "../../providers/handler.ts";
-import { SopsError } from "../../providers/sops/cli.ts";
-import { type AuthKeyInputs, authKeyHandler } from "../../providers/tailnet/auth-key.ts";
-import type { Device } from "../../providers/tailnet/tailnet-api.ts";
-import { createTailscale } from "../../providers/tailnet/tailscale.ts";
+import { SopsError } from "../../sops/cli.ts";
+import type { Device } from "../../tailnet/tailnet-api.ts";
+import { createTailscale } from "../../tailnet/tailscale.ts";
 import { errorMessage } from "../support/error-message.ts";
 import { identityOf } from "../support/identities.ts";
 import { openSops } from "../support/sealing.ts";

@@ -1,12 +1,12 @@
 /** Whatever somebody changes by hand shows in a refresh as exactly that, and the next `up` puts it back. */
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { failingCheck } from "../../local/fly/state-runner.ts";
+import type { MachineConfig } from "../../fly/wire.ts";
+import { failingCheck } from "../../local/fly/runners/state-runner.ts";
 import { addressHandler } from "../../providers/fly/address.ts";
 import { appHandler } from "../../providers/fly/app.ts";
 import { type MachineInputs, type MachineOutputs, machineHandler } from "../../providers/fly/machine.ts";
 import { volumeHandler } from "../../providers/fly/volume.ts";
-import type { MachineConfig } from "../../providers/fly/wire.ts";
 import { replacementKeys, requiresUpdate } from "../../providers/handler.ts";
 import { app, image, machineInputs, volumeInputs } from "../support/context.ts";
 import { type FaultFixture, faultFixture, liveMachines, token } from "../support/faults/fixture.ts";
@@ -399,12 +399,12 @@ test("a check that fails for a minute is drift, one that recovers is not", async
 });
 
 test("a PoP's mark that somebody changed or took is drift, and is put back", async () => {
-  const marks: Record<string, string>[] = [{ fly_pops_key: "ewr-9" }, {}];
+  const marks: Record<string, string>[] = [{ pops_pop: "ewr-9" }, {}];
   for (const mark of marks) {
     await using world = await faultFixture();
     const it = await pop(world);
     await edit(it, (config) => {
-      const { fly_pops_key: _, ...metadata } = config.metadata ?? {};
+      const { pops_pop: _, ...metadata } = config.metadata ?? {};
       config.metadata = { ...metadata, ...mark };
     });
     const { shown, outs } = await refreshed(it);

@@ -1,14 +1,14 @@
 /** Values that Fly adds, drops and respells are not drift, for any config: with generated ones, by the rules alone and through the API. */
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { parseImage } from "../../local/fly/image-ref.ts";
-import { renderConfig } from "../../local/fly/render.ts";
-import { digestOf } from "../../local/fly/state-runner.ts";
+import type { MachineConfig } from "../../fly/wire.ts";
+import { parseImage } from "../../local/fly/core/image-ref.ts";
+import { renderConfig } from "../../local/fly/machines/render.ts";
+import { digestOf } from "../../local/fly/runners/state-runner.ts";
 import { appHandler } from "../../providers/fly/app.ts";
 import { machineHandler } from "../../providers/fly/machine.ts";
 import { alignToDesired, normalise, sameConfig } from "../../providers/fly/normalise.ts";
 import { volumeHandler } from "../../providers/fly/volume.ts";
-import type { MachineConfig } from "../../providers/fly/wire.ts";
 import { app, machineInputs, volumeInputs } from "../support/context.ts";
 import { faultFixture } from "../support/faults/fixture.ts";
 import { machineConfig } from "../support/machine-configs.ts";

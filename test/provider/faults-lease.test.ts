@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { sleep } from "../../providers/clock.ts";
+import { sleep } from "../../lib/clock.ts";
 import { withLease } from "../../providers/fly/lease.ts";
 import { app } from "../support/context.ts";
 import { faultFixture, liveMachines } from "../support/faults/fixture.ts";

@@ -1,3 +1,3 @@
-import { testOperations } from "../support/faults/page.ts";
+import { testOperations } from "./faults-tests.ts";
 
 testOperations(({ kind, verb, undone }) => kind === "Machine" && (verb === "create" || verb === "update") && !undone);

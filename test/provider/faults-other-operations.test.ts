@@ -1,3 +1,3 @@
-import { testOperations } from "../support/faults/page.ts";
+import { testOperations } from "./faults-tests.ts";
 
 testOperations(({ kind, verb }) => kind !== "Identity" && (kind !== "Machine" || verb === "read" || verb === "delete"));

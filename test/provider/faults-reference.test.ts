@@ -1,11 +1,11 @@
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
-import { faultsPath, faultsReference, titleOf } from "../../docs/faults.ts";
+import { memoryStore } from "../../local/fly/core/store.ts";
 import { createLocalFly } from "../../local/fly/create.ts";
-import { createStateRunner } from "../../local/fly/state-runner.ts";
-import { memoryStore } from "../../local/fly/store.ts";
+import { createStateRunner } from "../../local/fly/runners/state-runner.ts";
 import { addressHandler } from "../../providers/fly/address.ts";
 import { appHandler } from "../../providers/fly/app.ts";
+import { faultsPath, faultsReference, titleOf } from "../../tools/docs/faults.ts";
 import { app } from "../support/context.ts";
 import { faultFixture } from "../support/faults/fixture.ts";
 import { faultKinds } from "../support/faults/kinds.ts";

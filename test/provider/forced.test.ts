@@ -6,11 +6,11 @@ import { expect, test } from "vitest";
 import { addressHandler } from "../../providers/fly/address.ts";
 import { appHandler } from "../../providers/fly/app.ts";
 import { machineHandler } from "../../providers/fly/machine.ts";
-import { createRolloutGate } from "../../providers/fly/rollout-gate.ts";
 import { volumeHandler } from "../../providers/fly/volume.ts";
 import type { Handler, Properties } from "../../providers/handler.ts";
 import { createProvider } from "../../providers/host.ts";
 import type { ResourceType } from "../../providers/resource.ts";
+import { createRolloutGate } from "../../providers/rollout-gate.ts";
 import { app, type HandlerFixture, handlerFixture, machineInputs, volumeInputs } from "../support/context.ts";
 
 const kinds: [ResourceType, Handler<Properties, Properties>, (fixture: HandlerFixture) => Promise<Properties>][] = [

@@ -1,9 +1,9 @@
 import { expect, test, vi } from "vitest";
 import { z } from "zod";
-import { createRolloutGate } from "../../providers/fly/rollout-gate.ts";
 import { type Context, type Handler, PartialResourceError } from "../../providers/handler.ts";
 import { createProvider, unknownValue } from "../../providers/host.ts";
 import { providerSource } from "../../providers/resource.ts";
+import { createRolloutGate } from "../../providers/rollout-gate.ts";
 
 const Inputs = z.strictObject({
   name: z.string().min(2),

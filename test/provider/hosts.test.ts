@@ -1,8 +1,8 @@
 /** Hosts: which one a PoP comes to lie on, one that is away or full, and what a machine that went still holds on to. */
 import { expect, test } from "vitest";
 import { machineConfig } from "../../components/machine-config.ts";
+import { staleReadMs } from "../../fly/lag.ts";
 import { addressHandler } from "../../providers/fly/address.ts";
-import { staleReadMs } from "../../providers/fly/lag.ts";
 import { type MachineOutputs, machineHandler } from "../../providers/fly/machine.ts";
 import { volumeHandler } from "../../providers/fly/volume.ts";
 import {

@@ -55,7 +55,7 @@ test("the machine that makes it serves nobody, never comes back, and is known as
     restart: { policy: "no" },
     auto_destroy: false,
     mounts: [{ volume: "vol_1", path: "/var" }],
-    metadata: { fly_pops_stack: "me/fly-pops/prod", fly_pops_key: "cdg-1" },
+    metadata: { pops_stack: "me/fly-pops/prod", pops_pop: "cdg-1" },
   });
 });
 

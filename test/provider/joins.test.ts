@@ -1,10 +1,10 @@
 /** Machines of PoPs that join a tailnet by a key of their own: none is made with a key that has ended and no node to show for it. */
 import { expect, test } from "vitest";
-import { failingCheck } from "../../local/fly/state-runner.ts";
+import { failingCheck } from "../../local/fly/runners/state-runner.ts";
 import { machineHandler } from "../../providers/fly/machine.ts";
 import { volumeHandler } from "../../providers/fly/volume.ts";
 import { PartialResourceError } from "../../providers/handler.ts";
-import type { TailnetApi } from "../../providers/tailnet/tailnet-api.ts";
+import type { TailnetApi } from "../../tailnet/tailnet-api.ts";
 import { handlerFixture, machineInputs, volumeInputs } from "../support/context.ts";
 import type { LocalFlyTestOptions } from "../support/local-fly.ts";
 

@@ -1,9 +1,9 @@
 import { expect, test } from "vitest";
-import { type Behaviour, failingCheck, passingAfter } from "../../local/fly/state-runner.ts";
+import { type Behaviour, failingCheck, passingAfter } from "../../local/fly/runners/state-runner.ts";
 import { type MachineOutputs, machineHandler, toWire } from "../../providers/fly/machine.ts";
-import { createRolloutGate } from "../../providers/fly/rollout-gate.ts";
 import { volumeHandler } from "../../providers/fly/volume.ts";
 import { PartialResourceError } from "../../providers/handler.ts";
+import { createRolloutGate } from "../../providers/rollout-gate.ts";
 import {
   app,
   type HandlerFixture,
@@ -83,7 +83,7 @@ test("what is posted is the config, its mount and its owner", async () => {
     config: {
       ...inputs.config,
       mounts: [{ volume, path: "/var" }],
-      metadata: { fly_pops_stack: "me/fly-pops/prod", fly_pops_key: "cdg-1" },
+      metadata: { pops_stack: "me/fly-pops/prod", pops_pop: "cdg-1" },
     },
   });
 });

@@ -1,11 +1,11 @@
 /** Two stacks on one Fly: what is the other's is left alone, and the sentence says what to change. */
 import { describe, expect, test } from "vitest";
+import { Fly } from "../../fly/api.ts";
 import { addressHandler } from "../../providers/fly/address.ts";
-import { Fly } from "../../providers/fly/api.ts";
 import { appHandler } from "../../providers/fly/app.ts";
 import { machineHandler } from "../../providers/fly/machine.ts";
-import { createRolloutGate } from "../../providers/fly/rollout-gate.ts";
 import { volumeHandler } from "../../providers/fly/volume.ts";
+import { createRolloutGate } from "../../providers/rollout-gate.ts";
 import {
   app,
   type HandlerFixture,
@@ -127,7 +127,7 @@ test("another stack's PoP is taken over completely with adopt.from: the same obj
   const machine = await machineHandler.create({ ...inputs, ...heir }, fixture.context);
   expect(machine.id).toBe(id);
   expect(
-    fixture.local.machines().map(({ name, versions }) => [name, versions.at(-1)?.received.metadata?.fly_pops_stack]),
+    fixture.local.machines().map(({ name, versions }) => [name, versions.at(-1)?.received.metadata?.pops_stack]),
   ).toEqual([["cdg-1", theirs]]);
 });
 

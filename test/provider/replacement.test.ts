@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
+import { type AuthKeyInputs, authKeyHandler } from "../../providers/auth-key.ts";
 import { type AddressInputs, addressHandler } from "../../providers/fly/address.ts";
 import { type AppInputs, appHandler } from "../../providers/fly/app.ts";
 import { type IdentityInputs, identityHandler } from "../../providers/fly/identity.ts";
@@ -11,8 +12,7 @@ import { type VolumeInputs, volumeHandler } from "../../providers/fly/volume.ts"
 import type { ChangeAction, Context, Handler, Properties } from "../../providers/handler.ts";
 import { createProvider } from "../../providers/host.ts";
 import type { ResourceType } from "../../providers/resource.ts";
-import { type SealedSecretsInputs, sealedSecretsHandler } from "../../providers/sops/sealed-secrets.ts";
-import { type AuthKeyInputs, authKeyHandler } from "../../providers/tailnet/auth-key.ts";
+import { type SealedSecretsInputs, sealedSecretsHandler } from "../../providers/sealed-secrets.ts";
 import { app, identityInputs, image, machineInputs, volumeInputs, withImage } from "../support/context.ts";
 import { type FaultFixture, faultFixture, liveMachines } from "../support/faults/fixture.ts";
 import { identityOf } from "../support/identities.ts";

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
-import { sleep } from "../../providers/clock.ts";
-import { DeadlockError, simClock } from "./clock.ts";
+import { sleep } from "../../lib/clock.ts";
+import { DeadlockError, simClock } from "../support/sim-clock.ts";
 
 test("time stops until the last promise is settled", async () => {
   const clock = simClock(0);

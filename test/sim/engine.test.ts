@@ -1,7 +1,7 @@
 /** The engine's model against what Pulumi's real engine does; each promise has its source in the header of engine.ts. */
 import { expect, test } from "vitest";
 import { providerSource } from "../../providers/resource.ts";
-import { simClock } from "./clock.ts";
+import { simClock } from "../support/sim-clock.ts";
 import { createEngine, type EngineState, emptyState } from "./engine.ts";
 import type { Host } from "./host.ts";
 import { createRng } from "./rng.ts";

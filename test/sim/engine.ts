@@ -9,7 +9,7 @@
  * Not modelled: create-before-delete, as no edit of a stack replaces a resource that way; aliases, protect.
  */
 import { isDeepStrictEqual } from "node:util";
-import { type Clock, sleep } from "../../providers/clock.ts";
+import { type Clock, sleep } from "../../lib/clock.ts";
 import type { Properties } from "../../providers/handler.ts";
 import { providerSource, type ResourceType } from "../../providers/resource.ts";
 import type { Host } from "./host.ts";

@@ -1,5 +1,5 @@
 /** What can go wrong with one call, in the words of Fly's documents; what of it makes sense on which route. */
-import type { Fault, FaultPlan, FaultWord } from "../../local/fly/faults.ts";
+import type { Fault, FaultPlan, FaultWord } from "../../local/fly/controls/faults.ts";
 import type { Rng } from "./rng.ts";
 
 const status = (

@@ -3,19 +3,19 @@
  * gate and its own view of the clock. Killed, nothing in it ever goes on: no timer fires, no answer arrives. What it had sent may still take effect.
  */
 import type * as pulumi from "@pulumi/pulumi";
-import type { ApiRequest, ApiResponse } from "../../local/fly/request.ts";
-import type { Clock } from "../../providers/clock.ts";
+import type { Fly } from "../../fly/api.ts";
+import type { FlyOptions } from "../../fly/http.ts";
+import type { Clock } from "../../lib/clock.ts";
+import { NoResponseError, type Transport } from "../../lib/http-transport.ts";
+import type { ApiRequest, ApiResponse } from "../../local/fly/api/request.ts";
 import { addressHandler } from "../../providers/fly/address.ts";
-import type { Fly } from "../../providers/fly/api.ts";
 import { appHandler } from "../../providers/fly/app.ts";
-import type { FlyOptions } from "../../providers/fly/http.ts";
 import { machineHandler } from "../../providers/fly/machine.ts";
-import { createRolloutGate } from "../../providers/fly/rollout-gate.ts";
 import { volumeHandler } from "../../providers/fly/volume.ts";
 import type { Context } from "../../providers/handler.ts";
 import { createProvider } from "../../providers/host.ts";
-import { NoResponseError, type Transport } from "../../providers/http-transport.ts";
 import type { ResourceType } from "../../providers/resource.ts";
+import { createRolloutGate } from "../../providers/rollout-gate.ts";
 import { noAnswerIfDropped, toRequest } from "../support/local-fly.ts";
 import { noSecrets } from "../support/no-secrets.ts";
 import type { Rng } from "./rng.ts";

@@ -1,5 +1,5 @@
 /** Images of a simulated registry: most are good, and the others are bad in all the ways an image can be. */
-import type { Behaviour } from "../../local/fly/state-runner.ts";
+import type { Behaviour } from "../../local/fly/runners/state-runner.ts";
 import type { Rng } from "./rng.ts";
 
 export type ImageKind = keyof typeof kinds;

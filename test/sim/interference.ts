@@ -1,8 +1,8 @@
 /** Changes to the objects of a stack by other people and by the platform. */
 
 import { volumeName } from "../../components/placement.ts";
-import type { MachineRow } from "../../local/fly/world.ts";
-import { currentVersion } from "../../local/fly/world.ts";
+import type { MachineRow } from "../../local/fly/core/world.ts";
+import { currentVersion } from "../../local/fly/core/world.ts";
 import { liveMachines, liveVolumes, recordDisturbance, type Sim, token } from "./sim.ts";
 
 /** Does one interference. @returns the line for the history */
@@ -26,9 +26,7 @@ async function call(sim: Sim, method: string, path: string, body?: unknown): Pro
 }
 
 const anyPop = (sim: Sim): MachineRow | undefined => {
-  const own = liveMachines(sim).filter(
-    (it) => currentVersion(it).rendered.metadata?.fly_pops_stack === sim.stack.owner,
-  );
+  const own = liveMachines(sim).filter((it) => currentVersion(it).rendered.metadata?.pops_stack === sim.stack.owner);
   return own.length > 0 ? sim.rng.pick(own) : undefined;
 };
 

@@ -1,11 +1,11 @@
 /** Invariants that must hold whatever happens, one function each. Each throws a Violation that says what it found. */
 import { isDeepStrictEqual } from "node:util";
 import { volumeName } from "../../components/placement.ts";
-import { renderConfig } from "../../local/fly/render.ts";
-import { type CheckRow, currentVersion, type MachineRow } from "../../local/fly/world.ts";
+import type { MachineConfig } from "../../fly/wire.ts";
+import { type CheckRow, currentVersion, type MachineRow } from "../../local/fly/core/world.ts";
+import { renderConfig } from "../../local/fly/machines/render.ts";
 import type { MachineInputs } from "../../providers/fly/machine.ts";
 import { type MachineOutputs, toWire } from "../../providers/fly/machine.ts";
-import type { MachineConfig } from "../../providers/fly/wire.ts";
 import type { Step } from "./engine.ts";
 import { liveMachines, liveVolumes, type Sim, Violation, wasDisturbed } from "./sim.ts";
 import { machineOf, popOf } from "./stack.ts";
@@ -67,7 +67,7 @@ function rendersEqual(wanted: MachineConfig, found: MachineConfig): boolean {
 }
 
 /** Why a machine does not serve as desired; undefined: it does. `mayRest`: others may have stopped it. */
-export function unhealthyReason(
+function unhealthyReason(
   sim: Sim,
   pop: string,
   wanted: {

@@ -3,11 +3,10 @@
  * unchanged: each mutant changes what is sent and received.
  */
 
-import type { Clock } from "../../providers/clock.ts";
-import { Fly } from "../../providers/fly/api.ts";
-import { FlyError, mayHaveApplied } from "../../providers/fly/errors.ts";
-import type { FlyOptions } from "../../providers/fly/http.ts";
-import { staleReadMs } from "../../providers/fly/lag.ts";
+import { Fly } from "../../fly/api.ts";
+import { FlyError, mayHaveApplied } from "../../fly/errors.ts";
+import type { FlyOptions } from "../../fly/http.ts";
+import { staleReadMs } from "../../fly/lag.ts";
 import type {
   Address,
   AssignAddress,
@@ -17,8 +16,9 @@ import type {
   UpdateMachine,
   Volume,
   Wait,
-} from "../../providers/fly/wire.ts";
-import type { HttpRequest, Transport } from "../../providers/http-transport.ts";
+} from "../../fly/wire.ts";
+import type { Clock } from "../../lib/clock.ts";
+import type { HttpRequest, Transport } from "../../lib/http-transport.ts";
 
 /** Ignores versions: waits are not pinned, and any running version counts as the one posted last. */
 class NoPin extends Fly {

@@ -1,6 +1,6 @@
 /** `preflight` with one thing going wrong at each of its calls in turn: nothing is left on Fly, and no wrong finding comes of it. */
 import { describe, expect, test } from "vitest";
-import { NoResponseError, type Transport } from "../../providers/http-transport.ts";
+import { NoResponseError, type Transport } from "../../lib/http-transport.ts";
 import { type PreflightRun, preflightBench } from "../support/preflight.ts";
 
 /** What the call of this number (from 1) goes through. */

@@ -1,4 +1,4 @@
-import { type Random, seeded } from "../../local/fly/random.ts";
+import { type Random, seeded } from "../../local/fly/core/random.ts";
 
 /** A seeded random number generator. The same seed and the same sequence of calls give the same results. */
 export interface Rng {

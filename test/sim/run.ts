@@ -1,6 +1,7 @@
 /** One run of the CLI in a simulation, with faults of calls, interference by others, and possibly a sudden end. */
-import { defaultSettings } from "../../local/fly/core.ts";
-import type { Clock } from "../../providers/clock.ts";
+
+import type { Clock } from "../../lib/clock.ts";
+import { defaultSettings } from "../../local/fly/core/core.ts";
 import { createEngine, type Outcome, type Step } from "./engine.ts";
 import { planFault } from "./faults.ts";
 import { createHost } from "./host.ts";

@@ -1,8 +1,8 @@
 /** What one seed does, from an empty organization to an empty one. */
 
 import { volumeName } from "../../components/placement.ts";
-import type { Fly } from "../../providers/fly/api.ts";
-import type { FlyOptions } from "../../providers/fly/http.ts";
+import type { Fly } from "../../fly/api.ts";
+import type { FlyOptions } from "../../fly/http.ts";
 import { copy, edit, editBack, firstStack } from "./fleet.ts";
 import { badKinds, behaviourOf, crashers, goodKinds, imageRef } from "./images.ts";
 import { interferences, platformEvents } from "./interference.ts";

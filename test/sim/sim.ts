@@ -1,12 +1,13 @@
 /** One simulation: local Fly, a stack, its state, and what others changed. */
+
+import { Fly } from "../../fly/api.ts";
+import type { FlyOptions } from "../../fly/http.ts";
+import type { ApiRequest } from "../../local/fly/api/request.ts";
+import type { Quirks } from "../../local/fly/core/quirks.ts";
+import { emptyWorld, type MachineRow, type VolumeRow, type World } from "../../local/fly/core/world.ts";
 import { createLocalFly, type LocalFly } from "../../local/fly/create.ts";
-import type { Quirks } from "../../local/fly/quirks.ts";
-import type { ApiRequest } from "../../local/fly/request.ts";
-import { type Behaviour, createStateRunner, type StateRunner } from "../../local/fly/state-runner.ts";
-import { emptyWorld, type MachineRow, type VolumeRow, type World } from "../../local/fly/world.ts";
-import { Fly } from "../../providers/fly/api.ts";
-import type { FlyOptions } from "../../providers/fly/http.ts";
-import { type SimClock, simClock } from "./clock.ts";
+import { type Behaviour, createStateRunner, type StateRunner } from "../../local/fly/runners/state-runner.ts";
+import { type SimClock, simClock } from "../support/sim-clock.ts";
 import { type EngineState, emptyState } from "./engine.ts";
 import type { Network } from "./host.ts";
 import { createRng, type Rng } from "./rng.ts";

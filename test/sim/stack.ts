@@ -100,7 +100,7 @@ export function program(stack: StackSpec): Declared[] {
 }
 
 /** The machine config of one PoP, without mount and owner. */
-export function configOf(stack: StackSpec, pop: PopSpec) {
+function configOf(stack: StackSpec, pop: PopSpec) {
   const config = machineConfig({ ...pop, cpuKind: "shared" as const }, stack.image);
   const asOften = <Check>(check: Check) => ({ ...check, interval: stack.checkInterval });
   return {

@@ -2,7 +2,7 @@
 import { expect, test } from "vitest";
 import type { CliContext } from "../../cli/context.ts";
 import { run } from "../../cli/run.ts";
-import { systemClock } from "../../providers/clock.ts";
+import { systemClock } from "../../lib/clock.ts";
 import { cliContext } from "../support/cli-context.ts";
 import { image } from "../support/context.ts";
 import { type Engine, engine, expectAllHealthy, stack, token } from "../support/engine.ts";

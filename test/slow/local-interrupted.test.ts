@@ -1,6 +1,6 @@
 /** `npm run local` that is interrupted half-way: the same command goes on from there. */
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { labels } from "../../local/docker-engine.ts";
+import { labels } from "../../local/docker/engine.ts";
 import { type Checkout, checkout } from "../support/checkout.ts";
 import { docker, stackOf } from "../support/homelab.ts";
 

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Release } from "../../cli/history.ts";
-import { openDocker } from "../../local/docker-engine.ts";
-import { fetchPage } from "../../local/fetch-page.ts";
+import { openDocker } from "../../local/docker/engine.ts";
+import { fetchPage } from "../../local/page/fetch-page.ts";
 import type { Checkout } from "../support/checkout.ts";
 import { fleet, foreignImage, refusesImage, warm } from "../support/fleet.ts";
 import { registryContainer } from "../support/homelab.ts";

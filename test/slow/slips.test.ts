@@ -1,7 +1,7 @@
 /** Slips of an operator, one after the other on one production stack: nothing that serves is lost. docs/slips.md has the same. */
 import { readFileSync } from "node:fs";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { slipsPage, slipsPath } from "../../docs/slips.ts";
+import { slipsPage, slipsPath } from "../../tools/docs/slips.ts";
 import { fleet, slips, trySlip } from "../support/slips.ts";
 
 let at: Awaited<ReturnType<typeof fleet>>;

@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { cacheSuitePage, cacheSuitePath } from "../../docs/cache-suite.ts";
+import { cacheSuitePage, cacheSuitePath } from "../../tools/docs/cache-suite.ts";
 import { disagreements } from "./cache-suite/reasons.ts";
 import { report } from "./cache-suite/report.ts";
 import { bench, type Run, runSuite } from "./cache-suite/run.ts";
@@ -19,7 +19,7 @@ test("what the suite of HTTP caches does not find in a PoP is what is known, eac
   expect(disagreements(run, unmet)).toEqual([]);
 });
 
-test("docs/cache-suite.md is what docs/cache-suite.ts writes", () => {
+test("docs/cache-suite.md is what tools/docs/cache-suite.ts writes", () => {
   expect(readFileSync(cacheSuitePath, "utf8")).toBe(cacheSuitePage(run));
 });
 

@@ -1,9 +1,10 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { shutdownSeconds } from "../../image/render/process-compose.ts";
 import { enterTls, https } from "../image/support/client.ts";
-import { Bench, build, health, processCompose, until } from "../image/support/pop.ts";
+import { Bench, build, health, until } from "../image/support/pop.ts";
 import { outward } from "../image/support/spec.ts";
 import { bootVm, type Vm } from "../image/support/vm.ts";
+import { processCompose } from "../support/process-compose.ts";
 
 // What containers cannot show: a kernel of the machine's own, with all of 256 MB to share, and an end by power-off.
 
@@ -33,7 +34,7 @@ test("every process runs, and none was started twice", async () => {
 test("visitors are served, by the name the machine was given", async () => {
   const answer = await https({ port: vm.https, host: "files.example.test" });
   expect(answer).toMatchObject({ status: 200, body: "<h1>packed</h1>\n", headers: { "x-pop": "cdg-1" } });
-  expect((await health(vm))?.report).toMatchObject({ pop: "cdg-1", parts: { volume: { status: "ok" } } });
+  expect((await health(vm))?.report).toMatchObject({ pop: "cdg-1", components: { volume: { status: "ok" } } });
 });
 
 test("it is a machine: its own kernel, a volume at /var, the machine's files, 256 MB and nothing killed for want of them", async () => {

@@ -10,7 +10,7 @@ const places = [
 ];
 
 /** Path of the program; undefined when there is none. */
-export const chromium = places.find((path) => path !== undefined && existsSync(path));
+const chromium = places.find((path) => path !== undefined && existsSync(path));
 
 /** Why tests with a browser do not run here; undefined when they do. On CI they must. */
 export const noBrowser =

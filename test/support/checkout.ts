@@ -3,9 +3,9 @@ import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, dirname, join } from "node:path";
+import type { Status } from "../../local/commands/status.ts";
 import type { DaemonFile } from "../../local/daemon-file.ts";
-import type { Status } from "../../local/status.ts";
-import { bundledDir } from "../../providers/sops/cli.ts";
+import { bundledDir } from "../../sops/cli.ts";
 import { freePorts } from "./free-ports.ts";
 
 const root = join(import.meta.dirname, "..", "..");

@@ -69,7 +69,7 @@ export const everything = (over: Record<string, unknown> = {}): Record<string, u
   app: "my-edge",
   regions: { cdg: {}, ewr: { replicas: 2 } },
   sites: [{ host: "www.example.org", origin: "http://home.tail.example:8080", cache: { maxAge: "10m" } }],
-  tailnet: { domain: "tail.example", driver: "tailscale", tags: ["pop"] },
+  tailnet: { domain: "tail.example", controlPlane: "tailscale", tags: ["pop"] },
   certificates: { vault: { address: "https://vault.tail.example:8200" } },
   secretsFile: "secrets.yaml",
   luggage: {

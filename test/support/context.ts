@@ -1,11 +1,12 @@
 /** A handler's context over local Fly, and inputs to start from. */
-import { lagging, type Quirks } from "../../local/fly/quirks.ts";
-import { Fly } from "../../providers/fly/api.ts";
+
+import { Fly } from "../../fly/api.ts";
+import { lagging, type Quirks } from "../../local/fly/core/quirks.ts";
 import type { IdentityInputs } from "../../providers/fly/identity.ts";
 import type { MachineInputs } from "../../providers/fly/machine.ts";
-import { createRolloutGate } from "../../providers/fly/rollout-gate.ts";
 import type { VolumeInputs } from "../../providers/fly/volume.ts";
 import type { Context } from "../../providers/handler.ts";
+import { createRolloutGate } from "../../providers/rollout-gate.ts";
 import { type LocalFlyTestOptions, type LocalFlyUnderTest, localFly } from "./local-fly.ts";
 import { noSecrets } from "./no-secrets.ts";
 
@@ -19,7 +20,7 @@ export interface HandlerFixture extends AsyncDisposable {
 export const app = "my-edge";
 
 /** What live Fly does to its clients' patience, and reads that lag writes. On wherever handlers are tested, unless a test wants it otherwise. */
-export const lagQuirks = {
+const lagQuirks = {
   ...lagging,
   boundMs: 90_000,
   destroyingMs: 5_000,

@@ -1,6 +1,6 @@
 /** `fly-pops dashboard` over local Fly without containers: PoPs in each state, every one with its own word on health and counters. */
 import { once } from "node:events";
-import { systemClock } from "../../providers/clock.ts";
+import { systemClock } from "../../lib/clock.ts";
 import { type Cli, cli, plantedToken, values } from "./cli.ts";
 import { scrape } from "./metrics.ts";
 
@@ -73,7 +73,7 @@ export async function dashboard(): Promise<Dashboard> {
 
 const health = (pop: string) => ({
   status: pop === "fra-1" ? "degraded" : "ok",
-  parts: {
+  components: {
     nginx: { status: "ok" },
     ...(pop === "fra-1" && { tailnet: { status: "degraded", reason: "no contact with the tailnet's control server" } }),
   },

@@ -8,15 +8,15 @@ import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import type { ExpectStatic } from "vitest";
 import { stringify } from "yaml";
-import { fileBackend } from "../../local/environment.ts";
+import { sleep, systemClock } from "../../lib/clock.ts";
+import { lagging, type Quirks } from "../../local/fly/core/quirks.ts";
+import { seeded } from "../../local/fly/core/random.ts";
+import { memoryStore } from "../../local/fly/core/store.ts";
 import { createLocalFly, type LocalFly } from "../../local/fly/create.ts";
 import { serve } from "../../local/fly/http.ts";
-import { lagging, type Quirks } from "../../local/fly/quirks.ts";
-import { seeded } from "../../local/fly/random.ts";
-import { type Behaviour, createStateRunner, type StateRunner } from "../../local/fly/state-runner.ts";
-import { memoryStore } from "../../local/fly/store.ts";
+import { type Behaviour, createStateRunner, type StateRunner } from "../../local/fly/runners/state-runner.ts";
+import { fileBackend } from "../../local/stack/environment.ts";
 import manifest from "../../package.json" with { type: "json" };
-import { sleep, systemClock } from "../../providers/clock.ts";
 import { pulumiHome } from "../../setup/pulumi-home.mjs";
 import { image } from "./context.ts";
 import { popExec } from "./identities.ts";
@@ -78,7 +78,7 @@ export interface Engine extends AsyncDisposable {
   mutations(): string[];
 }
 
-export const site = { host: "www.example.org", origin: "http://origin.example:8080" };
+const site = { host: "www.example.org", origin: "http://origin.example:8080" };
 
 /** A small valid stack. */
 export const stack = (over: Record<string, unknown> = {}): Record<string, unknown> => ({

@@ -1,10 +1,10 @@
 /** A stack of three PoPs of the real image on a checkout of its own, and images that must not replace it. */
 import { expect } from "vitest";
-import { openDocker } from "../../local/docker-engine.ts";
-import { fetchPage } from "../../local/fetch-page.ts";
-import { appName } from "../../local/stack-file.ts";
-import { tinyImage } from "../e2e/docker.ts";
+import { openDocker } from "../../local/docker/engine.ts";
+import { fetchPage } from "../../local/page/fetch-page.ts";
+import { appName } from "../../local/stack/stack-file.ts";
 import { type Checkout, checkout } from "./checkout.ts";
+import { tinyImage } from "./docker.ts";
 import { flyOf, waitUntil } from "./homelab.ts";
 
 const docker = openDocker();
@@ -26,7 +26,7 @@ export async function fleet(): Promise<Checkout> {
 /** Has every PoP fetch the page: one that was never the nearest has nothing in its cache, and after a boot its tailnet comes later than its nginx. */
 export async function warm(it: Checkout): Promise<void> {
   const { edge, machines } = await it.status();
-  const [app, fly] = [appName(), await flyOf(it)];
+  const [app, fly] = [appName(), flyOf(it)];
   for (const { name, id } of machines) {
     const others = machines.filter((other) => other.id !== id);
     await Promise.all(others.map((other) => fly.cordonMachine(app, other.id)));

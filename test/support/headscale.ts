@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { stringify } from "yaml";
-import { openDocker } from "../../local/docker-engine.ts";
+import { openDocker } from "../../local/docker/engine.ts";
 import { homelabImage } from "../../local/homelab/image.ts";
 import { freePorts } from "./free-ports.ts";
 import { programOf } from "./program.ts";

@@ -1,6 +1,6 @@
 /** Identities as PoPs have them, each from a seed, so that a volume always holds the same one. */
 import { createHash, createPrivateKey, createPublicKey, type KeyObject } from "node:crypto";
-import type { Behaviour } from "../../local/fly/state-runner.ts";
+import type { Behaviour } from "../../local/fly/runners/state-runner.ts";
 
 export interface TestIdentity {
   /** `ssh-ed25519 AAAA...` */

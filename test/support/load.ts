@@ -1,6 +1,6 @@
 /** Visitors of a site, until they are stopped: their responses that are not a page. */
 import autocannon, { type Instance, type Options, type Result } from "autocannon";
-import { fetchPage } from "../../local/fetch-page.ts";
+import { fetchPage } from "../../local/page/fetch-page.ts";
 
 /** How a load went. */
 export interface Outcome {

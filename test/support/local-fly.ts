@@ -3,17 +3,17 @@
  * test as well, and nothing ever sleeps.
  */
 import axios from "axios";
+import { type HttpRequest, NoResponseError, type Transport } from "../../lib/http-transport.ts";
+import type { ApiRequest } from "../../local/fly/api/request.ts";
+import type { Fault, FaultWord } from "../../local/fly/controls/faults.ts";
+import { Dropped } from "../../local/fly/core/errors.ts";
+import { noQuirks, type Quirks } from "../../local/fly/core/quirks.ts";
+import { seeded } from "../../local/fly/core/random.ts";
+import { memoryStore, type Store } from "../../local/fly/core/store.ts";
+import type { MachineRow, VolumeRow, World } from "../../local/fly/core/world.ts";
 import { createLocalFly, type LocalFly, type LocalFlyOptions } from "../../local/fly/create.ts";
-import { Dropped } from "../../local/fly/errors.ts";
-import type { Fault, FaultWord } from "../../local/fly/faults.ts";
 import { serve } from "../../local/fly/http.ts";
-import { noQuirks, type Quirks } from "../../local/fly/quirks.ts";
-import { seeded } from "../../local/fly/random.ts";
-import type { ApiRequest } from "../../local/fly/request.ts";
-import { type Behaviour, createStateRunner, type StateRunner } from "../../local/fly/state-runner.ts";
-import { memoryStore, type Store } from "../../local/fly/store.ts";
-import type { MachineRow, VolumeRow, World } from "../../local/fly/world.ts";
-import { type HttpRequest, NoResponseError, type Transport } from "../../providers/http-transport.ts";
+import { type Behaviour, createStateRunner, type StateRunner } from "../../local/fly/runners/state-runner.ts";
 import { wrongAnswers } from "./openapi/check.ts";
 import { type VirtualClock, virtualClock } from "./virtual-clock.ts";
 

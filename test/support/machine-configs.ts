@@ -1,8 +1,8 @@
 /** Machine configs as a stack, or an operator's own field, may have them: all that Fly takes, spelled in all ways it takes. */
 import fc from "fast-check";
-import { refuseConfig } from "../../local/fly/machine-config.ts";
-import { cpuCounts, memoryRange } from "../../providers/fly/guests.ts";
-import type { MachineConfig } from "../../providers/fly/wire.ts";
+import { cpuCounts, memoryRange } from "../../fly/guests.ts";
+import type { MachineConfig } from "../../fly/wire.ts";
+import { refuseConfig } from "../../local/fly/machines/machine-config.ts";
 import { image } from "./context.ts";
 
 const some = <T>(shape: { [K in keyof T]: fc.Arbitrary<T[K]> }) => fc.record(shape, { requiredKeys: [] });

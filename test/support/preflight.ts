@@ -10,17 +10,17 @@ import type { CliContext } from "../../cli/context.ts";
 import { type CheckPlace, checks, missingImage, type NginxReply, publicPort } from "../../cli/preflight/machine.ts";
 import type { Report, ReportRow } from "../../cli/preflight/report.ts";
 import { type Connection, ConnectionFailed, type Visitor } from "../../cli/preflight/visitor.ts";
+import { type HttpRequest, NoResponseError, type Transport } from "../../lib/http-transport.ts";
 import type { Backend } from "../../local/edge/routes.ts";
-import type { LoggedCall } from "../../local/fly/call-log.ts";
+import type { LoggedCall } from "../../local/fly/api/call-log.ts";
+import { Dropped } from "../../local/fly/core/errors.ts";
+import type { Quirks } from "../../local/fly/core/quirks.ts";
+import { seeded } from "../../local/fly/core/random.ts";
+import { memoryStore } from "../../local/fly/core/store.ts";
 import { createLocalFly, type LocalFly, type LocalFlyOptions } from "../../local/fly/create.ts";
-import { Dropped } from "../../local/fly/errors.ts";
-import type { Quirks } from "../../local/fly/quirks.ts";
-import { seeded } from "../../local/fly/random.ts";
-import { type Behaviour, createStateRunner, type StateRunner } from "../../local/fly/state-runner.ts";
-import { memoryStore } from "../../local/fly/store.ts";
-import { type HttpRequest, NoResponseError, type Transport } from "../../providers/http-transport.ts";
-import { type SimClock, simClock } from "../sim/clock.ts";
+import { type Behaviour, createStateRunner, type StateRunner } from "../../local/fly/runners/state-runner.ts";
 import { cliContext } from "./cli-context.ts";
+import { type SimClock, simClock } from "./sim-clock.ts";
 
 export interface PreflightBenchOptions {
   quirks?: Partial<Quirks>;

@@ -3,7 +3,7 @@ import { createWriteStream } from "node:fs";
 import { basename, join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { extract } from "tar-stream";
-import { openDocker } from "../../local/docker-engine.ts";
+import { openDocker } from "../../local/docker/engine.ts";
 
 /** Copies `path` of the image into a folder of this machine, executable. @returns where it is. */
 export async function programOf(image: string, path: string, folder: string): Promise<string> {

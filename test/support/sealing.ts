@@ -1,6 +1,7 @@
 /** A sops that seals nothing: for tests of what is done with sealed files, not of what is in them. Those of the real one are in test/engine/sops.test.ts. */
-import type { Sops } from "../../providers/sops/cli.ts";
-import type { ControlServer, Device, TailnetApi } from "../../providers/tailnet/tailnet-api.ts";
+
+import type { Sops } from "../../sops/cli.ts";
+import type { ControlServer, Device, TailnetApi } from "../../tailnet/tailnet-api.ts";
 
 export const enc = (text: string): string =>
   `ENC[AES256_GCM,data:${Buffer.from(text).toString("base64")},iv:aXY=,tag:dGFn,type:str]`;

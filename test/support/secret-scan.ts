@@ -3,7 +3,7 @@ import { execFileSync } from "node:child_process";
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
-import { containersOf, labels } from "../../local/docker-engine.ts";
+import { containersOf, labels } from "../../local/docker/engine.ts";
 import type { Checkout } from "./checkout.ts";
 import { docker, homelabContainer, popContainer, stackOf } from "./homelab.ts";
 

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { stringify } from "yaml";
 import type { CliContext } from "../../cli/context.ts";
 import { run } from "../../cli/run.ts";
-import { systemClock } from "../../providers/clock.ts";
+import { systemClock } from "../../lib/clock.ts";
 import { cliContext } from "./cli-context.ts";
 import { image } from "./context.ts";
 import { type Engine, engine, token } from "./engine.ts";

@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { bundledDir, createSops, findSops } from "../../providers/sops/cli.ts";
+import { bundledDir, createSops, findSops } from "../../sops/cli.ts";
 import { identityOf } from "./identities.ts";
 
 const run = promisify(execFile);

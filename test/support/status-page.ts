@@ -3,17 +3,17 @@ import { createHash } from "node:crypto";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { machineConfig } from "../../components/machine-config.ts";
+import { Fly } from "../../fly/api.ts";
+import { systemClock } from "../../lib/clock.ts";
+import { seeded } from "../../local/fly/core/random.ts";
+import { memoryStore } from "../../local/fly/core/store.ts";
 import { createLocalFly } from "../../local/fly/create.ts";
 import { serve } from "../../local/fly/http.ts";
-import { seeded } from "../../local/fly/random.ts";
-import { createStateRunner } from "../../local/fly/state-runner.ts";
-import { memoryStore } from "../../local/fly/store.ts";
+import { createStateRunner } from "../../local/fly/runners/state-runner.ts";
 import { statusPage } from "../../local/status-page/status-page.ts";
-import { systemClock } from "../../providers/clock.ts";
-import { Fly } from "../../providers/fly/api.ts";
 import { type MachineInputs, type MachineOutputs, machineHandler } from "../../providers/fly/machine.ts";
-import { createRolloutGate } from "../../providers/fly/rollout-gate.ts";
 import { volumeHandler } from "../../providers/fly/volume.ts";
+import { createRolloutGate } from "../../providers/rollout-gate.ts";
 import type { Pages } from "../../status-page/pages.ts";
 import { app, machineInputs, volumeInputs } from "./context.ts";
 import { noSecrets } from "./no-secrets.ts";
@@ -32,7 +32,7 @@ export interface Load {
   hitRate: number;
   connections?: number;
   memoryMb?: number;
-  parts?: Record<string, { status: string; reason?: string }>;
+  components?: Record<string, { status: string; reason?: string }>;
 }
 
 export interface Watched {
@@ -137,11 +137,11 @@ export async function watched(clientRegion = "cdg"): Promise<Watched> {
 }
 
 /** Counters as of a steady load since 1970. */
-function report({ perSecond, hitRate, memoryMb = 96, parts = {} }: Load, now: number): unknown {
+function report({ perSecond, hitRate, memoryMb = 96, components = {} }: Load, now: number): unknown {
   const requests = Math.floor((perSecond * now) / 1000);
   const hits = Math.round(requests * hitRate);
   return {
-    parts: { nginx: { status: "ok" }, ...parts },
+    components: { nginx: { status: "ok" }, ...components },
     traffic: { requests, cache: { HIT: hits, MISS: requests - hits } },
     memory: { usedBytes: memoryMb * MiB, limitBytes: 256 * MiB },
   };

@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { openDocker } from "../../local/docker-engine.ts";
+import { openDocker } from "../../local/docker/engine.ts";
 import { homelabImage } from "../../local/homelab/image.ts";
 import { programOf } from "./program.ts";
 

@@ -4,7 +4,7 @@
  */
 import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import type { ClientRequest, IncomingMessage } from "node:http";
-import type { Clock } from "../../providers/clock.ts";
+import type { Clock } from "../../lib/clock.ts";
 
 interface Timer {
   at: number;

@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
-import { brokenInputs, brokenInputsPath } from "../../docs/broken-inputs.ts";
+import { brokenInputs, brokenInputsPath } from "../../tools/docs/broken-inputs.ts";
 
 test("docs/broken-inputs.md names the cases the tests try, sixty at least", () => {
   const page = readFileSync(brokenInputsPath, "utf8");

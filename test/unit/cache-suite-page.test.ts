@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { cacheSuitePage, cacheSuitePath } from "../../docs/cache-suite.ts";
+import { cacheSuitePage, cacheSuitePath } from "../../tools/docs/cache-suite.ts";
 import { disagreements } from "../soak/cache-suite/reasons.ts";
 import { unmet } from "../soak/cache-suite/unmet.ts";
 import { judge, type Outcomes, type SuiteTest } from "../soak/cache-suite/verdict.ts";

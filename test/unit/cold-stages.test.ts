@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { lastPage, type Sample, seconds, stagesOf } from "../../bench/cold/stages.ts";
+import { firstPage, lastPage, type Sample, seconds, stagesOf } from "../../bench/cold/stages.ts";
 
 test.each([
   ["ok   sops 3.13.2                        made         34 s", 34],
@@ -27,6 +27,13 @@ test("a stage has everything that was used since the one before it was done", ()
     { title: "Start local Fly", took: 2.31, until: 120, cpu: 30, bytes: 1000 },
   ]);
   expect(stagesOf([])).toEqual([]);
+});
+
+test("the first page is the stage of that name, or where there is none the first page that is shown", () => {
+  const stage = { wall: 125, cpu: 130, bytes: 2550, line: "✔ First page, over HTTPS, twice [3s]" };
+  expect(firstPage([...samples, stage])).toBe(stage);
+  expect(firstPage(samples)?.wall).toBe(130);
+  expect(firstPage(samples.slice(0, 4))).toBeUndefined();
 });
 
 test("a start has reached its end with the last page, and one that fails has none", () => {

@@ -588,19 +588,24 @@ const table: Record<string, [change: Record<string, unknown>, sentence: string][
     ],
     [
       tailnet({ authKey: "x" }),
-      "tailnet.authKey: unknown key. Allowed keys: domain, loginServer, ca, driver, tags, hostPrefix, acceptRoutes, udpOffload.",
+      "tailnet.authKey: unknown key. Allowed keys: domain, loginServer, ca, controlPlane, tags, hostPrefix, acceptRoutes, udpOffload.",
     ],
     [
-      tailnet({ driver: "headscal" }),
-      'tailnet.driver is "headscal": no such driver; did you mean headscale? Expected tailscale or headscale.',
+      tailnet({ controlPlane: "headscal" }),
+      'tailnet.controlPlane is "headscal": no such control plane; did you mean headscale? Expected tailscale or headscale.',
     ],
     [
-      tailnet({ driver: "headscale" }),
-      "tailnet.driver is headscale, but tailnet.loginServer is missing. Set it to headscale's URL.",
+      tailnet({ driver: "headscale", loginServer: "https://login.example.org" }),
+      "tailnet.driver: renamed to controlPlane.",
+    ],
+    [{ tailnet: { domain: "tail.example", driver: "tailscale" } }, "tailnet.driver: renamed to controlPlane."],
+    [
+      tailnet({ controlPlane: "headscale" }),
+      "tailnet.controlPlane is headscale, but tailnet.loginServer is missing. Set it to headscale's URL.",
     ],
     [
-      tailnet({ driver: "tailscale", loginServer: "https://login.example.org" }),
-      "tailnet.driver is tailscale, which cannot be combined with tailnet.loginServer: Tailscale's API creates keys for Tailscale's own control server only. Remove one of them.",
+      tailnet({ controlPlane: "tailscale", loginServer: "https://login.example.org" }),
+      "tailnet.controlPlane is tailscale, which cannot be combined with tailnet.loginServer: Tailscale's API creates keys for Tailscale's own control server only. Remove one of them.",
     ],
     [
       tailnet({ ca: "./ca.pem" }),
@@ -612,7 +617,7 @@ const table: Record<string, [change: Record<string, unknown>, sentence: string][
     ],
     [
       { tailnet: { domain: "tail.example" } },
-      "secretsFile is missing: tailnet needs tailscaleAuthKey (or a driver, which creates one for each PoP). Set it to a sops file, as in ./secrets.yaml.",
+      "secretsFile is missing: tailnet needs tailscaleAuthKey (or controlPlane, which creates one for each PoP). Set it to a sops file, as in ./secrets.yaml.",
     ],
   ],
   certificates: [

@@ -4,7 +4,7 @@ import { parse } from "yaml";
 import { parseConfig } from "../../config/parse.ts";
 import { StackFile } from "../../config/schema.ts";
 import { fieldOf, schemaAt } from "../../config/schema-path.ts";
-import { configReference, referencePath } from "../../docs/config.ts";
+import { configReference, referencePath } from "../../tools/docs/config.ts";
 
 const root = new URL("../../", import.meta.url);
 const read = (name: string) => readFileSync(new URL(name, root), "utf8");
@@ -57,7 +57,7 @@ describe("stack files", () => {
         certificateFrom: "acme",
       },
     ]);
-    expect(config.image.tailnet).toMatchObject({ domain: "tail.internal", driver: "headscale", tags: ["pop"] });
+    expect(config.image.tailnet).toMatchObject({ domain: "tail.internal", controlPlane: "headscale", tags: ["pop"] });
     expect(config.image.certificates?.vault?.address).toBe("https://home.tail.internal:8200");
     expect(config.secretsFile).toBe(".cache/local/home/secrets.yaml");
   });
@@ -107,6 +107,6 @@ describe("Pulumi.yaml", () => {
   });
 });
 
-test("docs/config.md is what docs/config.ts writes: else run `npm run docs`", () => {
+test("docs/config.md is what tools/docs/config.ts writes: else run `npm run docs`", () => {
   expect(readFileSync(referencePath, "utf8")).toBe(configReference());
 });

@@ -4,6 +4,8 @@ import { parseConfig } from "../../config/parse.ts";
 import { StackFile } from "../../config/schema.ts";
 import { type Path, pathText, schemaAt, schemaNode } from "../../config/schema-path.ts";
 import { normalizeOrigin } from "../../config/validators.ts";
+import { guestProblem, memoryRange, presets } from "../../fly/guests.ts";
+import { regions } from "../../fly/regions.ts";
 import { isTcpPort, ports } from "../../image/ports.ts";
 import { streamBlock } from "../../image/render/nginx-stream.ts";
 import { processCompose } from "../../image/render/process-compose.ts";
@@ -16,8 +18,6 @@ import {
   serverAddress,
   zoneName,
 } from "../../image/render/validators.ts";
-import { guestProblem, memoryRange, presets } from "../../providers/fly/guests.ts";
-import { regions } from "../../providers/fly/regions.ts";
 import { mistakesIn } from "../support/mistakes.ts";
 
 fc.configureGlobal({ seed: 20261124 }); // the same files every time; change it to look elsewhere

@@ -66,7 +66,7 @@ test("the CA bundle of a control server is read if keys are requested from it, a
   expect(
     readStackFiles({ image: { ...nothing, tailnet }, secretsFile: file(sopsText(all, ["age1me"])) }),
   ).not.toHaveProperty("tailnetCa");
-  expect(() => readStackFiles({ image: { ...nothing, tailnet: { ...tailnet, driver: "headscale" } } })).toThrow(
+  expect(() => readStackFiles({ image: { ...nothing, tailnet: { ...tailnet, controlPlane: "headscale" } } })).toThrow(
     /tailnet\.ca: no-such\.pem is not a file/,
   );
 });

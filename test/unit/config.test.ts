@@ -226,9 +226,9 @@ test("ssh and debug tools are in the image when asked for", () => {
 });
 
 test("secrets come from a file, or for the tailnet from a driver; an unused file is valid", () => {
-  const tailnet = { domain: "a.test", driver: "headscale", loginServer: "https://login.test", ca: "./ca.pem" };
+  const tailnet = { domain: "a.test", controlPlane: "headscale", loginServer: "https://login.test", ca: "./ca.pem" };
   expect(parseConfig({ ...small, tailnet })).not.toHaveProperty("secretsFile");
-  expect(parseConfig({ ...small, tailnet }).image.tailnet).toMatchObject({ driver: "headscale", ca: "ca.pem" });
+  expect(parseConfig({ ...small, tailnet }).image.tailnet).toMatchObject({ controlPlane: "headscale", ca: "ca.pem" });
   expect(parseConfig({ ...small, secretsFile })).toMatchObject({ secretsFile: "secrets.yaml" });
   expect(parseConfig({ ...small, secretsFile: "" })).toEqual(parseConfig(small));
 });

@@ -3,8 +3,8 @@ import { costKinds, estimate } from "../../components/cost.ts";
 import { flyPrices } from "../../components/prices.ts";
 import { parseConfig } from "../../config/parse.ts";
 import type { EdgeConfig } from "../../config/types.ts";
-import { presets } from "../../providers/fly/guests.ts";
-import { regions } from "../../providers/fly/regions.ts";
+import { presets } from "../../fly/guests.ts";
+import { regions } from "../../fly/regions.ts";
 
 const secondsPerMonth = 2_592_000;
 

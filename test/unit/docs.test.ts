@@ -4,8 +4,8 @@ import { dirname, join } from "node:path";
 import type { Command } from "commander";
 import { describe, expect, test } from "vitest";
 import { createProgram } from "../../cli/program.ts";
-import { dashboard, dashboardPath } from "../../docs/grafana.ts";
 import manifest from "../../package.json" with { type: "json" };
+import { dashboard, dashboardPath } from "../../tools/docs/grafana.ts";
 import { cliContext } from "../support/cli-context.ts";
 import { documentedStack } from "../support/documented-stack.ts";
 import { virtualClock } from "../support/virtual-clock.ts";
@@ -73,7 +73,7 @@ const covers: Cover[] = [
     not: "the shell's own, in the reader's home",
   },
   { command: /^npm run local -- down$/, by: "test/e2e/local.test.ts", words: 'it.run("down")' },
-  { command: /^npm run local -- down --all$/, by: "test/unit/local-options.test.ts", words: '["down", "--all"]' },
+  { command: /^npm run local -- down --all$/, by: "test/unit/local/options.test.ts", words: '["down", "--all"]' },
   { command: /^npm run local -- --no-homelab$/, by: "test/e2e/first-page.test.ts", words: 'it.run("--no-homelab")' },
   { command: /^npm run local -- --https-port /, by: "test/e2e/local.test.ts", words: '"--https-port"' },
   { command: /^npm run local -- status --open$/, by: "test/e2e/local.test.ts", words: '["status", "--open"]' },
@@ -84,7 +84,7 @@ const covers: Cover[] = [
     command: /^npm run (-s )?(docs|soak|test:slow|sim|image:vm|deploy:summary|preview:summary|bench)\b/,
     not: "named as a script of the project, which is there: a test below",
   },
-  { command: /^npm run local$/, by: "test/e2e/homelab.test.ts", words: "from nothing it ends in a page" },
+  { command: /^npm run local$/, by: "test/e2e/local.test.ts", words: "from nothing one command ends in a page" },
   { command: /^npm test$/, by: ".ci/run", words: "npm test" },
   { command: /^npx pulumi stack init (prod|edge)$/, by: "test/support/engine.ts", words: '"stack", "init"' },
   {
@@ -145,10 +145,10 @@ const covers: Cover[] = [
   { command: /^npm run setup -- --only /, by: "package.json", words: "setup/main.mjs --only npm" },
   { command: /^(lab=\$\(docker ps|docker logs -f \$lab)/, not: "Docker's own, with the homelab's label" },
   { command: /^docker exec \$lab headscale nodes list/, not: "headscale's own, and only looks" },
-  { command: /^docker exec \$lab certbot-to-vault /, by: "test/e2e/homelab.test.ts", words: '"certbot-to-vault"' },
+  { command: /^docker exec \$lab certbot-to-vault /, by: "test/slow/homelab.test.ts", words: '"certbot-to-vault"' },
   {
     command: /^docker exec \$lab process-compose /,
-    by: "test/image/support/pop.ts",
+    by: "test/support/process-compose.ts",
     words: '"-u", "/run/process-compose.sock"',
   },
   { command: /^npx fly-pops /, by: "test/cli", words: "" },
@@ -259,29 +259,6 @@ test.each([
   expect(existsSync(join(root, "test", `${by}.test.ts`))).toBe(true);
 });
 
-describe("docs/architecture.md", () => {
-  const [table = ""] = read("docs/architecture.md").split("\n## ");
-  const namesIn = (cell = "") => [...cell.matchAll(/`([^`]+)`/g)].map(([, path = ""]) => path.split("/")[0] ?? "");
-  const rows = [...table.matchAll(/^\| (.+?) \| .+ \| (.+?) \|$/gm)]
-    .filter(([, , imports = ""]) => /`|^nothing$/.test(imports))
-    .map(([, folder, imports]) => ({ own: namesIn(folder), named: namesIn(imports) }));
-
-  /** First parts of the paths that a folder's files, or the file of that name, import. */
-  const importedBy = (own: string): string[] =>
-    globSync(own.includes(".") ? own : `${own}/**/*.{ts,mjs}`, { cwd: root }).flatMap((file) =>
-      [...read(file).matchAll(/from "(\.[^"]+)"/g)].map(([, to = ""]) => join(dirname(file), to).split("/")[0] ?? ""),
-    );
-
-  test("has a row for more than ten folders", () => {
-    expect(rows.length).toBeGreaterThan(10);
-  });
-
-  test.each(rows)("$own imports from what its row names", ({ own, named }) => {
-    const imported = own.flatMap(importedBy).filter((name) => !own.includes(name) && name !== "package.json");
-    expect([...new Set(imported)].toSorted()).toEqual([...new Set(named)].toSorted());
-  });
-});
-
 test("scripts that the texts name are there", () => {
   const named = pages.flatMap((page) =>
     [...read(page).matchAll(/npm run (?:-s )?([a-z][a-z:]*)/g)].map(([, it]) => it),
@@ -306,9 +283,12 @@ test.each(pages)("%s: links lead to files and headings that are there", (page) =
 
 describe("the runbook", () => {
   const runbook = read("docs/runbook.md");
-  const sources = globSync(["{providers,components,local,image,setup}/**/*.{ts,mjs,go}", "image/rootfs/**"], {
-    cwd: root,
-  })
+  const sources = globSync(
+    ["{lib,fly,sops,tailnet,providers,components,stack,local,image,setup}/**/*.{ts,mjs,go}", "image/rootfs/**"],
+    {
+      cwd: root,
+    },
+  )
     .filter((path) => !path.endsWith("_test.go") && /\.\w+$|libexec/.test(path))
     .flatMap((path) => {
       try {
@@ -350,7 +330,7 @@ describe("the runbook", () => {
   });
 });
 
-test("docs/grafana.json is what docs/grafana.ts writes", () => {
+test("docs/grafana.json is what tools/docs/grafana.ts writes", () => {
   expect(readFileSync(dashboardPath, "utf8")).toBe(dashboard());
 });
 

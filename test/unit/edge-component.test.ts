@@ -137,7 +137,12 @@ test("PoPs that order their certificates get the app's addresses, others do not"
 });
 
 test("a stack with secrets: identity, what is sealed to it, and the machine that is given it", async () => {
-  const tailnet = { domain: "tail.example", driver: "headscale", loginServer: "https://login.example", ca: "ca.pem" };
+  const tailnet = {
+    domain: "tail.example",
+    controlPlane: "headscale",
+    loginServer: "https://login.example",
+    ca: "ca.pem",
+  };
   const certificates = { vault: { address: "https://vault.example" } };
   const ciphertexts = { vaultRoleId: "ENC[a]", vaultSecretId: "ENC[b]" };
   const secrets = { file: "secrets.yaml", ciphertexts };
@@ -195,7 +200,7 @@ test.each([
     { secrets: { file: "secrets.yaml", ciphertexts: { tailscaleAuthKey: "ENC[a]" } } },
     ["Identity", "SealedSecrets"],
   ],
-  ["a driver alone", { tailnet: { domain: "a.test", driver: "tailscale" } }, {}, ["AuthKey", "Identity"]],
+  ["a driver alone", { tailnet: { domain: "a.test", controlPlane: "tailscale" } }, {}, ["AuthKey", "Identity"]],
 ])("a stack with %s makes what it needs and nothing more", async (_, more, files, expected) => {
   const kinds = kindsOf(await register({ ...cdgAlone, ...more }, files)).map(([kind]) => kind);
   const always = ["Address", "Address", "App", "Machine", "Volume"];

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { backward, forward, nanosAt, type ReadPage } from "../../cli/log-reader.ts";
-import { type LogEntry, nanosOf } from "../../providers/fly/logs.ts";
+import { type LogEntry, nanosOf } from "../../fly/logs.ts";
 
 const now = Date.parse("2026-03-01T02:00:00Z");
 

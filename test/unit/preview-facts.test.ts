@@ -3,8 +3,9 @@ import { describe, expect, test } from "vitest";
 import type { Step } from "../../preview/digest.ts";
 import { fileChanges } from "../../preview/files.ts";
 import { markdown } from "../../preview/markdown.ts";
-import { changesOf, type PlanInput, planOf } from "../../preview/plan.ts";
+import { type PlanInput, planOf } from "../../preview/plan.ts";
 import { policyViolations } from "../../preview/policies.ts";
+import { changesOf } from "../../preview/resource-change.ts";
 import { unknownValue } from "../../providers/host.ts";
 import { machine, ref, step, volume } from "../support/steps.ts";
 
@@ -151,7 +152,7 @@ describe("reasons", () => {
     config: {
       ...machine("cdg-1", { memoryMb }).config,
       services: services(limit),
-      metadata: { fly_pops_volume_gb: gb },
+      metadata: { pops_volume_gb: gb },
     },
   });
 

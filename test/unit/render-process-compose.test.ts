@@ -192,7 +192,7 @@ describe("luggage", () => {
   });
 
   test("rejects a port that the PoP or other luggage uses", () => {
-    expect(() => one({ port: 1103 })).toThrow("luggage.blog.port is 1103: already used by the PoP itself.");
+    expect(() => one({ port: 1103 })).toThrow("luggage.blog.port is 1103: already used by the image (nginxStatus).");
     const two = { ...carried({ port: 9000 }), other: carried({ port: 9000 }).blog as Luggage };
     expect(() => processCompose({ luggage: two })).toThrow("luggage.other.port is 9000: already used by luggage.blog.");
   });

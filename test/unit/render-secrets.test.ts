@@ -20,7 +20,7 @@ test("an image needs the secrets of its parts, each readable only by its part", 
 });
 
 test("a minted auth key has a file of its own, and the user need not provide it", () => {
-  const tailnet = { domain: "tail.example", tags: ["pop"], hostPrefix: "pop-", driver: "tailscale" as const };
+  const tailnet = { domain: "tail.example", tags: ["pop"], hostPrefix: "pop-", controlPlane: "tailscale" as const };
   const minted = { ...spec, tailnet };
   expect(requiredKeys(minted)).toEqual(["collectorToken", "vaultRoleId", "vaultSecretId"]);
   expect(requiredKeys(spec)).toEqual(["collectorToken", "tailscaleAuthKey", "vaultRoleId", "vaultSecretId"]);

@@ -2,11 +2,11 @@ import { once } from "node:events";
 import { get } from "node:http";
 import { connect } from "node:net";
 import { describe, expect, onTestFinished, test, vi } from "vitest";
+import { regions } from "../../fly/regions.ts";
+import { emptyWorld, type MachineRow, type World } from "../../local/fly/core/world.ts";
 import { serve } from "../../local/fly/http.ts";
-import { emptyWorld, type MachineRow, type World } from "../../local/fly/world.ts";
 import { phaseOf, picture, type Surroundings } from "../../local/status-page/picture.ts";
 import { rates, TrafficWatch } from "../../local/status-page/traffic.ts";
-import { regions } from "../../providers/fly/regions.ts";
 import { isLand } from "../../status-page/land.ts";
 import { landPath, project, size } from "../../status-page/map.ts";
 import { createPages } from "../../status-page/pages.ts";
@@ -186,7 +186,7 @@ describe("the map", () => {
 
 const sample = (at: number, requests: number, cache: Record<string, number> = {}) => ({
   at,
-  report: { parts: {}, traffic: { requests, cache } },
+  report: { components: {}, traffic: { requests, cache } },
 });
 
 test("rates are what happened between the first sample and the last", () => {

@@ -1,7 +1,7 @@
 import { globSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { subnets as pool } from "../../local/docker-engine.ts";
+import { subnets as pool } from "../../local/docker/engine.ts";
 
 const root = join(import.meta.dirname, "..", "..");
 const sources = globSync(["test/{image,e2e,slow,soak}/**/*.ts", "bench/**/*.ts"], { cwd: root }).map((file) => ({

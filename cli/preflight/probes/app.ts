@@ -1,7 +1,7 @@
 /** A new app: how soon it is everywhere, and whose its name is. */
-import type { Fly } from "../../../providers/fly/api.ts";
-import { FlyError, isConflict } from "../../../providers/fly/errors.ts";
-import { newAppMs } from "../../../providers/fly/lag.ts";
+import type { Fly } from "../../../fly/api.ts";
+import { FlyError, isConflict } from "../../../fly/errors.ts";
+import { newAppMs } from "../../../fly/lag.ts";
 import { type Finding, probe, resultOf } from "../assumption.ts";
 import type { Session } from "../session.ts";
 import { errorText, expectRejected, seconds } from "../text.ts";
@@ -27,11 +27,11 @@ export const appProbe = probe({
         "inferred: the cookie `fly_flaps_affinity` ties a client to one server ([fly-go](https://github.com/superfly/fly-go/blob/main/flaps/flaps.go))",
       wrongIf: "a second client gets such an answer for longer",
       playedBy:
-        "test/provider/local-fly-faults.test.ts: a new app is unknown, or its token unwelcome, below itself at other servers",
+        "test/provider/local-fly/faults.test.ts: a new app is unknown, or its token unwelcome, below itself at other servers",
     },
     "app-name-taken": {
       says: "A second create of an app's name is refused by 409 or 422, with the code `name_taken` or in known words.",
-      restsOn: ["providers/fly/errors.ts", "providers/fly/app.ts"],
+      restsOn: ["fly/errors.ts", "providers/fly/app.ts"],
       source: "[fly-go flaps_error.go](https://github.com/superfly/fly-go/blob/main/flaps/flaps_error.go)",
       wrongIf: "it succeeds, or the refusal has another status or text",
       playedBy: "test/provider/app.test.ts: a name that somebody else has is refused as taken",
@@ -50,7 +50,7 @@ export const appProbe = probe({
   },
 });
 
-export const visible = (ms: number | undefined): Finding =>
+const visible = (ms: number | undefined): Finding =>
   resultOf(
     ms !== undefined && ms <= usableMs,
     ms === undefined ? `not after ${seconds(2 * usableMs)}` : `after ${seconds(ms)}`,

@@ -1,7 +1,7 @@
 /** An update to an image that nobody has. */
-import { FlyError } from "../../../providers/fly/errors.ts";
+import { FlyError } from "../../../fly/errors.ts";
 import { withLease } from "../../../providers/fly/lease.ts";
-import { createRolloutGate } from "../../../providers/fly/rollout-gate.ts";
+import { createRolloutGate } from "../../../providers/rollout-gate.ts";
 import { probe, resultOf } from "../assumption.ts";
 import { controlConfig, missingImage } from "../machine.ts";
 import { waitUntilSettled } from "../steps.ts";

@@ -1,15 +1,15 @@
 /** A new machine: how soon it shows, what it reads back, when it serves. */
 import { isDeepStrictEqual } from "node:util";
-import { isNotFound } from "../../../providers/fly/errors.ts";
-import { checksOf } from "../../../providers/fly/machine-health.ts";
+import { isNotFound } from "../../../fly/errors.ts";
+import { checksOf } from "../../../fly/machine-health.ts";
+import type { Machine, MachineConfig } from "../../../fly/wire.ts";
 import { alignToDesired, sameConfig } from "../../../providers/fly/normalise.ts";
-import type { Machine, MachineConfig } from "../../../providers/fly/wire.ts";
 import { type Finding, probe, resultOf } from "../assumption.ts";
 import { trafficConfig } from "../machine.ts";
 import { waitUntilStarted } from "../steps.ts";
 import { plural, seconds } from "../text.ts";
 
-/** A machine that reads as absent for longer counts as gone (providers/fly/machine-health.ts). */
+/** A machine that reads as absent for longer counts as gone (fly/machine-health.ts). */
 const absenceMs = 10_000;
 /** A PoP's own grace period and two checks more. */
 const passMs = 40_000;
@@ -25,10 +25,10 @@ export const birthProbe = probe({
     },
     "machine-visible": {
       says: `A new machine reads within ${absenceMs / 1000} s of its creation, for every client.`,
-      restsOn: ["providers/fly/machine-health.ts"],
+      restsOn: ["fly/machine-health.ts"],
       source: "[flyctl#4618](https://github.com/superfly/flyctl/issues/4618): 404 for a moment",
       wrongIf: "it answers 404 for longer: a machine that is well would count as gone",
-      playedBy: "test/provider/local-fly-faults.test.ts: born late: a new app and a new machine read 404 for a moment",
+      playedBy: "test/provider/local-fly/faults.test.ts: born late: a new app and a new machine read 404 for a moment",
     },
     "machine-on-volume": {
       says: "A machine is created in its volume's region.",
@@ -53,10 +53,10 @@ export const birthProbe = probe({
     },
     "check-rows": {
       says: "Each check has one row: named ones by their name, a service's as `servicecheck-…`; further rows are named `bg_deployments_compat-…`.",
-      restsOn: ["providers/fly/machine-health.ts"],
+      restsOn: ["fly/machine-health.ts"],
       source: "[fly-go `RemoveCompatChecks`](https://github.com/superfly/fly-go/blob/main/machine_types.go)",
       wrongIf: "there are other rows: an update would wait for what never passes, or not wait at all",
-      playedBy: "test/provider/local-fly-checks.test.ts: Fly's mirror rows come on request, and are never well",
+      playedBy: "test/provider/local-fly/checks.test.ts: Fly's mirror rows come on request, and are never well",
     },
     "checks-pass": {
       says: `The checks of a machine that serves pass within ${passMs / 1000} s of its start.`,
@@ -128,7 +128,7 @@ const failing = (machine: Machine): string =>
     .map(({ name, output = "" }) => `${name} says ${JSON.stringify(output.slice(0, 80))}`)
     .join(", ");
 
-export function readsBack(sent: MachineConfig, { config, image_ref }: Machine): Finding {
+function readsBack(sent: MachineConfig, { config, image_ref }: Machine): Finding {
   if (!config) return resultOf(false, "it has no config");
   if (sameConfig(sent, config, image_ref)) return resultOf(true, "no drift");
   // What means the same has the spelling of what was sent.
@@ -141,7 +141,7 @@ export function readsBack(sent: MachineConfig, { config, image_ref }: Machine): 
   );
 }
 
-export function rows(machine: Machine): Finding {
+function rows(machine: Machine): Finding {
   const { checks = {}, services = [] } = machine.config ?? {};
   const named = Object.keys(checks ?? {});
   const inServices = (services ?? []).reduce((sum, service) => sum + (service.checks?.length ?? 0), 0);

@@ -20,14 +20,14 @@ export const checksProbe = probe({
       restsOn: ["components/machine-config.ts"],
       source: docs,
       wrongIf: "it gets some: visitors would be sent to a PoP whose nginx is down",
-      playedBy: "test/provider/local-fly-routes.test.ts: checks of services and readiness checks steer traffic",
+      playedBy: "test/provider/local-fly/routes.test.ts: checks of services and readiness checks steer traffic",
     },
     "readiness-check-routes": {
       says: "So does one with a failing check of the machine itself whose `kind` is `readiness`.",
       restsOn: ["components/machine-config.ts"],
       source: `[openapi.yaml](https://docs.machines.dev/spec/openapi3.json) has the kind and says no more; ${docs} says that such checks only watch`,
       wrongIf: "it gets some: then the check must stand in the service as well",
-      playedBy: "test/provider/local-fly-routes.test.ts: checks of services and readiness checks steer traffic",
+      playedBy: "test/provider/local-fly/routes.test.ts: checks of services and readiness checks steer traffic",
     },
     "healthy-again-routes": {
       says: "A machine whose checks pass again gets connections again by itself.",
@@ -50,7 +50,7 @@ export const checksProbe = probe({
   },
 });
 
-export const out = (ms: number | undefined): Finding =>
+const out = (ms: number | undefined): Finding =>
   resultOf(
     ms !== undefined,
     ms === undefined

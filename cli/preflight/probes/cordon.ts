@@ -1,10 +1,10 @@
 /** A cordon: how soon the proxy heeds it, and what becomes of connections that are open. */
 import { defaults } from "../../../config/defaults.ts";
-import { parseDuration } from "../../../providers/fly/durations.ts";
+import { parseDuration } from "../../../fly/durations.ts";
 import { type Finding, notMeasured, probe, resultOf } from "../assumption.ts";
-import type { Route } from "../route.ts";
 import type { Session } from "../session.ts";
 import { seconds } from "../text.ts";
+import type { Route } from "../visitor.ts";
 import { ask } from "./traffic.ts";
 
 /** How long a rollout waits between cordon and stop. */
@@ -21,7 +21,7 @@ export const cordonProbe = probe({
       restsOn: ["providers/fly/machine-update.ts", "config/defaults.ts"],
       source: "[alchemy, replicas.ts](https://github.com/alchemy-run/alchemy): some 10 s",
       wrongIf: "one is answered later: visitors would meet a machine that stops",
-      playedBy: "test/provider/lag.test.ts: a cordon that lands late leaves nobody out of routing",
+      playedBy: "test/provider/fly/lag.test.ts: a cordon that lands late leaves nobody out of routing",
     },
     "cordon-keeps-connections": {
       says: "A connection that was open before the cordon goes on.",
@@ -32,7 +32,7 @@ export const cordonProbe = probe({
     },
     "uncordon-heeded": {
       says: `A machine that is uncordoned gets connections again within ${drainMs / 1000} s.`,
-      restsOn: ["providers/fly/rollout-gate.ts"],
+      restsOn: ["providers/rollout-gate.ts"],
       source: "inferred from the above",
       wrongIf: "it takes longer: with the next PoP cordoned already, a region could be without any",
     },
@@ -84,7 +84,7 @@ export async function untilOut(session: Session, forMs = watchMs): Promise<numbe
 export const untilIn = (session: Session, forMs = watchMs) =>
   session.until({ everyMs: 250, forMs }, () => ask(session.require("road")));
 
-export const within = (ms: number | undefined, bound: number): Finding =>
+const within = (ms: number | undefined, bound: number): Finding =>
   resultOf(
     ms !== undefined && ms <= bound,
     ms === undefined ? `not after ${seconds(watchMs)}` : `after ${seconds(ms)}`,

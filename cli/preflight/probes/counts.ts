@@ -1,5 +1,5 @@
 /** What an app says of what is in it. */
-import { isLive } from "../../../providers/fly/existence.ts";
+import { isLive } from "../../../fly/existence.ts";
 import { probe, resultOf } from "../assumption.ts";
 
 export const countsProbe = probe({

@@ -1,8 +1,8 @@
 /** The end of a machine, and when its volume is free. */
-import { FlyError, isConflict, isNotFound } from "../../../providers/fly/errors.ts";
-import { isLive } from "../../../providers/fly/existence.ts";
+import { FlyError, isConflict, isNotFound } from "../../../fly/errors.ts";
+import { isLive } from "../../../fly/existence.ts";
+import { metadataKeys } from "../../../fly/metadata.ts";
 import { probe, resultOf } from "../assumption.ts";
-import { ownerKey } from "../ownership.ts";
 import { seconds } from "../text.ts";
 
 /** How long a deletion of a volume is repeated (providers/fly/volume.ts). */
@@ -15,7 +15,7 @@ export const destroyProbe = probe({
   assumptions: {
     "destroy-ends": {
       says: `A destroyed machine reads \`destroyed\`, or 404, within ${goneMs / 1000} s.`,
-      restsOn: ["providers/fly/existence.ts", "providers/fly/machine.ts"],
+      restsOn: ["fly/existence.ts", "providers/fly/machine.ts"],
       source:
         "seen live in 2026-09: 200 `destroyed`; [Kilo-Org/cloud#1664](https://github.com/Kilo-Org/cloud/issues/1664): 404",
       wrongIf: "it reads otherwise",
@@ -37,7 +37,7 @@ export const destroyProbe = probe({
     },
     "deleted-volume-lists": {
       says: `A deleted volume lists in a state of ending, or not at all, within ${listMs / 1000} s.`,
-      restsOn: ["providers/fly/volume.ts", "providers/fly/existence.ts"],
+      restsOn: ["providers/fly/volume.ts", "fly/existence.ts"],
       source:
         "seen live in 2026-10: `created` for a moment; [Fly, volume states](https://fly.io/docs/volumes/volume-states/)",
       wrongIf: "it lists as living for longer: the next run would take it for its volume",
@@ -62,7 +62,7 @@ export const destroyProbe = probe({
       "destroy-ends",
       resultOf(end !== undefined, end ? `${end.value}, after ${seconds(end.ms)}` : `not after ${seconds(goneMs)}`),
     );
-    const config = { image: session.image, metadata: { [ownerKey]: app } };
+    const config = { image: session.image, metadata: { [metadataKeys.preflight]: app } };
     const named = await session.until({ everyMs: 2_000, forMs: boundMs }, async () => {
       try {
         await fly.createMachine(app, { name: "control", region: session.region, config, skip_launch: true });

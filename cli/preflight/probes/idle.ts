@@ -46,7 +46,7 @@ export const idleProbe = probe({
   },
 });
 
-export const kept = (closedAfter: number | undefined, wanted: number): Finding =>
+const kept = (closedAfter: number | undefined, wanted: number): Finding =>
   resultOf(
     closedAfter === undefined || closedAfter >= wanted * 1000,
     closedAfter === undefined ? `open after ${seconds(silentMs)}` : `closed after ${seconds(closedAfter)}`,

@@ -1,5 +1,5 @@
 /** Leases and version conditions: whether two deployments can be in each other's way. */
-import { isLeased } from "../../../providers/fly/errors.ts";
+import { isLeased } from "../../../fly/errors.ts";
 import { type Finding, probe, resultOf } from "../assumption.ts";
 import { controlConfig } from "../machine.ts";
 import { errorText, expectRejected, seconds } from "../text.ts";
@@ -120,5 +120,5 @@ export const leaseProbe = probe({
   },
 });
 
-export const fenced = (error: Parameters<typeof errorText>[0] | undefined): Finding =>
+const fenced = (error: Parameters<typeof errorText>[0] | undefined): Finding =>
   resultOf(isLeased(error), error ? errorText(error) : "the call was taken");

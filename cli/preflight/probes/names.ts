@@ -1,5 +1,5 @@
 /** What makes a second machine impossible: its name, and its volume. */
-import { isConflict, isVolumeInUse } from "../../../providers/fly/errors.ts";
+import { isConflict, isVolumeInUse } from "../../../fly/errors.ts";
 import { probe, resultOf } from "../assumption.ts";
 import { controlConfig } from "../machine.ts";
 import { waitUntilStarted } from "../steps.ts";
@@ -10,7 +10,7 @@ export const namesProbe = probe({
   assumptions: {
     "machine-name-unique": {
       says: "A second machine of one name is refused by 409 or 422, in known words.",
-      restsOn: ["providers/fly/machine.ts", "providers/fly/errors.ts"],
+      restsOn: ["providers/fly/machine.ts", "fly/errors.ts"],
       source: "[Kilo-Org/cloud#1135](https://github.com/Kilo-Org/cloud/issues/1135), seen live again on 2026-09-20",
       wrongIf:
         "a second one is made, or the refusal reads otherwise: a lost answer would end in two machines, or in an error",
@@ -18,7 +18,7 @@ export const namesProbe = probe({
     },
     "volume-has-one-machine": {
       says: "A machine on a volume that has one is refused by 412, `claimed by machine …`.",
-      restsOn: ["providers/fly/machine.ts", "providers/fly/errors.ts"],
+      restsOn: ["providers/fly/machine.ts", "fly/errors.ts"],
       source: "[superfly/docs#2226](https://github.com/superfly/docs/issues/2226), seen live in 2026-10",
       wrongIf: "a second one is made, or the refusal reads otherwise",
       playedBy: "test/provider/machine.test.ts: a volume that another machine holds is refused, the machine named",

@@ -17,16 +17,16 @@ export const networkProbe = probe({
     },
     "dns-6pn": {
       says: "`<machine>.vm.<app>.internal` resolves to the machine's address on the private network.",
-      restsOn: ["local/fly/names.ts"],
+      restsOn: ["local/fly/network/names.ts"],
       source: "[Fly, private networking](https://fly.io/docs/networking/private-networking/#fly-io-internal-dns)",
       wrongIf: "the name does not resolve, or to another address than `private_ip`",
     },
     "dns-6pn-app": {
       says: "`<app>.internal` resolves to the addresses of the app's started machines, all of them and no others, within 10 s.",
-      restsOn: ["local/fly/names.ts"],
+      restsOn: ["local/fly/network/names.ts"],
       source: "[Fly, private networking](https://fly.io/docs/networking/private-networking/#fly-io-internal-dns)",
       wrongIf: "it resolves to others, or to fewer, for longer",
-      playedBy: "test/provider/local-fly-private-network.test.ts: quirk: names show what was true a while ago",
+      playedBy: "test/provider/local-fly/private-network.test.ts: quirk: names show what was true a while ago",
     },
     "volume-grows": {
       says: "A mounted volume that is extended has a larger file system at once, unless the answer has `needs_restart`.",

@@ -1,5 +1,5 @@
 /** A machine that rests: stopped, updated in its sleep, started again. */
-import { FlyError } from "../../../providers/fly/errors.ts";
+import { FlyError } from "../../../fly/errors.ts";
 import { probe, resultOf } from "../assumption.ts";
 import { controlConfig } from "../machine.ts";
 import type { Session } from "../session.ts";
@@ -13,7 +13,7 @@ export const restProbe = probe({
   assumptions: {
     "stop-is-requested": {
       says: "A machine that was stopped by hand differs from one that exited by itself (`requested_stop`).",
-      restsOn: ["providers/fly/machine-health.ts"],
+      restsOn: ["fly/machine-health.ts"],
       source: "[fly-go `MachineExitEvent`](https://github.com/superfly/fly-go/blob/main/machine_types.go)",
       wrongIf: "the two read alike: a stop would count as a failed version",
       playedBy: "test/provider/machine.test.ts: a stopped machine gets its new config, is started and verified",
@@ -23,7 +23,7 @@ export const restProbe = probe({
       restsOn: ["providers/fly/machine-start.ts"],
       source: 'seen live in 2026-10: "machine still active, refusing to start" for up to 10 s',
       wrongIf: "it is refused for longer, or in another way",
-      playedBy: "test/provider/local-fly-faults.test.ts: still active: a start right after a stop is refused",
+      playedBy: "test/provider/local-fly/faults.test.ts: still active: a start right after a stop is refused",
     },
     "update-of-stopped": {
       says: "An update of a stopped machine leaves it stopped, with the new version.",

@@ -2,8 +2,9 @@
 import { BlockList, isIPv4, isIPv6 } from "node:net";
 import { type Finding, notMeasured, probe, resultOf } from "../assumption.ts";
 import { type NginxReply, publicPort } from "../machine.ts";
-import { findRoute, type Route } from "../route.ts";
+import { findRoute } from "../route.ts";
 import { seconds } from "../text.ts";
+import type { Route } from "../visitor.ts";
 import { type Connection, ConnectionFailed } from "../visitor.ts";
 
 /** As long as a new address may take to lead somewhere. */
@@ -91,14 +92,13 @@ export async function ask(road: Route): Promise<NginxReply | undefined> {
   }
 }
 
-export const header = ({ client, port }: NginxReply): Finding =>
+const header = ({ client, port }: NginxReply): Finding =>
   resultOf(client !== "" && port === String(publicPort), client === "" ? "no header" : `a header, for port ${port}`);
 
 /** Of the visitor's address only the family is reported. */
-export const family = ({ client, from }: NginxReply): Finding =>
+const family = ({ client, from }: NginxReply): Finding =>
   resultOf(isIPv6(client) && isIPv4(from), `visitor by ${nameOf(client)}, proxy by ${nameOf(from)}`);
 
 const nameOf = (address: string): string => (isIPv6(address) ? "IPv6" : isIPv4(address) ? "IPv4" : "neither");
 
-export const source = ({ from }: NginxReply): Finding =>
-  resultOf(isIPv4(from) && proxyRange.check(from), `from ${from}`);
+const source = ({ from }: NginxReply): Finding => resultOf(isIPv4(from) && proxyRange.check(from), `from ${from}`);

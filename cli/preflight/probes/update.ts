@@ -1,14 +1,14 @@
 /** An update in place: what reads show while the new version takes over, and whether a wait can be pinned to it. */
 
-import type { Fly } from "../../../providers/fly/api.ts";
-import { FlyError } from "../../../providers/fly/errors.ts";
-import { staleReadMs } from "../../../providers/fly/lag.ts";
+import type { Fly } from "../../../fly/api.ts";
+import { FlyError } from "../../../fly/errors.ts";
+import { staleReadMs } from "../../../fly/lag.ts";
+import { checksOf, unexpectedExit } from "../../../fly/machine-health.ts";
+import type { CheckStatus } from "../../../fly/wire.ts";
+import { ulidTime } from "../../../lib/ulid.ts";
 import { withLease } from "../../../providers/fly/lease.ts";
-import { checksOf, unexpectedExit } from "../../../providers/fly/machine-health.ts";
 import { sameConfig } from "../../../providers/fly/normalise.ts";
-import { createRolloutGate } from "../../../providers/fly/rollout-gate.ts";
-import type { CheckStatus } from "../../../providers/fly/wire.ts";
-import { ulidTime } from "../../ulid.ts";
+import { createRolloutGate } from "../../../providers/rollout-gate.ts";
 import { type Finding, notMeasured, probe, resultOf } from "../assumption.ts";
 import { controlConfig } from "../machine.ts";
 import type { Session } from "../session.ts";
@@ -31,40 +31,42 @@ export const updateProbe = probe({
     },
     "update-reads": {
       says: `After an update's answer the client that sent it reads the old version for at most ${staleReadMs / 1000} s.`,
-      restsOn: ["providers/fly/machine-health.ts", "providers/fly/machine-update.ts"],
+      restsOn: ["fly/machine-health.ts", "providers/fly/machine-update.ts"],
       source:
         "[flyctl#4878](https://github.com/superfly/flyctl/pull/4878), [#4921](https://github.com/superfly/flyctl/pull/4921): live runs met the old version; [Fly, infra log 2026-04-28](https://fly.io/infra-log/)",
       wrongIf: "it is read for longer: a healthy update would count as reverted",
-      playedBy: "test/provider/lag.test.ts: with its cookie a client reads what it wrote, without it what was before",
+      playedBy:
+        "test/provider/fly/lag.test.ts: with its cookie a client reads what it wrote, without it what was before",
     },
     "update-reads-of-others": {
       says: "So does a client without the cookie of that answer.",
-      restsOn: ["cli/commands/status.ts", "providers/fly/machine-health.ts"],
+      restsOn: ["cli/commands/status.ts", "fly/machine-health.ts"],
       source: "as above",
       wrongIf: "it is read for longer",
-      playedBy: "test/provider/lag.test.ts: with its cookie a client reads what it wrote, without it what was before",
+      playedBy:
+        "test/provider/fly/lag.test.ts: with its cookie a client reads what it wrote, without it what was before",
     },
     "wait-pinned": {
       says: "After a wait pinned to the new version has succeeded, reads of the same client show that version.",
-      restsOn: ["providers/fly/machine-health.ts"],
+      restsOn: ["fly/machine-health.ts"],
       source: "[flyctl#4921](https://github.com/superfly/flyctl/pull/4921) pins first and compares then",
       wrongIf: "a read after it shows the old version",
-      playedBy: "test/provider/lag.test.ts: another version that stays is a revert also where no event tells of it",
+      playedBy: "test/provider/fly/lag.test.ts: another version that stays is a revert also where no event tells of it",
     },
     "wait-for-replaced": {
       says: "A wait for a version that was replaced is refused.",
-      restsOn: ["providers/fly/machine-health.ts"],
+      restsOn: ["fly/machine-health.ts"],
       source:
         "[flyctl machine/wait.go](https://github.com/superfly/flyctl/blob/master/internal/command/machine/wait.go)",
       wrongIf: "it succeeds: a pinned wait would prove nothing",
     },
     "check-rows-are-new": {
       says: `After an update a check's row of the version before, passing, is shown for at most ${staleReadMs / 1000} s.`,
-      restsOn: ["providers/fly/machine-health.ts"],
+      restsOn: ["fly/machine-health.ts"],
       source: "[alchemy](https://github.com/alchemy-run/alchemy)'s live tests reject stale observations of checks",
       wrongIf: "it is shown for longer: a version would pass by the health of the one before",
       playedBy:
-        "test/provider/lag.test.ts: rows that pass and are never written again count once they can no longer be the old version's",
+        "test/provider/fly/lag.test.ts: rows that pass and are never written again count once they can no longer be the old version's",
     },
     "update-states": {
       says: `While an update proceeds a machine is in these states only: ${known.join(", ")}.`,
@@ -74,7 +76,7 @@ export const updateProbe = probe({
     },
     "update-ends-differ": {
       says: "The end of the replaced instance differs from an end of the new one: its event comes before the new launch or start.",
-      restsOn: ["providers/fly/machine-health.ts"],
+      restsOn: ["fly/machine-health.ts"],
       source:
         "[fly-go `MostRecentStartTimeAfterLaunch`](https://github.com/superfly/fly-go/blob/main/machine_types.go)",
       wrongIf: "it counts as an exit of the new version, and every update would be undone",
@@ -177,7 +179,7 @@ export const updateProbe = probe({
 
 const version = (current_version: string | undefined) => (current_version === undefined ? {} : { current_version });
 
-export function ulid(version: string | undefined, now: number): Finding {
+function ulid(version: string | undefined, now: number): Finding {
   const made = version === undefined ? undefined : ulidTime(version);
   if (made === undefined) return resultOf(false, `not a ULID: ${JSON.stringify(version)}`);
   return resultOf(Math.abs(made - now) < 60_000, `its time is off by ${seconds(Math.abs(made - now))}`);
@@ -229,7 +231,7 @@ async function watch(
   }
 }
 
-export function stale({ reads, stale }: Seen): Finding {
+function stale({ reads, stale }: Seen): Finding {
   const last = stale.at(-1)?.after;
   if (last === undefined) return resultOf(true, `never, in ${plural(reads, "read")}`);
   return resultOf(
@@ -241,13 +243,13 @@ export function stale({ reads, stale }: Seen): Finding {
 /** A row that was written again has another time. */
 const rowKey = ({ name, updated_at }: CheckStatus): string => `${name} ${updated_at}`;
 
-export function staleRows({ oldRows }: Seen, known: number): Finding {
+function staleRows({ oldRows }: Seen, known: number): Finding {
   if (known === 0) return notMeasured("the version before had no rows");
   const last = oldRows.at(-1);
   return resultOf((last ?? 0) <= staleReadMs, last === undefined ? "never" : `for ${seconds(last)}`);
 }
 
-export function afterWait({ stale }: Seen, started: number): Finding {
+function afterWait({ stale }: Seen, started: number): Finding {
   const late = stale.filter(({ at }) => at > started);
   if (late.length === 0) return resultOf(true, `they do, for ${seconds(afterMs)}`);
   const last = Math.max(...late.map(({ at }) => at - started));

@@ -1,6 +1,6 @@
 /** Room, volumes of one region: on which hosts they lie, and what they are like when nothing is said. */
-import { FlyError, isOutOfCapacity } from "../../../providers/fly/errors.ts";
-import type { Volume } from "../../../providers/fly/wire.ts";
+import { FlyError, isOutOfCapacity } from "../../../fly/errors.ts";
+import type { Volume } from "../../../fly/wire.ts";
 import { type Finding, notMeasured, probe, resultOf } from "../assumption.ts";
 import { guest } from "../machine.ts";
 import type { Session } from "../session.ts";
@@ -100,13 +100,13 @@ async function makeOr(session: Session, name: string, over: Record<string, unkno
 
 const refusedFor = (error: FlyError): Finding => resultOf(true, `refused: ${errorText(error)}`);
 
-export const placement = (listed: boolean, made: boolean): Finding =>
+const placement = (listed: boolean, made: boolean): Finding =>
   resultOf(
     listed === made,
     `the region is ${listed ? "listed" : "absent"}, the volume was ${made ? "made" : "refused"}`,
   );
 
-export function apart(volume: Volume, others: readonly Volume[]): Finding {
+function apart(volume: Volume, others: readonly Volume[]): Finding {
   if (!volume.zone || others.some(({ zone }) => !zone)) return notMeasured("not every volume reported its host");
   const same = others.filter(({ zone }) => zone === volume.zone).length;
   return resultOf(
@@ -115,7 +115,7 @@ export function apart(volume: Volume, others: readonly Volume[]): Finding {
   );
 }
 
-export const snapshots = ({ auto_backup_enabled, snapshot_retention }: Volume): Finding =>
+const snapshots = ({ auto_backup_enabled, snapshot_retention }: Volume): Finding =>
   resultOf(
     auto_backup_enabled === true && snapshot_retention === 5,
     `auto_backup_enabled ${auto_backup_enabled}, snapshot_retention ${snapshot_retention} days`,

@@ -1,5 +1,5 @@
 /** All exchanges of the run, looked at in the end: limits, cookies, the form of refusals. */
-import { parseJson } from "../../../providers/http-transport.ts";
+import { parseJson } from "../../../lib/http-transport.ts";
 import { type Finding, probe, resultOf } from "../assumption.ts";
 import type { Recorded } from "../exchanges.ts";
 import { plural, seconds } from "../text.ts";
@@ -11,37 +11,37 @@ export const wireProbe = probe({
   assumptions: {
     "pace-is-kept": {
       says: "At the pace of Fly's documented limits no call is answered by 429.",
-      restsOn: ["providers/fly/rate-limit.ts"],
+      restsOn: ["fly/rate-limit.ts"],
       source: "[Machines API, rate limits](https://fly.io/docs/machines/api/working-with-machines-api/#rate-limits)",
       wrongIf: "one is",
-      playedBy: "test/provider/api.test.ts: a refused pace is honoured, for a create too",
+      playedBy: "test/provider/fly/api.test.ts: a refused pace is honoured, for a create too",
     },
     "refusals-are-json": {
       says: "A refusal is JSON with `error` or `message`.",
-      restsOn: ["providers/fly/http.ts"],
+      restsOn: ["fly/http.ts"],
       source: "[fly-go `handleAPIError`](https://github.com/superfly/fly-go/blob/main/flaps/flaps.go)",
       wrongIf: "one is not",
-      playedBy: "test/provider/api.test.ts: a long body is cut",
+      playedBy: "test/provider/fly/api.test.ts: a long body is cut",
     },
     "request-ids": {
       says: "Each answer has a `fly-request-id`, for Fly's support.",
-      restsOn: ["providers/fly/http.ts"],
+      restsOn: ["fly/http.ts"],
       source: "[fly-go](https://github.com/superfly/fly-go/blob/main/flaps/flaps.go)",
       wrongIf: "one has none",
     },
     "affinity-cookie": {
       says: "Answers about an app set the cookie `fly_flaps_affinity`, by which later reads go to the server that knows of our writes.",
-      restsOn: ["providers/fly/http.ts"],
+      restsOn: ["fly/http.ts"],
       source: "[fly-go](https://github.com/superfly/fly-go/blob/main/flaps/flaps.go) keeps it in a jar",
       wrongIf: "none is set: reads may go to any server, and lag",
-      playedBy: "test/provider/lag.test.ts: the cookie that leads back to the server of the last write",
+      playedBy: "test/provider/fly/lag.test.ts: the cookie that leads back to the server of the last write",
     },
     "answers-in-time": {
       says: `A call is answered within ${slowestMs / 1000} s; a wait within its own time.`,
-      restsOn: ["providers/fly/http.ts"],
+      restsOn: ["fly/http.ts"],
       source: "[fly-go `proxyTimeoutThreshold`](https://github.com/superfly/fly-go/blob/main/flaps/flaps.go)",
       wrongIf: "one takes longer, or gets no answer: its deed may land after it was given up",
-      playedBy: "test/provider/api.test.ts: a create whose answer is lost goes out once",
+      playedBy: "test/provider/fly/api.test.ts: a create whose answer is lost goes out once",
     },
   },
   async measure({ exchanges }, found) {
@@ -56,7 +56,7 @@ export const wireProbe = probe({
 const callText = ({ method, path }: Recorded): string =>
   `${method} ${path.replace(/\?.*/, "").replace(/^\/v1\/apps\/[^/]+/, "…")}`;
 
-export function pace(all: readonly Recorded[]): Finding {
+function pace(all: readonly Recorded[]): Finding {
   const limited = all.filter(({ status }) => status === 429);
   return resultOf(
     limited.length === 0,
@@ -64,7 +64,7 @@ export function pace(all: readonly Recorded[]): Finding {
   );
 }
 
-export function refusals(all: readonly Recorded[]): Finding {
+function refusals(all: readonly Recorded[]): Finding {
   const refused = all.filter(({ refusal }) => refusal !== undefined);
   const odd = refused.find(({ refusal = "" }) => {
     const body = parseJson(refusal) as { error?: unknown; message?: unknown } | undefined;
@@ -76,7 +76,7 @@ export function refusals(all: readonly Recorded[]): Finding {
   );
 }
 
-export function ids(all: readonly Recorded[]): Finding {
+function ids(all: readonly Recorded[]): Finding {
   const without = all.filter(({ status, requestId }) => status !== undefined && !requestId);
   return resultOf(
     without.length === 0,
@@ -84,7 +84,7 @@ export function ids(all: readonly Recorded[]): Finding {
   );
 }
 
-export function cookie(all: readonly Recorded[]): Finding {
+function cookie(all: readonly Recorded[]): Finding {
   const names = [...new Set(all.flatMap(({ cookies }) => cookies))];
   return resultOf(
     names.includes("fly_flaps_affinity"),
@@ -92,7 +92,7 @@ export function cookie(all: readonly Recorded[]): Finding {
   );
 }
 
-export function inTime(all: readonly Recorded[]): Finding {
+function inTime(all: readonly Recorded[]): Finding {
   const lost = all.find(({ status }) => status === undefined);
   if (lost) return resultOf(false, `${callText(lost)} got no answer`);
   const slowest = all.filter(({ path }) => !path.includes("/wait?")).toSorted((a, b) => b.took - a.took)[0];

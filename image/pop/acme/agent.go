@@ -1,19 +1,22 @@
-// Package acme gets certificates from an authority by HTTP-01 (https://www.rfc-editor.org/rfc/rfc8555) and renews them, for `pop certs`.
+// Package acme gets certificates from an authority (https://www.rfc-editor.org/rfc/rfc8555) and renews them, for `pop certs`.
 //
-// Each PoP has an account and keys of its own, made on its volume (/var/lib/pop/acme, which only the user of `pop certs` reads). One certificate covers all names
-// of a site. nginx gets a copy in /var/lib/pop/certs; the last good one stays until there is a better one.
+// Each PoP has an account of its own, and makes its keys on its volume (/var/lib/pop/acme, which only the user of `pop certs` reads). One certificate covers all
+// names of a site. nginx gets a copy in /var/lib/pop/certs; the last good one stays until there is a better one.
 //
-// A certificate is due when there is none for all of its names, or when the time of its renewal has come (schedule.go). Then its names are checked
-// (name_check.go), an order is made (order.go), and its challenges are answered on whichever PoP they arrive (challenges.go). An order is on the volume before
-// the authority hears of it, so that a PoP that starts again continues it.
+// A certificate is due when there is none for all of its names, or when the time of its renewal has come (schedule.go). PoPs that share certificates ask the
+// others for a newer one first (share.go). Otherwise an order is made (order.go). Names are proved by HTTP-01 or by DNS-01: with HTTP-01 they are checked before
+// (name_check.go), and challenges are answered by the PoP that they arrive at (challenges.go); with DNS-01 TXT records are set (dns01.go). An order is on the
+// volume before the authority hears of it, so that a PoP that starts again continues it.
 package acme
 
 import (
 	"bytes"
 	"context"
+	"crypto/cipher"
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"strings"
 	"time"
@@ -42,8 +45,14 @@ type Agent struct {
 	ready bool
 	// nil: nothing is wrong.
 	environmentError, listenError, shareError error
+	// Encrypts what the PoPs share, as of this round. nil: nothing is shared, or the secret is not there.
+	share cipher.AEAD
 	// Authorities that did not answer in this round, by directory: one that hangs is waited for once, not once per certificate.
 	unavailable map[string]error
+	// PoPs that did not answer in this round, likewise.
+	silentPeers map[netip.Addr]bool
+	// When another PoP gave a certificate last.
+	lastShared time.Time
 	// When files were last looked for that no site has.
 	unusedCheck time.Time
 	unusedError error
@@ -54,7 +63,7 @@ func New(config *Config, environment Environment, problems []string, now func() 
 	a := &Agent{config: config, environment: environment, now: now, started: now(), tokens: newTokenStore()}
 	a.challenges = newChallengeServer(a.tokens, newPeers(environment, now), environment.Private, config.PeerPort)
 	if config.ShareFile != "" {
-		a.challenges.shared = func(request string) string { return config.sharedAnswer(request, now()) }
+		a.challenges.shared = a.sharedResponse
 	}
 	resolver := resolve.By(config.NameServer)
 	if resolver == nil {
@@ -78,8 +87,14 @@ func New(config *Config, environment Environment, problems []string, now func() 
 
 // Serve answers challenges until ctx is done, and reports what is on the volume before any request is made.
 func (a *Agent) Serve(ctx context.Context) {
-	a.listenError = a.challenges.listen(ctx, a.config.Socket)
+	a.prepare(ctx)
 	a.report(nil)
+}
+
+// prepare tries again what may not have been there at the boot: a private address, the secret that is shared.
+func (a *Agent) prepare(ctx context.Context) {
+	a.listenError = a.challenges.listen(ctx, a.config.Socket)
+	a.share, a.shareError = a.config.sharing()
 }
 
 // StatusPath is where the status file belongs.
@@ -87,9 +102,9 @@ func (a *Agent) StatusPath() string { return a.config.Status }
 
 // Round does what is due, and returns how long to wait for the next one.
 func (a *Agent) Round(ctx context.Context) time.Duration {
-	a.listenError = a.challenges.listen(ctx, a.config.Socket)
+	a.prepare(ctx)
 	failure := a.blocker()
-	a.unavailable = map[string]error{}
+	a.unavailable, a.silentPeers = map[string]error{}, map[netip.Addr]bool{}
 	for _, cert := range a.certs {
 		if ctx.Err() != nil {
 			return 0

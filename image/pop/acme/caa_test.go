@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/letsencrypt/challtestsrv"
+	"github.com/miekg/dns"
 	"golang.org/x/net/dns/dnsmessage"
 
 	"fly-pops/pop/internal/resolve"
@@ -80,10 +80,10 @@ func caaResources(records ...caaRecord) []dnsmessage.Resource {
 func TestWhoseCAARecordsCount(t *testing.T) {
 	allowing, other := caaRecord{0, "issue", "letsencrypt.org"}, caaRecord{0, "issue", "digicert.com"}
 	for name, test := range map[string]struct {
-		answers map[string]resolve.Answer
-		owner   string
-		asked   string
-		says    string
+		responses map[string]resolve.Answer
+		owner     string
+		asked     string
+		says      string
 	}{
 		"the name's own":      {map[string]resolve.Answer{"www.example.org.": {Resources: caaResources(allowing)}, "example.org.": {Resources: caaResources(other)}}, "www.example.org", "www.example.org.", ""},
 		"those above it":      {map[string]resolve.Answer{"example.org.": {Resources: caaResources(allowing)}}, "example.org", "www.example.org. example.org.", ""},
@@ -104,7 +104,7 @@ func TestWhoseCAARecordsCount(t *testing.T) {
 			var asked []string
 			set, err := relevantCAA(t.Context(), "www.example.org", func(_ context.Context, name string) (resolve.Answer, error) {
 				asked = append(asked, name)
-				return test.answers[name], nil
+				return test.responses[name], nil
 			})
 			if (err == nil) != (test.says == "") || err != nil && !strings.Contains(err.Error(), test.says) {
 				t.Errorf("says %v", err)
@@ -121,7 +121,7 @@ func TestNoOrderThatCAAForbids(t *testing.T) {
 	f := newFixture(t)
 	f.config.NameServer = f.authority.NameServer
 	f.start()
-	f.authority.CAA("example.test", []challtestsrv.CAAPolicy{{Tag: "issue", Value: "elsewhere.test"}})
+	f.authority.CAA("example.test", dns.CAA{Tag: "issue", Value: "elsewhere.test"})
 	for range 20 {
 		pause := f.round()
 		f.says(`the CAA records of example.test (0 issue "elsewhere.test") do not allow pebble.test to give a certificate for www.example.test: add the CAA record 0 issue "pebble.test" to example.test`, 0)
@@ -130,11 +130,11 @@ func TestNoOrderThatCAAForbids(t *testing.T) {
 		}
 		f.clock = f.clock.Add(pause)
 	}
-	f.authority.CAA(host, []challtestsrv.CAAPolicy{{Tag: "issue", Value: "pebble.test; validationmethods=dns-01"}})
+	f.authority.CAA(host, dns.CAA{Tag: "issue", Value: "pebble.test; validationmethods=dns-01"})
 	f.round()
 	f.says(`the CAA record of www.example.test (0 issue "pebble.test; validationmethods=dns-01") does not allow http-01`, 0)
-	f.authority.CAA("example.test", []challtestsrv.CAAPolicy{{Tag: "issue", Value: "pebble.test"}})
-	f.authority.CAA(host, []challtestsrv.CAAPolicy{{Tag: "issue", Value: "elsewhere.test"}, {Tag: "issue", Value: "pebble.test; validationmethods=http-01"}})
+	f.authority.CAA("example.test", dns.CAA{Tag: "issue", Value: "pebble.test"})
+	f.authority.CAA(host, dns.CAA{Tag: "issue", Value: "elsewhere.test"}, dns.CAA{Tag: "issue", Value: "pebble.test; validationmethods=http-01"})
 	f.clock = f.clock.Add(maxCheckPause * 6 / 5)
 	f.mustRun()
 	f.leaf(host)
@@ -183,9 +183,9 @@ func TestAnAliasThatCAAForbids(t *testing.T) {
 // What cannot be looked up here is left to the authority; what nobody can look up is not.
 func TestCAARecordsThatCannotBeLookedUp(t *testing.T) {
 	for name, test := range map[string]struct {
-		answer resolve.Answer
-		err    error
-		says   string
+		response resolve.Answer
+		err      error
+		says     string
 	}{
 		"no answer":        {resolve.Answer{}, errors.New("i/o timeout"), ""},
 		"a failure":        {resolve.Answer{Code: dnsmessage.RCodeServerFailure}, nil, ""},
@@ -194,7 +194,7 @@ func TestCAARecordsThatCannotBeLookedUp(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t)
-			f.agent.queryCAA = func(context.Context, string) (resolve.Answer, error) { return test.answer, test.err }
+			f.agent.queryCAA = func(context.Context, string) (resolve.Answer, error) { return test.response, test.err }
 			f.round()
 			if test.says != "" {
 				f.says(test.says, 0)

@@ -27,6 +27,11 @@ func (a *Agent) maintain(ctx context.Context, cert *managedCert) {
 		cert.order.clear()
 		inProgress = false
 	}
+	if !inProgress && !now.Before(cert.nextRemoval) {
+		// Of an order that was given up, or while the name server was away.
+		a.config.removeRecords(ctx, &cert.order, func() error { return a.saveOrder(cert) })
+		cert.nextRemoval = now.Add(maxPauseBetweenRounds)
+	}
 	if !inProgress && cert.leaf != nil && !now.Before(cert.pollAt) {
 		a.refreshWindow(ctx, cert)
 	}
@@ -43,6 +48,11 @@ func (a *Agent) maintain(ctx context.Context, cert *managedCert) {
 			cert.problem, cert.problemAt = errors.New(cert.order.Error), *cert.order.ErrorAt
 		}
 		a.lookForOthers(ctx, cert)
+		return
+	}
+	if !inProgress && !isForced && a.waitsForPeers(ctx, cert) {
+		a.lookForOthers(ctx, cert)
+		cert.nextCheck = now.Add(quickCheckPause)
 		return
 	}
 	cert.nextLook = time.Time{}
@@ -62,10 +72,6 @@ func (a *Agent) maintain(ctx context.Context, cert *managedCert) {
 			return
 		}
 	}
-	if !isForced && a.waitsForPeers(ctx, cert) {
-		cert.nextCheck = now.Add(quickCheckPause)
-		return
-	}
 	// A name that is lost does not take the others' certificate with it.
 	if a.obtain(ctx, cert, names) && err != nil {
 		a.setProblem(cert, err)
@@ -79,7 +85,7 @@ func containsAll(all, some []string) bool {
 // lookForOthers checks the names though nothing can be ordered now: a PoP that is held waits for as long as others serve, and no longer.
 func (a *Agent) lookForOthers(ctx context.Context, cert *managedCert) {
 	now := a.now()
-	if a.ready || cert.leaf != nil || now.Before(cert.nextLook) {
+	if a.ready || cert.leaf != nil || now.Before(cert.nextLook) || a.othersServe(cert) {
 		return
 	}
 	_, err := a.checkNames(ctx, cert)
@@ -87,6 +93,13 @@ func (a *Agent) lookForOthers(ctx context.Context, cert *managedCert) {
 	if err == nil {
 		cert.nextLook = now.Add(maxCheckPause)
 	}
+}
+
+// othersServe says that another certificate's names have shown it: one is enough to wait for.
+func (a *Agent) othersServe(cert *managedCert) bool {
+	return slices.ContainsFunc(a.certs, func(other *managedCert) bool {
+		return other != cert && other.leaf == nil && other.reach == reachViaPeer
+	})
 }
 
 // checkNames checks all names and returns those that are in order. The first that is not gives the error, and ends the check unless the certificate is urgent.

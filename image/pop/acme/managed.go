@@ -26,9 +26,7 @@ type managedCert struct {
 	content []byte
 	// Somebody asked for a renewal now.
 	requested bool
-	// When the authority wants it renewed; nil: it does not say.
-	window *Window
-	// When it is asked for that again.
+	// When the authority is asked again when it wants it renewed.
 	pollAt time.Time
 
 	// Checks of its names in a row that found something wrong, and those of them that were no longer quick.
@@ -43,6 +41,8 @@ type managedCert struct {
 	nextCheck  time.Time
 	// When they are checked again though nothing can be ordered.
 	nextLook time.Time
+	// When TXT records that are left are removed again.
+	nextRemoval time.Time
 	// What a check, an order or the volume ran into; nil: nothing is wrong.
 	problem   error
 	problemAt time.Time
@@ -100,7 +100,7 @@ func (a *Agent) installCopies(cert *managedCert) {
 		}
 		// The folder's setgid bit hands it to nginx's group.
 		if err := files.Replace(path, cert.content, 0o640); err != nil {
-			a.setProblem(cert, fmt.Errorf("the certificate is not written for nginx: %w", err))
+			a.setProblem(cert, fmt.Errorf("the certificate cannot be written for nginx: %w", err))
 		}
 	}
 }
@@ -115,9 +115,9 @@ func (a *Agent) renewalTime(cert *managedCert) time.Time {
 	seed := seedOf(a.environment.Pop, pair.Serial(cert.leaf))
 	if cert.order.Taken {
 		// The PoP that ordered it comes first: its renewal counts nothing at the authority.
-		seed = latestSeed(cert.window)
+		seed = latestSeed(cert.order.Window)
 	}
-	return renewAt(cert.leaf.NotBefore, cert.leaf.NotAfter, cert.window, seed).UTC().Truncate(time.Second)
+	return renewAt(cert.leaf.NotBefore, cert.leaf.NotAfter, cert.order.Window, seed).UTC().Truncate(time.Second)
 }
 
 // isUrgent says that the certificate there is ends before long.

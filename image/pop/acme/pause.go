@@ -19,6 +19,13 @@ func (a *Agent) nextPause(failure error) time.Duration {
 			next = at
 		}
 	}
+	switch {
+	case a.shareError != nil && now.Sub(a.started) < newFor:
+		// Secrets come a moment after the boot.
+		sooner(now.Add(quickCheckPause))
+	case a.shareError != nil:
+		sooner(now.Add(time.Minute))
+	}
 	for _, cert := range a.certs {
 		if !a.ready && cert.leaf == nil && !cert.nextLook.IsZero() {
 			sooner(cert.nextLook)

@@ -9,13 +9,13 @@ import (
 )
 
 // problemText is the sentence for a problem document: https://www.rfc-editor.org/rfc/rfc8555#section-6.7
-func problemText(problem acme.Problem) string {
+func problemText(problem acme.Problem, challengeType string) string {
 	kind := strings.TrimPrefix(problem.Type, acme.ProblemTypeNamespace)
 	advice := map[string]string{
 		"caa":                     "its CAA records forbid this authority: add one that allows it, or remove them",
 		"dns":                     "the authority cannot resolve the name: look at its A, AAAA and CAA records, and at DNSSEC",
 		"connection":              "the authority does not reach port 80 of the name, though this PoP does: look for a firewall, or for an address that answers here only",
-		"incorrectResponse":       "the authority got another answer than this PoP's: something else answers for the name",
+		"incorrectResponse":       "the authority got a response that is not this PoP's: something else answers for the name",
 		"unauthorized":            "the authority does not let this PoP's account do that",
 		"rejectedIdentifier":      "the authority gives no certificate for this name",
 		"serverInternal":          "the authority has an internal error",
@@ -28,22 +28,30 @@ func problemText(problem acme.Problem) string {
 		invalidOrder:              "the order is invalid",
 		"badNonce":                "the authority refused every nonce it gave",
 	}[kind]
+	if challengeType == acme.ChallengeTypeDNS01 && slices.Contains(recordProblems, problem.Type) {
+		// No address is looked up, and nobody is asked at port 80.
+		advice = map[string]string{"dns": "the authority cannot look up records of the name: look at its CAA records, at the zone's delegation, and at DNSSEC"}[kind]
+	}
 	if advice == "" {
 		advice = "the authority refused (" + kind + ")"
 	}
 	return withDetail(advice, problem)
 }
 
-// recordProblems are what authorities say when they look for a TXT record.
+// recordProblems mean something else where a name is proved by a TXT record.
 var recordProblems = []string{acme.ProblemTypeDNS, acme.ProblemTypeIncorrectResponse, acme.ProblemTypeConnection}
 
 // challengeText is the sentence for a name that was not proven.
 func challengeText(problem acme.Problem, challengeType, name string) string {
-	if challengeType == acme.ChallengeTypeDNS01 && slices.Contains(recordProblems, problem.Type) {
-		return withDetail("the authority does not find this PoP's TXT record of "+challengeRecord(name)+
-			", though the zone's name servers have it: look at the zone's delegation, and at DNSSEC", problem)
+	if challengeType != acme.ChallengeTypeDNS01 || !slices.Contains(recordProblems, problem.Type) {
+		return problemText(problem, challengeType)
 	}
-	return problemText(problem)
+	text := "the authority does not find this PoP's TXT record of " + recordName(name)
+	if problem.Type == acme.ProblemTypeDNS {
+		// Let's Encrypt says the same of CAA records that it cannot look up.
+		text = "the authority cannot look up the TXT record of " + recordName(name) + ", or the name's CAA records"
+	}
+	return withDetail(text+", though the zone's name servers had the TXT record: look at the zone's delegation, and at DNSSEC", problem)
 }
 
 // withDetail adds the authority's own words.

@@ -27,6 +27,11 @@ func (a *Agent) refreshWindow(ctx context.Context, cert *managedCert) {
 	if err != nil {
 		return
 	}
-	cert.window = &Window{info.SuggestedWindow.Start, info.SuggestedWindow.End}
 	cert.pollAt = a.now().Add(pollAfter(ca.pollWait()))
+	window := Window{info.SuggestedWindow.Start.UTC(), info.SuggestedWindow.End.UTC()}
+	if known := cert.order.Window; known == nil || *known != window {
+		cert.order.Window = &window
+		// On the volume, so that other PoPs are not given a certificate that is due. A volume that takes nothing is reported when something is ordered.
+		_ = a.saveOrder(cert)
+	}
 }

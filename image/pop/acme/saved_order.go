@@ -10,6 +10,8 @@ type savedOrder struct {
 	IssuedBy string `json:"issuedBy,omitempty"`
 	// Another PoP ordered it, by an account of its own.
 	Taken bool `json:"taken,omitempty"`
+	// When the authority wants the certificate in use renewed, as far as it was asked. nil: it does not say.
+	Window *Window `json:"window,omitempty"`
 	// Until then nginx may still serve the self-signed certificate from before the first one. nil: it does not.
 	SelfSignedUntil *time.Time `json:"selfSignedUntil,omitempty"`
 	// Names of the order in progress; nil: there is none.
@@ -19,6 +21,8 @@ type savedOrder struct {
 	Key string `json:"key,omitempty"`
 	// URL at the authority; "": not heard of yet.
 	Location string `json:"location,omitempty"`
+	// TXT records that were set and are not removed yet, of whichever order.
+	Records []challengeRecord `json:"records,omitempty"`
 	// Attempts in a row that failed.
 	Failures int `json:"failures,omitempty"`
 	// Nothing is asked of an authority before that.

@@ -10,7 +10,10 @@ import (
 // When things happen: pure, so that certificates of 6, 45 and 90 days take a test some microseconds.
 
 // Window is when an authority wants a certificate renewed, by ARI: https://www.rfc-editor.org/rfc/rfc9773#section-4.2
-type Window struct{ Start, End time.Time }
+type Window struct {
+	Start time.Time `json:"start"`
+	End   time.Time `json:"end"`
+}
 
 const (
 	// A certificate is renewed with a third of its lifetime left, or a little earlier: a tenth of that third at most.

@@ -81,7 +81,7 @@ func newSharing(secret string) (cipher.AEAD, error) {
 }
 
 // Beside what is encrypted, so that nothing passes for something else. An answer is to one request.
-const requestContext, answerContext = "request", "answer to "
+const requestContext, responseContext = "request", "answer to "
 
 func sealJSON(with cipher.AEAD, value any, context string) (string, error) {
 	text, err := json.Marshal(value)
@@ -108,51 +108,53 @@ func namesDigest(names []string) string {
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
-// sharedAnswer is the encrypted pair for a request; "": there is none to give, or the request is a stranger's.
-func (c *Config) sharedAnswer(sealed string, now time.Time) string {
-	with, err := c.sharing()
+// sharedAnswer is the encrypted pair for a request; "": there is none to give, or the request is a stranger's. It is called beside a round, and reads all from the volume.
+func (a *Agent) sharedResponse(sealed string) string {
+	with, err := a.config.sharing()
 	if with == nil || err != nil {
 		return ""
 	}
+	now := a.now()
 	var request sharedRequest
 	if openJSON(with, sealed, requestContext, &request) != nil || now.Sub(request.At).Abs() > shareTolerance {
 		return ""
 	}
-	at := slices.IndexFunc(c.Certificates, func(certificate Certificate) bool { return namesDigest(certificate.Names) == request.Names })
+	at := slices.IndexFunc(a.config.Certificates, func(certificate Certificate) bool { return namesDigest(certificate.Names) == request.Names })
 	if at < 0 {
 		return ""
 	}
-	certificate := c.Certificates[at]
-	leaf, content := readPair(c.pairFile(certificate))
-	issuedBy := c.readOrder(certificate).IssuedBy
-	if leaf == nil || !isShareable(leaf, request.Until, now) || checkCovers(leaf, certificate.Names) != nil || !slices.Contains(c.Directories, issuedBy) {
+	cert := &managedCert{Certificate: a.config.Certificates[at]}
+	a.load(cert)
+	// One that is due here would be due there.
+	if a.isDue(cert) || !isNewer(cert.leaf, request.Until) {
 		return ""
 	}
-	key, chain := pair.Split(string(content))
-	answer, err := sealJSON(with, sharedPair{Chain: chain, Key: key, IssuedBy: issuedBy}, answerContext+sealed)
+	key, chain := pair.Split(string(cert.content))
+	response, err := sealJSON(with, sharedPair{Chain: chain, Key: key, IssuedBy: cert.order.IssuedBy}, responseContext+sealed)
 	if err != nil {
 		return ""
 	}
-	return answer
+	return response
 }
 
-// isShareable says that a certificate is worth taking: newer than the asker's, and not due itself.
-func isShareable(leaf *x509.Certificate, until, now time.Time) bool {
-	lifetime := leaf.NotAfter.Sub(leaf.NotBefore)
-	return leaf.NotAfter.After(until.Add(shareGain)) && leaf.NotAfter.Sub(now) > lifetime/renewalShare
+// isNewer than the asker's own, which is good until then.
+func isNewer(leaf *x509.Certificate, until time.Time) bool {
+	return leaf.NotAfter.After(until.Add(shareGain))
 }
 
 // openShared checks what another PoP gave as if an authority had.
-func (c *Config) openShared(with cipher.AEAD, request, answer string, certificate Certificate, until, now time.Time) (*x509.Certificate, []byte, string, error) {
+func (c *Config) openShared(with cipher.AEAD, request, response string, certificate Certificate, until, now time.Time) (*x509.Certificate, []byte, string, error) {
 	var found sharedPair
-	if err := openJSON(with, answer, answerContext+request, &found); err != nil {
+	if err := openJSON(with, response, responseContext+request, &found); err != nil {
 		return nil, nil, "", errors.New("the answer cannot be decrypted")
 	}
 	leaf, content, err := pair.Check(certificate.Names[0], found.Key, found.Chain, now)
 	if err == nil {
 		err = checkCovers(leaf, certificate.Names)
 	}
-	if err == nil && (!isShareable(leaf, until, now) || !slices.Contains(c.Directories, found.IssuedBy)) {
+	// Whether it is due only the other PoP can say, which knows the authority's window.
+	isGood := err == nil && isNewer(leaf, until) && !isUrgent(leaf.NotBefore, leaf.NotAfter, now) && slices.Contains(c.Directories, found.IssuedBy)
+	if err == nil && !isGood {
 		err = errors.New("the certificate is no better than the one here")
 	}
 	return leaf, content, found.IssuedBy, err

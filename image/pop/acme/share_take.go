@@ -29,23 +29,22 @@ func (a *Agent) takeShared(ctx context.Context, cert *managedCert) bool {
 		pause = time.Minute
 	}
 	cert.nextShare = now.Add(pause)
-	with, err := a.config.sharing()
-	if a.shareError = err; err != nil {
+	if a.share == nil {
 		return false
 	}
 	until := time.Time{}
 	if cert.leaf != nil && checkCovers(cert.leaf, cert.Names) == nil && slices.Contains(a.config.Directories, cert.order.IssuedBy) {
 		until = cert.leaf.NotAfter
 	}
-	request, err := sealJSON(with, sharedRequest{Names: namesDigest(cert.Names), Until: until, At: now}, requestContext)
+	request, err := sealJSON(a.share, sharedRequest{Names: namesDigest(cert.Names), Until: until, At: now}, requestContext)
 	if err != nil {
 		return false
 	}
 	var best *x509.Certificate
 	var bestContent []byte
 	var issuedBy, from string
-	for address, answer := range a.challenges.askShared(ctx, request) {
-		leaf, content, directory, err := a.config.openShared(with, request, answer, cert.Certificate, until, now)
+	for address, response := range a.challenges.requestShared(ctx, request, a.silentPeers) {
+		leaf, content, directory, err := a.config.openShared(a.share, request, response, cert.Certificate, until, now)
 		if err != nil {
 			fmt.Fprintf(os.Stderr, "pop: certificate of %s from the PoP at %s: %v\n", cert.Names[0], address, err)
 			continue
@@ -61,12 +60,14 @@ func (a *Agent) takeShared(ctx context.Context, cert *managedCert) bool {
 		a.setProblem(cert, err)
 		return true
 	}
+	a.lastShared = now
 	fmt.Fprintf(os.Stderr, "pop: certificate of %s from the PoP at %s, until %s\n", strings.Join(best.DNSNames, ", "), from, best.NotAfter.Format(time.RFC3339))
 	a.refreshWindow(ctx, cert)
 	return true
 }
 
 // waitsForPeers says whether others order first: the PoPs do in the order of their addresses, which all of them see alike, each two minutes after the one before.
+// One that orders for many sites gets to them one by one: as long as certificates arrive, it is at work.
 func (a *Agent) waitsForPeers(ctx context.Context, cert *managedCert) bool {
 	if a.config.ShareFile == "" || a.challenges.peers == nil {
 		return false
@@ -85,43 +86,56 @@ func (a *Agent) waitsForPeers(ctx context.Context, cert *managedCert) bool {
 			before++
 		}
 	}
-	return a.now().Before(cert.dueSince.Add(time.Duration(before) * shareWait))
+	since := cert.dueSince
+	if a.lastShared.After(since) {
+		since = a.lastShared
+	}
+	return a.now().Before(since.Add(time.Duration(before) * shareWait))
 }
 
-// askShared asks all other PoPs at once; those that have nothing to give are left out.
-func (s *challengeServer) askShared(ctx context.Context, request string) map[netip.Addr]string {
+// askShared asks all other PoPs at once; those that have nothing to give are left out. One that does not answer joins the silent ones, which are not asked.
+func (s *challengeServer) requestShared(ctx context.Context, request string, silent map[netip.Addr]bool) map[netip.Addr]string {
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
 	addresses, err := s.others(ctx)
 	if err != nil {
 		return nil
 	}
-	type answer struct {
+	addresses = slices.DeleteFunc(addresses, func(address netip.Addr) bool { return silent[address] })
+	type response struct {
 		from netip.Addr
 		text string
+		err  error
 	}
-	answers := make(chan answer, maxPeers)
+	responses := make(chan response, maxPeers)
 	for _, address := range addresses {
-		go func() { answers <- answer{address, s.fetchShared(ctx, address, request)} }()
+		go func() {
+			text, err := s.fetchShared(ctx, address, request)
+			responses <- response{address, text, err}
+		}()
 	}
 	found := map[netip.Addr]string{}
 	for range addresses {
-		if one := <-answers; one.text != "" {
+		one := <-responses
+		if one.err != nil {
+			silent[one.from] = true
+		} else if one.text != "" {
 			found[one.from] = one.text
 		}
 	}
 	return found
 }
 
-func (s *challengeServer) fetchShared(ctx context.Context, address netip.Addr, request string) string {
+// fetchShared returns "" where the PoP has nothing to give.
+func (s *challengeServer) fetchShared(ctx context.Context, address netip.Addr, request string) (string, error) {
 	response, err := s.get(ctx, address, sharePath+request)
 	if err != nil {
-		return ""
+		return "", err
 	}
 	defer response.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(response.Body, maxShared))
 	if err != nil || response.StatusCode != http.StatusOK {
-		return ""
+		return "", err
 	}
-	return string(text)
+	return string(text), nil
 }

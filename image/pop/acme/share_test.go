@@ -1,12 +1,14 @@
 package acme
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -37,8 +39,8 @@ func sharedFleet(t *testing.T, count int) []*fixture {
 		f.address = netip.AddrFrom4([4]byte{127, 0, 1, byte(n + 1)})
 		f.peers = peers
 		f.startShared(0)
-		address, bound := peer(t, f.address.String(), port, http.HandlerFunc(func(answer http.ResponseWriter, request *http.Request) {
-			f.agent.challenges.peerHandler().ServeHTTP(answer, request)
+		address, bound := peer(t, f.address.String(), port, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			f.agent.challenges.peerHandler().ServeHTTP(w, r)
 		}))
 		peers.addresses, port = append(peers.addresses, address), bound
 		fleet = append(fleet, f)
@@ -51,7 +53,7 @@ func sharedFleet(t *testing.T, count int) []*fixture {
 
 func (f *fixture) shareBy(secret string) {
 	f.Helper()
-	f.config.ShareFile = filepath.Join(filepath.Dir(f.config.Folder), "share")
+	f.config.ShareFile = filepath.Join(filepath.Dir(f.config.Dir), "share")
 	if err := os.WriteFile(f.config.ShareFile, []byte(secret+"\n"), 0o600); err != nil {
 		f.Fatal(err)
 	}
@@ -123,10 +125,11 @@ func TestTheNextPoPOrdersWhenTheOneBeforeDoesNot(t *testing.T) {
 	second.authority.SetEdge(second.agent.challenges.nginxHandler())
 	begin := second.clock
 	for second.clock.Before(begin.Add(shareWait)) {
-		second.clock = second.clock.Add(second.round())
-		if second.authority.Count("order") != 0 && second.clock.Before(begin.Add(shareWait)) {
-			t.Fatal("did not wait")
+		pause := second.round()
+		if second.authority.Count("order") != 0 {
+			t.Fatalf("ordered after %v", second.clock.Sub(begin))
 		}
+		second.clock = second.clock.Add(pause)
 	}
 	second.mustRun()
 	second.leaf(host)
@@ -146,7 +149,7 @@ func TestTheNextPoPOrdersWhenTheOneBeforeDoesNot(t *testing.T) {
 
 // get asks a PoP at its private port, as any machine of the organization can.
 func (f *fixture) get(path string) (int, string) {
-	return ask(f.agent.challenges.peerHandler(), http.MethodGet, path)
+	return serveRequest(f.agent.challenges.peerHandler(), http.MethodGet, path)
 }
 
 func (f *fixture) sealed(secret string, request sharedRequest) string {
@@ -195,10 +198,10 @@ func TestNobodyElseGetsACertificate(t *testing.T) {
 			}
 		})
 	}
-	if code, _ := ask(f.agent.challenges.peerHandler(), http.MethodPost, whole); code != 405 {
+	if code, _ := serveRequest(f.agent.challenges.peerHandler(), http.MethodPost, whole); code != 405 {
 		t.Errorf("POST: %d", code)
 	}
-	if code, _ := ask(f.agent.challenges.nginxHandler(), http.MethodGet, whole); code != 404 {
+	if code, _ := serveRequest(f.agent.challenges.nginxHandler(), http.MethodGet, whole); code != 404 {
 		t.Errorf("from outside: %d", code)
 	}
 	// One that is due itself is given to nobody.
@@ -223,33 +226,33 @@ func TestAnswersThatAreNotTaken(t *testing.T) {
 		key, chain := pair.Split(string(text))
 		return &sharedPair{Chain: chain, Key: key, IssuedBy: f.authority.Directory}
 	}
-	for name, change := range map[string]func(f *fixture, answer *sharedPair) (text string){
+	for name, change := range map[string]func(f *fixture, response *sharedPair) (text string){
 		"nonsense":               func(*fixture, *sharedPair) string { return "hello" },
-		"an answer to another":   func(f *fixture, answer *sharedPair) string { return f.seal(answer, "answer to another") },
-		"another key":            func(_ *fixture, answer *sharedPair) string { answer.Key, _ = newKey(); return "" },
-		"no certificate":         func(_ *fixture, answer *sharedPair) string { answer.Chain = ""; return "" },
-		"of another authority":   func(_ *fixture, answer *sharedPair) string { answer.IssuedBy = "https://elsewhere.test"; return "" },
+		"an answer to another":   func(f *fixture, response *sharedPair) string { return f.seal(response, "answer to another") },
+		"another key":            func(_ *fixture, response *sharedPair) string { response.Key, _ = newKey(); return "" },
+		"no certificate":         func(_ *fixture, response *sharedPair) string { response.Chain = ""; return "" },
+		"of another authority":   func(_ *fixture, response *sharedPair) string { response.IssuedBy = "https://elsewhere.test"; return "" },
 		"one that never ends":    func(*fixture, *sharedPair) string { return strings.Repeat("x", 1<<20) },
-		"two keys in one answer": func(_ *fixture, answer *sharedPair) string { answer.Key += answer.Key; return "" },
+		"two keys in one answer": func(_ *fixture, response *sharedPair) string { response.Key += response.Key; return "" },
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := sharedFleet(t, 1)[0]
 			f.mustRun()
-			answer := good(f)
-			text := change(f, answer)
+			response := good(f)
+			text := change(f, response)
 			taker := newFixture(t)
 			taker.authority, taker.config.Directories, taker.config.CAFile = f.authority, f.config.Directories, f.config.CAFile
 			taker.shareBy(shareSecret)
-			address, port := peer(t, "127.0.2.9", 0, http.HandlerFunc(func(response http.ResponseWriter, request *http.Request) {
-				sealed, found := strings.CutPrefix(request.URL.Path, sharePath)
+			address, port := peer(t, "127.0.2.9", 0, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				sealed, found := strings.CutPrefix(r.URL.Path, sharePath)
 				if !found {
-					http.NotFound(response, request)
+					http.NotFound(w, r)
 					return
 				}
 				if text == "" {
-					text = f.seal(answer, answerContext+sealed)
+					text = f.seal(response, responseContext+sealed)
 				}
-				_, _ = response.Write([]byte(text))
+				_, _ = w.Write([]byte(text))
 			}))
 			taker.pop, taker.address, taker.peers = "cdg-9", netip.MustParseAddr("127.0.2.1"), &fixedPeers{addresses: []netip.Addr{address}}
 			taker.startShared(port)
@@ -302,5 +305,206 @@ func TestAShareSecretThatIsNone(t *testing.T) {
 			}
 			f.leaf(host)
 		})
+	}
+}
+
+// Also while no certificate is due, or one would be noticed 60 days later.
+func TestAShareSecretIsLookedAtWhileNoCertificateIsDue(t *testing.T) {
+	f := sharedFleet(t, 1)[0]
+	f.mustRun()
+	secret := f.config.ShareFile
+	if err := os.Rename(secret, secret+".away"); err != nil {
+		t.Fatal(err)
+	}
+	pause := f.round()
+	f.says("the secret of certificates.acme.share: open", 1)
+	if pause > 4*time.Second {
+		t.Errorf("a secret that comes after the boot is looked for in %v", pause)
+	}
+	f.clock = f.clock.Add(time.Hour)
+	f.shareBy("planted-hmac")
+	if pause := f.round(); pause > time.Minute {
+		t.Errorf("the next round is in %v", pause)
+	}
+	f.says("has 12 characters: expected 32 at least", 1)
+	// It is said before the first round, too.
+	f.startShared(f.agent.challenges.port)
+	f.agent.Serve(t.Context())
+	f.says("has 12 characters: expected 32 at least", 1)
+	if err := os.Rename(secret+".away", secret); err != nil {
+		t.Fatal(err)
+	}
+	f.mustRun()
+}
+
+// countProbes of names from now on.
+func (f *fixture) countProbes() *int {
+	count, check := 0, f.agent.checkName
+	f.agent.checkName = func(ctx context.Context, name string) (Reach, error) {
+		count++
+		return check(ctx, name)
+	}
+	return &count
+}
+
+// fleetClock runs the rounds of some PoPs whenever they are due, for as long as an order of another one takes.
+type fleetClock struct {
+	all, running []*fixture
+	next         map[*fixture]time.Time
+	isRunning    bool
+}
+
+func (c *fleetClock) pass(seconds int) {
+	if c.isRunning {
+		return
+	}
+	c.isRunning = true
+	defer func() { c.isRunning = false }()
+	for range seconds {
+		for _, f := range c.all {
+			f.clock = f.clock.Add(time.Second)
+		}
+		for _, f := range c.running {
+			if !f.clock.Before(c.next[f]) {
+				c.next[f] = f.clock.Add(f.round())
+			}
+		}
+	}
+}
+
+// The first PoP orders for dozens of sites, one after the other, and takes longer than the others wait for one certificate.
+func TestManySitesAreOrderedOnce(t *testing.T) {
+	const sites, secondsPerOrder = 30, 10
+	fleet := sharedFleet(t, 3)
+	first, others := fleet[0], fleet[1:]
+	var probes []*int
+	for _, f := range fleet {
+		f.config.Certificates = nil
+		for n := range sites {
+			f.config.Certificates = append(f.config.Certificates, Certificate{Names: []string{fmt.Sprintf("site-%d.example.test", n)}})
+		}
+		f.startShared(f.agent.challenges.port)
+		probes = append(probes, f.countProbes())
+	}
+	first.authority.SetEdge(first.agent.challenges.nginxHandler())
+	clock := &fleetClock{all: fleet, running: others, next: map[*fixture]time.Time{}}
+	first.authority.Fault(func(operation string, _ http.ResponseWriter, _ *http.Request) bool {
+		if operation == "finalize" {
+			clock.pass(secondsPerOrder)
+		}
+		return false
+	})
+	first.mustRun()
+	clock.pass(10)
+	if orders := first.authority.Count("order"); orders != sites {
+		t.Errorf("%d orders for %d sites", orders, sites)
+	}
+	for _, f := range others {
+		f.mustRun()
+		for _, certificate := range f.config.Certificates {
+			if name := certificate.Names[0]; !f.leaf(name).Equal(first.leaf(name)) {
+				t.Errorf("%s has another certificate of %s", f.pop, name)
+			}
+		}
+	}
+	// Who orders probes each name once. To know that others serve one name is enough, every five minutes.
+	for at, most := range []int{sites, 3, 3} {
+		if count := *probes[at]; count > most {
+			t.Errorf("%s probed %d names", fleet[at].pop, count)
+		}
+	}
+}
+
+// A PoP that hangs costs one timeout a round, not one for each site.
+func TestAPoPThatHangsIsAskedOnceARound(t *testing.T) {
+	f := newFixture(t)
+	f.config.Certificates = []Certificate{{Names: []string{host}}, {Names: []string{alias}}, {Names: []string{"shop." + alias}}}
+	f.shareBy(shareSecret)
+	var asked atomic.Int64
+	address, port := peer(t, "127.0.2.9", 0, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, sharePath) {
+			asked.Add(1)
+			panic(http.ErrAbortHandler)
+		}
+		http.NotFound(w, r)
+	}))
+	f.pop, f.address, f.peers = "cdg-1", netip.MustParseAddr("127.0.2.1"), &fixedPeers{addresses: []netip.Addr{address}}
+	f.startShared(port)
+	f.mustRun()
+	if count := asked.Load(); count != 1 {
+		t.Errorf("asked %d times", count)
+	}
+	f.clock = f.own().RenewAt.Add(time.Minute)
+	f.mustRun()
+	if count := asked.Load(); count != 2 || f.authority.Count("order") < 4 {
+		t.Errorf("asked %d times in two rounds, %d orders", count, f.authority.Count("order"))
+	}
+}
+
+// Whether a certificate is due says the authority, where it says when it wants it renewed.
+func TestACertificateIsSharedUntilTheAuthorityWantsItRenewed(t *testing.T) {
+	for name, test := range map[string]struct {
+		// Of 90 days: when the window begins, how long it is, and what the day is.
+		begin, length, day int
+		code               int
+	}{
+		"all certificates are revoked":         {10, 1, 20, http.StatusNotFound},
+		"renewals are wanted later than usual": {70, 4, 65, http.StatusOK},
+		"as usual":                             {58, 2, 50, http.StatusOK},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := sharedFleet(t, 1)[0]
+			f.mustRun()
+			days := func(count int) time.Time { return f.leaf(host).NotBefore.Add(time.Duration(count) * 24 * time.Hour) }
+			f.authority.Renew(f.leaf(host), days(test.begin), days(test.begin+test.length))
+			// Renewals fail, so that there is one that is due.
+			f.authority.Fault(func(operation string, w http.ResponseWriter, _ *http.Request) bool {
+				if operation == "order" {
+					w.WriteHeader(http.StatusBadGateway)
+				}
+				return operation == "order"
+			})
+			f.clock = days(test.day)
+			f.round()
+			request := f.sealed(shareSecret, sharedRequest{Names: namesDigest([]string{host, alias}), At: f.clock})
+			code, text := f.get(request)
+			if code != test.code {
+				t.Fatalf("%d %.60s", code, text)
+			}
+			if code != http.StatusOK {
+				return
+			}
+			certificate := f.config.Certificates[0]
+			if _, _, _, err := f.config.openShared(f.agent.share, strings.TrimPrefix(request, sharePath), text, certificate, time.Time{}, f.clock); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// What an authority wants does not end because another PoP had a certificate.
+func TestAnAuthorityIsLeftAloneAfterACertificateWasTaken(t *testing.T) {
+	fleet := sharedFleet(t, 2)
+	first, second := fleet[0], fleet[1]
+	first.authority.Problem("order", "rateLimited", 429, "7200")
+	second.request(0)
+	second.round()
+	second.says("the authority's limit is reached", 1)
+	until := *second.own().RetryAt
+	first.authority.Fault(nil)
+	first.authority.SetEdge(first.agent.challenges.nginxHandler())
+	first.mustRun()
+	second.clock = second.clock.Add(4 * time.Second)
+	second.startShared(second.agent.challenges.port)
+	second.mustRun()
+	if !second.leaf(host).Equal(first.leaf(host)) {
+		t.Fatal("nothing was taken")
+	}
+	plan, err := PlanRenewal(second.config, host, second.clock)
+	if err != nil || !strings.Contains(plan.Problem, "the authority wants to be left alone until") || !strings.Contains(plan.Problem, "limit is reached: planted") {
+		t.Errorf("%+v, %v", plan, err)
+	}
+	if plan, err := PlanRenewal(second.config, host, until); err != nil || plan.Problem != "" {
+		t.Errorf("%+v, %v", plan, err)
 	}
 }

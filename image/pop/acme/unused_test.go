@@ -12,13 +12,13 @@ import (
 func (f *fixture) files() []string {
 	f.Helper()
 	var names []string
-	for _, folder := range []string{f.config.Folder, f.config.ServedFolder} {
-		entries, err := os.ReadDir(folder)
+	for _, dir := range []string{f.config.Dir, f.config.ServedDir} {
+		entries, err := os.ReadDir(dir)
 		if err != nil {
 			f.Fatal(err)
 		}
 		for _, entry := range entries {
-			names = append(names, filepath.Base(folder)+"/"+entry.Name())
+			names = append(names, filepath.Base(dir)+"/"+entry.Name())
 		}
 	}
 	return names
@@ -35,21 +35,25 @@ func (f *fixture) plant(paths ...string) {
 
 func TestFilesOfARemovedSiteAreRemovedAfterThirtyDays(t *testing.T) {
 	f := newFixture(t)
-	f.config.ServedNames = []string{host, alias, "vault.example.test"}
+	f.config.ServedNames = []string{host, alias, "vault.example.test", "*.example.test"}
 	f.config.Certificates = append(f.config.Certificates, Certificate{Names: []string{"gone.example.test", "also.example.test"}})
 	f.start()
 	f.mustRun()
 	kept := f.config.servedFile("vault.example.test")
-	wildcard := filepath.Join(f.config.ServedFolder, "*.example.test.pem")
-	other := filepath.Join(f.config.Folder, "notes.txt")
-	f.plant(kept, wildcard, other, filepath.Join(f.config.Folder, "half.example.test.json"))
+	wildcard := filepath.Join(f.config.ServedDir, "*.example.test.pem")
+	other := filepath.Join(f.config.Dir, "notes.txt")
+	f.plant(kept, wildcard, other, filepath.Join(f.config.Dir, "half.example.test.json"))
+	// Of a removed site with a wildcard, and what is no certificate's though it looks like one.
+	f.plant(filepath.Join(f.config.Dir, "*.gone.example.test.pem"), filepath.Join(f.config.Dir, "*.gone.example.test.json"),
+		f.config.servedFile("*.gone.example.test"), f.config.servedFile("*gone.example.test"))
 	f.config.Certificates = f.config.Certificates[:1]
 	f.start()
 	begin := f.clock
 	// The authority's window would have it renewed: files are what is looked at here.
 	f.agent.certs[0].pollAt = begin.Add(unusedFor * 2)
 	f.mustRun()
-	gone := []string{"acme/gone.example.test.json", "acme/gone.example.test.pem", "acme/half.example.test.json", "certs/also.example.test.pem", "certs/gone.example.test.pem"}
+	gone := []string{"acme/gone.example.test.json", "acme/gone.example.test.pem", "acme/half.example.test.json", "certs/also.example.test.pem", "certs/gone.example.test.pem",
+		"acme/*.gone.example.test.pem", "acme/*.gone.example.test.json", "certs/*.gone.example.test.pem"}
 	f.clock = begin.Add(unusedFor - time.Minute)
 	f.start()
 	f.agent.certs[0].pollAt = begin.Add(unusedFor * 2)
@@ -68,17 +72,17 @@ func TestFilesOfARemovedSiteAreRemovedAfterThirtyDays(t *testing.T) {
 		}
 	}
 	for _, name := range []string{"acme/" + host + ".pem", "acme/" + host + ".json", "acme/notes.txt", "certs/" + host + ".pem", "certs/" + alias + ".pem",
-		"certs/vault.example.test.pem", "certs/*.example.test.pem"} {
+		"certs/vault.example.test.pem", "certs/*.example.test.pem", "certs/*gone.example.test.pem"} {
 		if !slices.Contains(left, name) {
 			t.Errorf("%s was removed, too", name)
 		}
 	}
-	if accounts, _ := filepath.Glob(filepath.Join(f.config.Folder, "account-*.json")); len(accounts) != 1 {
+	if accounts, _ := filepath.Glob(filepath.Join(f.config.Dir, "account-*.json")); len(accounts) != 1 {
 		t.Errorf("accounts: %v", accounts)
 	}
 }
 
-func TestASiteThatComesBackKeepsItsFiles(t *testing.T) {
+func TestASiteThatComesBackKeepsItsFilesUntilItGoesForThirtyDays(t *testing.T) {
 	f := newFixture(t)
 	f.config.ServedNames = []string{host, alias}
 	f.mustRun()
@@ -92,11 +96,22 @@ func TestASiteThatComesBackKeepsItsFiles(t *testing.T) {
 	f.config.Certificates, f.config.ServedNames = both, []string{host, alias}
 	f.start()
 	f.agent.Round(t.Context())
-	f.clock = f.clock.Add(20 * 24 * time.Hour)
+	// It goes once more: its time begins again, and the days of before do not count.
+	f.clock = f.clock.Add(5 * 24 * time.Hour)
+	f.config.Certificates, f.config.ServedNames = []Certificate{{Names: []string{alias}}}, []string{alias}
+	f.start()
+	f.agent.Round(t.Context())
+	f.clock = f.clock.Add(unusedFor - time.Hour)
 	f.start()
 	f.agent.Round(t.Context())
 	if f.served(host) != before {
 		t.Error("the certificate of a site that came back was removed, or ordered again")
+	}
+	f.clock = f.clock.Add(2 * time.Hour)
+	f.start()
+	f.agent.Round(t.Context())
+	if files := f.files(); slices.Contains(files, "certs/"+host+".pem") || slices.Contains(files, "acme/"+host+".pem") {
+		t.Errorf("it was not removed in the end: %v", files)
 	}
 }
 

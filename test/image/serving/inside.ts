@@ -1,6 +1,7 @@
 /** Luggage, and a PoP whose resolver or origins are down. */
 import { describe, expect, test } from "vitest";
-import { health, processCompose, reloadNginx, until, untilHealthy } from "../support/pop.ts";
+import { processCompose } from "../../support/process-compose.ts";
+import { health, reloadNginx, until, untilHealthy } from "../support/pop.ts";
 import { forwarder, get, origin, pop, www } from "./lab.ts";
 
 export function inside(): void {

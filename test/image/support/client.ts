@@ -43,7 +43,7 @@ export function proxyV2(client: string): Buffer {
 const bytesOf4 = (address: string): Buffer => Buffer.from(address.split(".").map(Number));
 
 /** Of an address that contains "::". */
-export function bytesOf6(address: string): Buffer {
+function bytesOf6(address: string): Buffer {
   const [head = [], tail = []] = address.split("::").map((half) => half.split(":").filter(Boolean));
   const words = [...head, ...Array<string>(8 - head.length - tail.length).fill("0"), ...tail];
   return Buffer.from(words.map((word) => word.padStart(4, "0")).join(""), "hex");

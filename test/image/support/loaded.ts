@@ -23,7 +23,7 @@ export interface LoadNetwork {
 }
 
 /** The whole PoP, including tailnet and vault, with one more site. */
-export const loadedSpec = (network: LoadNetwork): ImageSpec => ({
+const loadedSpec = (network: LoadNetwork): ImageSpec => ({
   ...outward(),
   sites: [
     ...outward().sites,

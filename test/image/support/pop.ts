@@ -7,8 +7,9 @@ import { writeContext } from "../../../image/context.ts";
 import { stopSeconds } from "../../../image/limits.ts";
 import { ports } from "../../../image/ports.ts";
 import type { ImageSpec } from "../../../image/spec.ts";
-import { openDocker } from "../../../local/docker-engine.ts";
-import { buildImage } from "../../../local/docker-image.ts";
+import { openDocker } from "../../../local/docker/engine.ts";
+import { buildImage } from "../../../local/docker/image.ts";
+import { processCompose } from "../../support/process-compose.ts";
 import { originCertificate, originKey } from "./origin.ts";
 import { network, originName, spec } from "./spec.ts";
 
@@ -335,7 +336,7 @@ export interface Health {
   pop: string;
   image?: string;
   reason?: string;
-  parts: Record<string, { status: string; reason?: string }>;
+  components: Record<string, { status: string; reason?: string }>;
   certificates: { host: string; notAfter: string; selfSigned: boolean; error?: string }[];
   maintenance?: string[];
   ports?: Record<string, { connections: Record<string, number>; sentBytes: number; receivedBytes: number }>;
@@ -359,12 +360,6 @@ export async function giveCertificate(pop: Pop, host: string): Promise<void> {
   const { code, output } = await pop.exec(["runas", "certs", "/bin/sh", "-c", write]);
   if (code !== 0) throw new Error(`${host} has no certificate: ${output}`);
 }
-
-/** A command about a container's processes: `processCompose("restart", "certs")`. By its path, as `runas` looks nowhere. */
-export const processCompose = (...words: string[]): string[] => [
-  ...["/usr/bin/process-compose", "-u", "/run/process-compose.sock", "-L", "/dev/null", "process"],
-  ...words,
-];
 
 /** process-compose's state of each process; empty while it does not answer yet. */
 export async function states(pop: Pop): Promise<Record<string, { status: string; restarts: number }>> {

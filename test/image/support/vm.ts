@@ -5,7 +5,7 @@ import { PassThrough } from "node:stream";
 import { pack } from "tar-stream";
 import { stopSeconds } from "../../../image/limits.ts";
 import { ports } from "../../../image/ports.ts";
-import { buildImage } from "../../../local/docker-image.ts";
+import { buildImage } from "../../../local/docker/image.ts";
 import { type Bench, docker, health, unframe, until } from "./pop.ts";
 
 const vmDir = resolve(import.meta.dirname, "../../../image/vm");
@@ -89,7 +89,7 @@ export async function bootVm(bench: Bench, image: string, options: VmOptions = {
   try {
     const seen = await until(
       async () => ({ running: (await container.inspect()).State.Running, health: await health(vm) }),
-      ({ running, health }) => !running || health?.report.parts.nginx?.status === "ok",
+      ({ running, health }) => !running || health?.report.components.nginx?.status === "ok",
       bootSeconds,
     );
     if (!seen.running) throw new Error("it is off");

@@ -8,7 +8,7 @@ import { PassThrough } from "node:stream";
 import type { Container, HostConfig } from "dockerode";
 import { pack } from "tar-stream";
 import { ports } from "../../../image/ports.ts";
-import { buildImage } from "../../../local/docker-image.ts";
+import { buildImage } from "../../../local/docker/image.ts";
 import { Bench, build, docker, exec, type Pop, unframe, until, untilHealthy } from "../../image/support/pop.ts";
 import { documentedStack } from "../../support/documented-stack.ts";
 

@@ -17,7 +17,7 @@ export const types = {
 export const flags = { none: 0, ack: 1, endStream: 1, endHeaders: 4 } as const;
 
 /** The largest payload nginx takes. */
-export const largestFrame = 16_384;
+const largestFrame = 16_384;
 
 export function frame(type: number, flag: number, stream: number, payload: Buffer = Buffer.alloc(0)): Buffer {
   const head = Buffer.alloc(9);

@@ -1,13 +1,14 @@
 /** Local Fly's rules and the handlers' context in one process, without sockets, on a virtual clock: a case of the fault table takes milliseconds. */
+
+import { Fly } from "../../../fly/api.ts";
+import { lagging, type Quirks } from "../../../local/fly/core/quirks.ts";
+import { seeded } from "../../../local/fly/core/random.ts";
+import { memoryStore } from "../../../local/fly/core/store.ts";
+import type { MachineRow, World } from "../../../local/fly/core/world.ts";
 import { createLocalFly, type LocalFly } from "../../../local/fly/create.ts";
-import { lagging, type Quirks } from "../../../local/fly/quirks.ts";
-import { seeded } from "../../../local/fly/random.ts";
-import { createStateRunner, type StateRunner } from "../../../local/fly/state-runner.ts";
-import { memoryStore } from "../../../local/fly/store.ts";
-import type { MachineRow, World } from "../../../local/fly/world.ts";
-import { Fly } from "../../../providers/fly/api.ts";
-import { createRolloutGate } from "../../../providers/fly/rollout-gate.ts";
+import { createStateRunner, type StateRunner } from "../../../local/fly/runners/state-runner.ts";
 import type { Context } from "../../../providers/handler.ts";
+import { createRolloutGate } from "../../../providers/rollout-gate.ts";
 import { popExec } from "../identities.ts";
 import { inProcess } from "../local-fly.ts";
 import { noSecrets } from "../no-secrets.ts";

@@ -1,5 +1,5 @@
 /** Everything that can happen to one call, and the columns of the table. Texts and codes of refusals are Fly's own, as seen live. */
-import type { Fault, FaultRule } from "../../../local/fly/faults.ts";
+import type { Fault, FaultRule } from "../../../local/fly/controls/faults.ts";
 
 export interface FaultKind {
   /** For the name of a case, e.g. "409 lease held". */

@@ -1,5 +1,5 @@
 /** Every operation of every kind, each with the world it starts from. */
-import { type Behaviour, failingCheck } from "../../../local/fly/state-runner.ts";
+import { type Behaviour, failingCheck } from "../../../local/fly/runners/state-runner.ts";
 import { addressHandler } from "../../../providers/fly/address.ts";
 import { appHandler } from "../../../providers/fly/app.ts";
 import { helperMachineConfig, type IdentityInputs, identityHandler } from "../../../providers/fly/identity.ts";

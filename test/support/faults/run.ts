@@ -1,5 +1,5 @@
 /** Runs an operation with one fault at one call, looks whether all that was promised holds, then runs it again as the next `up` would. */
-import type { World } from "../../../local/fly/world.ts";
+import type { World } from "../../../local/fly/core/world.ts";
 import { PartialResourceError } from "../../../providers/handler.ts";
 import { type FaultFixture, faultFixture, liveMachines, liveVolumes, served, token, worstQuirks } from "./fixture.ts";
 import { type FaultKind, faultKinds, ruleAt } from "./kinds.ts";

@@ -18,7 +18,7 @@ const (
 	// UDP responses that are not cut, https://www.dnsflagday.net/2020/
 	udpSize = 1232
 	// Longer than unbound looks for an answer before it gives up.
-	askTimeout = 20 * time.Second
+	queryTimeout = 20 * time.Second
 	// ExtendedError is the option of a response that says why it is a failure, https://www.rfc-editor.org/rfc/rfc8914
 	ExtendedError = 15
 )
@@ -30,6 +30,10 @@ type Answer struct {
 	Reason string
 	// Of the answer section, CNAMEs among them.
 	Resources []dnsmessage.Resource
+	// Of the authority section: the zone's SOA where there is no answer.
+	Authorities []dnsmessage.Resource
+	// The server has the zone itself.
+	Authoritative bool
 }
 
 // Question is what to ask.
@@ -41,18 +45,35 @@ type Question struct {
 	Unchecked bool
 }
 
-// Ask puts one question to a server, such as 127.0.0.1:1104: what Go's resolver has no method for. A response that is cut is asked for again over TCP.
-func Ask(ctx context.Context, server string, question Question) (Answer, error) {
-	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+// Client asks name servers what Go's resolver has no method for.
+type Client struct {
+	// Finds servers that have a name. nil: all have addresses.
+	Dialer *net.Dialer
+	// Over TCP at once: a lost packet costs nothing on the way to a server that is far away.
+	TCP bool
+}
+
+// Ask puts one question to a server nearby, such as 127.0.0.1:1104.
+func Query(ctx context.Context, server string, question Question) (Answer, error) {
+	return Client{}.Query(ctx, server, question)
+}
+
+// Ask puts one question to a server, host:port. A response that is cut is asked for again over TCP.
+func (c Client) Query(ctx context.Context, server string, question Question) (Answer, error) {
+	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
 	defer cancel()
 	id := uint16(rand.Uint32())
 	text, err := pack(question, id)
 	if err != nil {
 		return Answer{}, err
 	}
-	message, err := exchange(ctx, "udp", server, text)
-	if err == nil && message.Truncated {
-		message, err = exchange(ctx, "tcp", server, text)
+	network := "udp"
+	if c.TCP {
+		network = "tcp"
+	}
+	message, err := c.exchange(ctx, network, server, text)
+	if err == nil && message.Truncated && !c.TCP {
+		message, err = c.exchange(ctx, "tcp", server, text)
 	}
 	if err != nil {
 		return Answer{}, err
@@ -60,7 +81,9 @@ func Ask(ctx context.Context, server string, question Question) (Answer, error) 
 	if message.ID != id || !message.Response {
 		return Answer{}, fmt.Errorf("%s answers another question", server)
 	}
-	return Answer{Code: message.RCode, Reason: reason(message), Resources: message.Answers}, nil
+	return Answer{
+		Code: message.RCode, Reason: reason(message), Resources: message.Answers, Authorities: message.Authorities, Authoritative: message.Authoritative,
+	}, nil
 }
 
 func pack(question Question, id uint16) ([]byte, error) {
@@ -84,9 +107,13 @@ func pack(question Question, id uint16) ([]byte, error) {
 }
 
 // exchange sends a question and reads the response; over TCP each has its length in front.
-func exchange(ctx context.Context, network, server string, question []byte) (dnsmessage.Message, error) {
+func (c Client) exchange(ctx context.Context, network, server string, question []byte) (dnsmessage.Message, error) {
 	var message dnsmessage.Message
-	connection, err := (&net.Dialer{}).DialContext(ctx, network, server)
+	dialer := c.Dialer
+	if dialer == nil {
+		dialer = &net.Dialer{}
+	}
+	connection, err := dialer.DialContext(ctx, network, server)
 	if err != nil {
 		return message, err
 	}

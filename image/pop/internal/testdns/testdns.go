@@ -48,13 +48,13 @@ func (s *Server) Port() string {
 // TXT of a name now.
 func (s *Server) TXT(t testing.TB, name string) []string {
 	t.Helper()
-	answer, _, err := (&dns.Client{Net: "tcp"}).Exchange(new(dns.Msg).SetQuestion(name, dns.TypeTXT), s.Address)
+	response, _, err := (&dns.Client{Net: "tcp"}).Exchange(new(dns.Msg).SetQuestion(name, dns.TypeTXT), s.Address)
 	if err != nil {
 		t.Fatal(err)
 	}
 	found := []string{}
-	for _, it := range answer.Answer {
-		if text, is := it.(*dns.TXT); is {
+	for _, record := range response.Answer {
+		if text, is := record.(*dns.TXT); is {
 			found = append(found, strings.Join(text.Txt, ""))
 		}
 	}
@@ -65,11 +65,11 @@ func (s *Server) TXT(t testing.TB, name string) []string {
 // TTL of a name's TXT records now, in seconds.
 func (s *Server) TTL(t testing.TB, name string) uint32 {
 	t.Helper()
-	answer, _, err := (&dns.Client{Net: "tcp"}).Exchange(new(dns.Msg).SetQuestion(name, dns.TypeTXT), s.Address)
-	if err != nil || len(answer.Answer) == 0 {
+	response, _, err := (&dns.Client{Net: "tcp"}).Exchange(new(dns.Msg).SetQuestion(name, dns.TypeTXT), s.Address)
+	if err != nil || len(response.Answer) == 0 {
 		t.Fatalf("%s has no record: %v", name, err)
 	}
-	return answer.Answer[0].Header().Ttl
+	return response.Answer[0].Header().Ttl
 }
 
 // HasKnot says whether knotd is here.
@@ -81,8 +81,24 @@ func HasKnot() bool {
 // Knot starts one: https://www.knot-dns.cz/docs/3.2/html/configuration.html#dynamic-updates
 func Knot(t testing.TB) *Server {
 	t.Helper()
-	folder := t.TempDir()
-	address := freePort(t)
+	// It takes a number, not an open port: another process may be faster.
+	for range 5 {
+		if server := startKnot(t); server != nil {
+			return server
+		}
+	}
+	t.Fatal("knot does not start")
+	return nil
+}
+
+// startKnot returns nil where knot ends at once.
+func startKnot(t testing.TB) *Server {
+	t.Helper()
+	dir := t.TempDir()
+	listener, packets := Listen(t)
+	address := listener.Addr().String()
+	listener.Close()
+	packets.Close()
 	host, port, _ := net.SplitHostPort(address)
 	config := fmt.Sprintf(`
 server:
@@ -111,22 +127,29 @@ zone:
   file: zone
   acl: pop
   zonefile-sync: -1
-`, host, port, folder, Key, Secret, Weak, Zone)
+`, host, port, dir, Key, Secret, Weak, Zone)
 	for name, text := range map[string]string{"knot.conf": config, "zone": records} {
-		if err := os.WriteFile(filepath.Join(folder, name), []byte(text), 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	knot := exec.Command("knotd", "-c", filepath.Join(folder, "knot.conf"))
+	knot := exec.Command("knotd", "-c", filepath.Join(dir, "knot.conf"))
 	knot.Stderr = os.Stderr
 	if err := knot.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = knot.Process.Kill(); _ = knot.Wait() })
+	ended := make(chan struct{})
+	go func() { _ = knot.Wait(); close(ended) }()
+	t.Cleanup(func() { _ = knot.Process.Kill(); <-ended })
 	server := &Server{Address: address}
 	for tries := 0; ; tries++ {
-		answer, _, err := (&dns.Client{Net: "tcp"}).Exchange(new(dns.Msg).SetQuestion(Zone, dns.TypeSOA), address)
-		if err == nil && len(answer.Answer) > 0 {
+		response, _, err := (&dns.Client{Net: "tcp"}).Exchange(new(dns.Msg).SetQuestion(Zone, dns.TypeSOA), address)
+		select {
+		case <-ended:
+			return nil
+		default:
+		}
+		if err == nil && len(response.Answer) > 0 {
 			return server
 		}
 		if tries == 500 {
@@ -149,26 +172,16 @@ type Faults struct {
 // InProcess starts one.
 func InProcess(t testing.TB, faults Faults) *Server {
 	t.Helper()
-	it := &memory{faults: faults, t: t}
+	m := &memory{faults: faults, t: t}
 	parser := dns.NewZoneParser(strings.NewReader(records), "", "")
 	for record, more := parser.Next(); more; record, more = parser.Next() {
-		it.records = append(it.records, record)
+		m.records = append(m.records, record)
 	}
 	if err := parser.Err(); err != nil {
 		t.Fatal(err)
 	}
-	address := freePort(t)
-	for _, network := range []string{"udp", "tcp"} {
-		ready := make(chan struct{})
-		server := &dns.Server{
-			Addr: address, Net: network, Handler: it, TsigSecret: map[string]string{Key + ".": Secret, Weak + ".": Secret},
-			MsgAcceptFunc: func(dns.Header) dns.MsgAcceptAction { return dns.MsgAccept }, NotifyStartedFunc: func() { close(ready) },
-		}
-		go func() { _ = server.ListenAndServe() }()
-		t.Cleanup(func() { _ = server.Shutdown() })
-		<-ready
-	}
-	return &Server{Address: address, Updates: it.count}
+	address := Serve(t, m, map[string]string{Key + ".": Secret, Weak + ".": Secret})
+	return &Server{Address: address, Updates: m.count}
 }
 
 type memory struct {
@@ -185,84 +198,100 @@ func (m *memory) count() int {
 	return m.updates
 }
 
-func (m *memory) ServeDNS(to dns.ResponseWriter, asked *dns.Msg) {
+func (m *memory) ServeDNS(to dns.ResponseWriter, query *dns.Msg) {
 	m.lock.Lock()
 	defer m.lock.Unlock()
-	answer := new(dns.Msg).SetReply(asked)
-	answer.Authoritative = true
-	if asked.Opcode == dns.OpcodeUpdate {
-		m.update(to, asked, answer)
+	response := new(dns.Msg).SetReply(query)
+	response.Authoritative = true
+	if query.Opcode == dns.OpcodeUpdate {
+		m.update(to, query, response)
 	} else {
-		m.find(asked.Question[0], answer)
+		m.find(query.Question[0], response)
 	}
-	_ = to.WriteMsg(answer)
+	_ = to.WriteMsg(response)
 }
 
-func (m *memory) find(question dns.Question, answer *dns.Msg) {
-	for _, it := range m.records {
-		if strings.EqualFold(it.Header().Name, question.Name) && slices.Contains([]uint16{question.Qtype, dns.TypeCNAME}, it.Header().Rrtype) {
-			answer.Answer = append(answer.Answer, it)
+func (m *memory) find(question dns.Question, response *dns.Msg) {
+	for _, record := range m.records {
+		if strings.EqualFold(record.Header().Name, question.Name) && slices.Contains([]uint16{question.Qtype, dns.TypeCNAME}, record.Header().Rrtype) {
+			response.Answer = append(response.Answer, record)
 		}
 	}
-	if len(answer.Answer) == 0 && dns.IsSubDomain(Zone, question.Name) {
-		answer.Ns = m.records[:1]
+	if len(response.Answer) == 0 && dns.IsSubDomain(Zone, question.Name) {
+		response.Ns = m.records[:1]
 	}
 }
 
-func (m *memory) update(to dns.ResponseWriter, asked, answer *dns.Msg) {
-	tsig := asked.IsTsig()
+func (m *memory) update(to dns.ResponseWriter, query, response *dns.Msg) {
+	tsig := query.IsTsig()
 	switch {
 	case tsig == nil:
-		answer.Rcode = dns.RcodeRefused
+		response.Rcode = dns.RcodeRefused
 		return
 	case to.TsigStatus() != nil:
-		answer.Rcode = dns.RcodeNotAuth
-		answer.Extra = append(answer.Extra, &dns.TSIG{
+		response.Rcode = dns.RcodeNotAuth
+		response.Extra = append(response.Extra, &dns.TSIG{
 			Hdr: dns.RR_Header{Name: tsig.Hdr.Name, Rrtype: dns.TypeTSIG, Class: dns.ClassANY}, Algorithm: tsig.Algorithm, TimeSigned: tsig.TimeSigned,
-			Fudge: tsig.Fudge, OrigId: asked.Id, Error: map[bool]uint16{true: dns.RcodeBadSig, false: dns.RcodeBadKey}[tsig.Hdr.Name == Key+"."],
+			Fudge: tsig.Fudge, OrigId: query.Id, Error: map[bool]uint16{true: dns.RcodeBadSig, false: dns.RcodeBadKey}[tsig.Hdr.Name == Key+"."],
 		})
 		return
 	case m.faults.NotAuth:
-		answer.Rcode = dns.RcodeNotAuth
+		response.Rcode = dns.RcodeNotAuth
 	case tsig.Hdr.Name != Key+".":
-		answer.Rcode = dns.RcodeRefused
+		response.Rcode = dns.RcodeRefused
 	case !m.faults.Forgets:
-		m.change(asked.Ns)
+		m.change(query.Ns)
 	}
 	if !m.faults.Unsigned {
-		answer.SetTsig(tsig.Hdr.Name, tsig.Algorithm, 300, time.Now().Unix())
+		response.SetTsig(tsig.Hdr.Name, tsig.Algorithm, 300, time.Now().Unix())
 	}
 }
 
 func (m *memory) change(all []dns.RR) {
 	m.updates++
-	for _, it := range all {
-		text := it.(*dns.TXT)
+	for _, record := range all {
+		text := record.(*dns.TXT)
 		same := func(other dns.RR) bool {
 			found, is := other.(*dns.TXT)
 			return is && found.Hdr.Name == text.Hdr.Name && slices.Equal(found.Txt, text.Txt)
 		}
 		m.records = slices.DeleteFunc(m.records, same)
 		if text.Hdr.Class == dns.ClassINET {
-			m.records = append(m.records, it)
+			m.records = append(m.records, record)
 		}
 	}
 }
 
-func freePort(t testing.TB) string {
+// Listen opens one port for both TCP and UDP. They stay open until the test ends.
+func Listen(t testing.TB) (net.Listener, net.PacketConn) {
 	t.Helper()
 	for range 100 {
 		listener, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
 		}
-		address := listener.Addr().String()
-		listener.Close()
-		if packets, err := net.ListenPacket("udp", address); err == nil {
-			packets.Close()
-			return address
+		packets, err := net.ListenPacket("udp", listener.Addr().String())
+		if err == nil {
+			t.Cleanup(func() { listener.Close(); packets.Close() })
+			return listener, packets
 		}
+		listener.Close()
 	}
 	t.Fatal("no port is free for both TCP and UDP")
-	return ""
+	return nil, nil
+}
+
+// Serve answers questions on a port of its own, by TCP and UDP, and returns its address. Keys are those of TSIG by their names.
+func Serve(t testing.TB, handler dns.Handler, keys map[string]string) string {
+	t.Helper()
+	listener, packets := Listen(t)
+	for _, server := range []*dns.Server{{Listener: listener}, {PacketConn: packets}} {
+		ready := make(chan struct{})
+		server.Handler, server.TsigSecret, server.NotifyStartedFunc = handler, keys, func() { close(ready) }
+		server.MsgAcceptFunc = func(dns.Header) dns.MsgAcceptAction { return dns.MsgAccept }
+		go func() { _ = server.ActivateAndServe() }()
+		t.Cleanup(func() { _ = server.Shutdown() })
+		<-ready
+	}
+	return listener.Addr().String()
 }

@@ -1,0 +1,128 @@
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, relative } from "node:path";
+import { expect, onTestFinished, test } from "vitest";
+import {
+  bytesInWords,
+  type CacheRecord,
+  commandsOf,
+  type ImageRow,
+  imagesOf,
+  knownRegistries,
+  recordsOf,
+  rememberRegistry,
+  sizeOf,
+} from "../../../local/docker/caches.ts";
+import { paths } from "../../../local/paths.ts";
+
+test.each([
+  [0, "0 B"],
+  [999, "999 B"],
+  [512_000, "512 kB"],
+  [22_400_000, "22 MB"],
+  [3_440_000_000, "3.4 GB"],
+  [17_940_000_000, "18 GB"],
+])("%d bytes are %s", (bytes, words) => {
+  expect(bytesInWords(bytes)).toBe(words);
+});
+
+test("the size of a folder is that of all its files, with names that begin with a dot, and of nothing that links lead to", () => {
+  const folder = mkdtempSync(join(tmpdir(), "fly-pops-size-"));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  mkdirSync(join(folder, ".bin", "deep"), { recursive: true });
+  for (const [name, bytes] of [
+    ["a", 1],
+    [".record.json", 20],
+    [".bin/b", 300],
+    [".bin/deep/.c", 4000],
+  ] as const)
+    writeFileSync(join(folder, name), Buffer.alloc(bytes));
+  symlinkSync("a", join(folder, "link"));
+  symlinkSync("..", join(folder, ".bin", "up"));
+  expect(sizeOf(folder)).toBe(4321);
+  expect(sizeOf(join(folder, "a"))).toBe(1);
+  expect(sizeOf(join(folder, "none"))).toBe(0);
+});
+
+test("a Dockerfile's commands are as BuildKit tells them: joined, without mounts and comments", () => {
+  const text = [
+    "FROM base AS go",
+    "RUN lists",
+    "RUN --mount=type=cache,id=pops-gomod,target=/root/go/pkg/mod --mount=type=cache,id=b,target=/c \\",
+    "    program /out a \\",
+    "    # not part of it",
+    " && settle",
+    "COPY x y",
+  ].join("\n");
+  expect(commandsOf(text)).toEqual(["lists", "program /out a  && settle"]);
+});
+
+test.each(["image", "local/anycast", "local/homelab", "local/internet", "local/registry", "local/resolver"])(
+  "the Dockerfile of %s has commands to know its cache by",
+  (folder) => {
+    const path = join(import.meta.dirname, "../../..", folder, "Dockerfile");
+    expect(commandsOf(readFileSync(path, "utf8")).length).toBeGreaterThan(0);
+  },
+);
+
+const exec = (ID: string, command: string, ...Parents: string[]): CacheRecord => ({
+  ID,
+  Parents,
+  Description: `mount / from exec /bin/sh -c ${command}`,
+});
+
+test("of the engine's build cache that counts which this project's builds made", () => {
+  const records: CacheRecord[] = [
+    { ID: "base", Description: "pulled from docker.io/library/debian:trixie-slim" },
+    exec("lists", "lists", "base"),
+    exec("go", "apt-get   install go", "lists"),
+    { ID: "copy", Parents: ["go"], Description: "[go 5/6] COPY pop/ ./" },
+    exec("theirs", "npm ci", "base"),
+    { ID: "copy-of-theirs", Parents: ["theirs"], Description: "fileop target" },
+    {
+      ID: "modules",
+      Description: 'cached mount /root/go/pkg/mod from exec /bin/sh -c program a with id "/pops-gomod"',
+    },
+    { ID: "their-modules", Description: 'cached mount /go from exec /bin/sh -c go build with id "/other"' },
+  ];
+  expect(recordsOf(records, ["lists"]).map(({ ID }) => ID)).toEqual(["lists", "go", "copy", "modules"]);
+});
+
+test("an engine that names one parent is understood as well", () => {
+  const records: CacheRecord[] = [
+    { ID: "b", Parent: "a", Description: "fileop target" },
+    { ID: "a", Parent: "", Description: "mount / from exec /bin/sh -c lists" },
+    { ID: "c", Description: "" },
+  ];
+  expect(recordsOf(records, ["lists"]).map(({ ID }) => ID)).toEqual(["b", "a"]);
+  expect(recordsOf([], ["lists"])).toEqual([]);
+});
+
+test("images count that were built here, or for this stack's registry", () => {
+  const image = (Id: string, over: Partial<ImageRow> = {}): ImageRow => ({ Id, RepoTags: [], Labels: {}, ...over });
+  const images = [
+    image("built", { Labels: { "fly-pops.inputs": "1" } }),
+    image("base", { RepoTags: ["debian:trixie-slim"], Labels: { "fly-pops.ca": "none" } }),
+    image("pop", { RepoTags: ["127.0.0.1:5055/fly-pops-local:pop-1"] }),
+    image("pop without a tag", {
+      RepoTags: ["<none>:<none>"],
+      RepoDigests: ["127.0.0.1:5055/fly-pops-local@sha256:1"],
+    }),
+    image("another stack's pop", { RepoTags: ["127.0.0.1:50550/fly-pops-local:pop-1"] }),
+    image("nobody's", { RepoTags: [], RepoDigests: [] }),
+  ];
+  const ids = (...registries: string[]) => imagesOf(images, registries).map(({ Id }) => Id);
+  expect(ids("127.0.0.1:5055")).toEqual(["built", "pop", "pop without a tag"]);
+  expect(ids("127.0.0.1:4999", "127.0.0.1:50550")).toEqual(["built", "another stack's pop"]);
+  expect(ids()).toEqual(["built"]);
+});
+
+test("registries are known from all starts, and outlive `down`, as the images do", () => {
+  expect(relative(paths.root, paths.registries)).toMatch(/^\.\./);
+  const folder = mkdtempSync(join(tmpdir(), "fly-pops-registries-"));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  Object.assign(paths, { registries: join(folder, "registries") });
+  expect(knownRegistries()).toEqual([]);
+  for (const port of [5055, 5056, 5055]) rememberRegistry(`127.0.0.1:${port}`);
+  expect(knownRegistries()).toEqual(["127.0.0.1:5055", "127.0.0.1:5056"]);
+});
