@@ -175,28 +175,28 @@ export const slips: readonly Slip[] = [
     slip: "A copy of the stack file for another stack, `app` not changed; its `up`, and its `destroy`",
     deed: (at) => other(at, "staging", { regions: { nrt: {} }, rollout: withoutCanary }),
     output: "my-edge: the app belongs to stack organization/fly-pops/prod",
-    on: "another `fly-pops:app`",
+    on: "choose another `fly-pops:app`",
   },
   {
-    slip: "The same in a region that is taken",
+    slip: "The same in a region that is in use",
     deed: (at) => other(at, "twin", { regions: { cdg: {} } }),
     output: "my-edge: the app belongs to stack organization/fly-pops/prod",
-    on: "another `fly-pops:app`",
+    on: "choose another `fly-pops:app`",
   },
   {
-    slip: "`v4` taken out of `addresses`",
+    slip: "`v4` removed from `addresses`",
     edit: { addresses: ["v6"] },
     output: "address v4: it is protected, so Pulumi does not delete it",
-    on: "put it back; if meant, `protect: false` first, and DNS before that",
+    on: "put it back; if intended, change DNS, then set `protect: false`",
   },
   {
     slip: "The app renamed",
     edit: { app: "our-edge" },
     output: "the app: it is protected, so Pulumi does not replace it",
-    on: "put the name back; another app is another stack",
+    on: "put the name back; use another stack for another app",
   },
   {
-    slip: "A region taken out",
+    slip: "A region removed",
     edit: { regions: { ewr: { replicas: 2 } }, rollout: withoutCanary },
     output: "its volume of 3 GB is kept on Fly and still billed",
     goes: ["cdg-1"],
@@ -204,7 +204,7 @@ export const slips: readonly Slip[] = [
     on: "put it back: the PoP finds its volume",
   },
   {
-    slip: "A replica less",
+    slip: "One replica fewer",
     edit: { regions: { cdg: {}, ewr: {} } },
     output: "ewr-2: its volume of 3 GB is kept on Fly and still billed",
     goes: ["ewr-2"],
@@ -217,7 +217,7 @@ export const slips: readonly Slip[] = [
     output: "is kept on Fly and still billed",
     goes: ["ewr-1", "ewr-2"],
     isDone: true,
-    on: "put it back: what was kept at the last `up` stays",
+    on: "put it back: volumes that were kept at the last `up` stay",
   },
   {
     slip: "The stack file of another branch: other regions, an older image",
@@ -225,7 +225,7 @@ export const slips: readonly Slip[] = [
     output: "1 PoP is new, 3 PoPs are removed",
     goes: ["cdg-1", "ewr-1", "ewr-2"],
     isDone: true,
-    on: "the new PoP serves before the others go; put the file back",
+    on: "put the file back; the new PoP serves before the others are removed",
   },
   {
     slip: "A smaller volume",
@@ -240,19 +240,19 @@ export const slips: readonly Slip[] = [
     on: "put it back; `fly apps move` moves an app",
   },
   {
-    slip: "A key misspelt",
+    slip: "A misspelled key",
     edit: { memoryMB: 512 },
     output: "memoryMB: unknown key",
-    on: "the sentence names the key that was meant",
+    on: "use the key that the error names",
   },
   {
     slip: "A region that does not exist",
     edit: { regions: { ...base.regions, paris: {} } },
     output: "did you mean cdg",
-    on: "the sentence names the region",
+    on: "use the region that the error names",
   },
   {
-    slip: "All regions gone by a bad merge",
+    slip: "All regions removed by a bad merge",
     edit: { regions: {} },
     output: "regions is empty",
     on: "put them back",
@@ -264,7 +264,7 @@ export const slips: readonly Slip[] = [
     on: "pin it by its digest",
   },
   {
-    slip: "An image that is not there",
+    slip: "An image that does not exist",
     async deed({ it, write, pulumi, command }) {
       it.runner.image(image(9), { pull: "fails" });
       write({ imageRef: image(9) });
@@ -273,33 +273,33 @@ export const slips: readonly Slip[] = [
       return { code, text };
     },
     output: "3 PoPs restart",
-    on: "the canary was put back; another `imageRef`",
+    on: "set another `imageRef`; the canary was rolled back",
   },
   {
     slip: "`protect: false`, left in the file",
     edit: { protect: false },
     output: "lose their protection",
     isDone: true,
-    on: "nothing is lost by it; put it back",
+    on: "put it back; nothing is lost",
   },
   {
-    slip: "A site taken out",
+    slip: "A site removed",
     edit: { sites: [{ ...site, host: "other.example.org" }] },
     output: "nothing changes",
     isDone: true,
-    on: "with an image of one's own the file's sites count at the next build",
+    on: "put it back; with an image that you build, the sites count at the next build",
   },
   {
     slip: "`npx pulumi destroy` in the wrong terminal",
     deed: (at) => at.pulumi(["destroy", "--yes"]),
     output: "cannot be deleted",
-    on: "nothing was touched; if meant, `protect: false` first",
+    on: "nothing was touched; if intended, set `protect: false` first",
   },
   {
     slip: "`npx pulumi destroy --skip-preview --yes`",
     deed: (at) => at.pulumi(["destroy", "--yes", "--skip-preview"]),
     output: "edge-guard",
-    on: "nothing was touched; if meant, `protect: false` first",
+    on: "nothing was touched; if intended, set `protect: false` first",
   },
   {
     slip: "An `up` in the middle of an `up`",
@@ -319,7 +319,7 @@ export const slips: readonly Slip[] = [
       return command(["rollback", "1", "--yes"]);
     },
     output: "--image-only",
-    on: "`--image-only`, or `--with-removals`",
+    on: "pass `--image-only` or `--with-removals`",
   },
   {
     slip: "`orphans --delete` during a deployment",
@@ -328,7 +328,7 @@ export const slips: readonly Slip[] = [
         fleet.command(["orphans", "--delete", "--yes"]),
       ),
     output: "a deployment is creating it, or was interrupted while doing so: npx pulumi up continues it",
-    on: "again when the deployment is over",
+    on: "run it again when the deployment is over",
   },
   {
     slip: "A token of another organization",
@@ -338,7 +338,7 @@ export const slips: readonly Slip[] = [
       return { code, text: output };
     },
     output: "Fly does not know the token",
-    on: "the right one: `FLY_API_TOKEN`, or `fly:token` in the stack file",
+    on: "set the right token: `FLY_API_TOKEN`, or `fly:token` in the stack file",
   },
   {
     slip: "A machine stopped by hand",
@@ -353,7 +353,7 @@ export const slips: readonly Slip[] = [
     },
     goes: ["ewr-2"],
     output: '~ state: "stopped" => "started"',
-    on: "`npx fly-pops start ewr-2`, or `npx pulumi up --refresh`",
+    on: "run `npx fly-pops start ewr-2`, or `npx pulumi up --refresh`",
   },
   {
     slip: "A volume deleted from the stack's state",
@@ -363,7 +363,7 @@ export const slips: readonly Slip[] = [
       return pulumi(["state", "delete", urn, "--yes"]);
     },
     output: "can't be safely deleted because the following resources depend on it",
-    on: "nothing was touched; `npx fly-pops replace cdg-1` is for volumes of no use any more",
+    on: "nothing was touched; use `npx fly-pops replace cdg-1` for unusable volumes",
   },
   {
     slip: "The stack removed by `pulumi stack rm`",
@@ -375,6 +375,6 @@ export const slips: readonly Slip[] = [
     slip: "`replace` of a PoP that serves",
     deed: ({ command }) => command(["replace", "cdg-1"]),
     output: "Visitors go to nearby PoPs until the new PoP is healthy",
-    on: "it asks first, having said what is lost",
+    on: "confirm it: the command first says what is lost",
   },
 ];

@@ -6,13 +6,13 @@ import { type FaultKind, faultKinds, ruleAt } from "./kinds.ts";
 import type { Operation } from "./operations.ts";
 import type { Subject } from "./subject.ts";
 
-/** What came of a fault. */
+/** What a fault led to. */
 export const outcomes = {
-  unharmed: "done, with the same calls",
-  repeated: "done, the call sent again",
-  settled: "done, settled by reading",
-  undone: "the old version put back, verified",
-  failed: "failed with a reason, the next run converges",
+  unharmed: "success, with the same calls",
+  repeated: "success, after the call was repeated",
+  settled: "success, settled by reading",
+  undone: "the old version was restored and verified",
+  failed: "failure with a reason; the next run converges",
 } as const;
 export type Outcome = keyof typeof outcomes;
 
