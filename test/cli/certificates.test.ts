@@ -83,7 +83,7 @@ test("--json says it for programs", async () => {
   });
 });
 
-test("an order that takes longer than a command may is told", async () => {
+test("an order that takes longer than a command may take is reported", async () => {
   await using it = await fleet([{}, {}], [{ stdout: '{"pending":true}\n' }]);
   const { code, out } = await it.run(["certificates", "renew", "www.example.org", "--pop", "cdg-1", "--yes"]);
   expect([code, out]).toEqual([0, "cdg-1: the order takes longer: npx fly-pops status shows its end\n"]);
