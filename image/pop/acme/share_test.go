@@ -228,7 +228,7 @@ func TestResponsesThatAreRejected(t *testing.T) {
 	}
 	for name, change := range map[string]func(f *fixture, response *sharedPair) (text string){
 		"nonsense":               func(*fixture, *sharedPair) string { return "hello" },
-		"a response to another":   func(f *fixture, response *sharedPair) string { return f.seal(response, "response to another") },
+		"a response to another":  func(f *fixture, response *sharedPair) string { return f.seal(response, "response to another") },
 		"another key":            func(_ *fixture, response *sharedPair) string { response.Key, _ = newKey(); return "" },
 		"no certificate":         func(_ *fixture, response *sharedPair) string { response.Chain = ""; return "" },
 		"of another authority":   func(_ *fixture, response *sharedPair) string { response.IssuedBy = "https://elsewhere.test"; return "" },
