@@ -143,7 +143,7 @@ func TestNoOrderThatCAAForbids(t *testing.T) {
 	}
 }
 
-// A fallback is asked for a first certificate, too, where the records forbid the authority before it.
+// The fallback is tried for a first certificate too, if CAA records forbid the first authority.
 func TestTheNextAuthorityIsAskedWhereCAAForbidsTheFirst(t *testing.T) {
 	f := newFixture(t)
 	f.agent.queryCAA = func(context.Context, string) (resolve.Answer, error) {

@@ -163,7 +163,7 @@ func TestAFloodOfTokensIsBounded(t *testing.T) {
 	}
 	s.timeout = time.Minute
 
-	// So many at a time: the others are answered while those wait.
+	// The limit of requests in progress: others get a response while those wait.
 	s.limit = rate.NewLimiter(rate.Inf, 0)
 	const flood = 500
 	answered := make(chan int, flood)

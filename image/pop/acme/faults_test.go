@@ -84,7 +84,8 @@ func TestFaultsWithoutAnOrder(t *testing.T) {
 			f.Cleanup(func() { exchangeTimeout = before })
 			f.authority.Fault(func(_ string, _ http.ResponseWriter, r *http.Request) bool {
 				<-r.Context().Done()
-				return true
+				// A response could still arrive while the client closes the connection.
+				panic(http.ErrAbortHandler)
 			})
 		}, nil},
 		"the directory's URL is wrong": {func(f *fixture) { f.config.Directories[0] = f.authority.URL + "/nowhere" }, nil},
@@ -221,7 +222,7 @@ func TestFaultsWithoutAnOrder(t *testing.T) {
 	}
 }
 
-// recover has everything around the PoP well again, and half a day gone by: whatever pause there is.
+// recover ends all faults, and moves the clock beyond any pause.
 func (f *fixture) recover() {
 	f.authority.Fault(nil)
 	f.authority.Clock(f.now)
@@ -233,7 +234,7 @@ func (f *fixture) recover() {
 	f.clock = f.clock.Add(13 * time.Hour)
 }
 
-// answer is what everybody gets at port 80.
+// answer makes every request to port 80 get this status.
 func (f *fixture) response(status int) {
 	f.authority.SetEdge(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Location", "https://elsewhere.test/")
@@ -241,7 +242,7 @@ func (f *fixture) response(status int) {
 	}))
 }
 
-// respond answers one operation in place of the authority.
+// respond responds to one operation in place of the authority.
 func (f *fixture) respond(at string, how func(http.ResponseWriter)) {
 	f.authority.Fault(func(operation string, w http.ResponseWriter, _ *http.Request) bool {
 		if operation == at {
@@ -318,7 +319,7 @@ func (f *fixture) write(name, text string) {
 	}
 }
 
-// The same with a certificate from before, which goes on being served.
+// The same with an existing certificate, which is still served.
 func TestTheLastGoodOneServesWhileRenewalsFail(t *testing.T) {
 	f := newFixture(t)
 	f.mustRun()
@@ -384,7 +385,7 @@ func TestPausesGrowOverRestarts(t *testing.T) {
 	}
 }
 
-// The process ends after each of the authority's answers in turn, and continues with what is there.
+// The process ends after each of the authority's responses in turn, and the next one continues the order.
 func TestAnOrderIsTakenUpAgain(t *testing.T) {
 	for _, broken := range []string{"account", "order", "authorization", "challenge", "finalize", "read order", "certificate"} {
 		t.Run("after "+broken, func(t *testing.T) {
@@ -395,7 +396,7 @@ func TestAnOrderIsTakenUpAgain(t *testing.T) {
 					return false
 				}
 				lost++
-				// The authority did it; its answer never arrived.
+				// The authority processes the request, but its response is lost.
 				f.authority.Pass(r)
 				panic(http.ErrAbortHandler)
 			})

@@ -28,7 +28,7 @@ type fixture struct {
 	config    *Config
 	clock     time.Time
 	status    Status
-	// What DNS says of names; absent: the edge.
+	// Addresses of names in DNS. Absent: the edge.
 	addresses map[string][]string
 	dialError error
 	// Of every lookup, and why, as unbound would say.
@@ -162,7 +162,7 @@ func (f *fixture) leaf(name string) *x509.Certificate {
 	return f.leafOf(name, name)
 }
 
-// leafOf a file, as it is shown to who asks for name.
+// leafOf returns the certificate of a file, verified for a name.
 func (f *fixture) leafOf(file, name string) *x509.Certificate {
 	f.Helper()
 	pair, err := tls.X509KeyPair([]byte(f.served(file)), []byte(f.served(file)))
@@ -187,7 +187,7 @@ func (f *fixture) leafOf(file, name string) *x509.Certificate {
 	return chain[0]
 }
 
-// says checks the sentence of the first certificate, and how many orders the authority got.
+// says checks the error of the first certificate, and the number of orders at the authority.
 func (f *fixture) says(sentence string, orders int) {
 	f.Helper()
 	f.Log(f.own().Error + f.status.Error)

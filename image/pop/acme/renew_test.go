@@ -142,7 +142,7 @@ func TestIssuedCertificatesAreCounted(t *testing.T) {
 	}
 }
 
-// Who asks waits for what becomes of it.
+// The requester waits for the outcome.
 func TestWaitingForARenewal(t *testing.T) {
 	f := newFixture(t)
 	f.mustRun()

@@ -21,7 +21,7 @@ const shareSecret = "planted-share-secret-of-43-characters-------"
 // sharedFleet is PoPs of one app on addresses of loopback, which share certificates of one authority.
 func sharedFleet(t *testing.T, count int) []*fixture {
 	t.Helper()
-	// Its certificates begin now, whatever the clock of a test says: a longer one ends later.
+	// Its certificates begin now, also with another clock in a test. A longer one expires later.
 	first := newFixture(t, func(options *testacme.Options) { options.Profiles = map[string]int{"usual": 90, "longer": 95} })
 	first.config.Profile = "usual"
 	peers, port := &fixedPeers{}, 0
@@ -147,7 +147,7 @@ func TestTheNextPoPOrdersWhenTheOneBeforeDoesNot(t *testing.T) {
 	}
 }
 
-// get asks a PoP at its private port, as any machine of the organization can.
+// get sends a request to a PoP's private port, as any machine of the organization can.
 func (f *fixture) get(path string) (int, string) {
 	return serveRequest(f.agent.challenges.peerHandler(), http.MethodGet, path)
 }
@@ -216,7 +216,7 @@ func TestOnlyPoPsWithTheSecretGetACertificate(t *testing.T) {
 	}
 }
 
-// What a peer says is judged as what an authority says; then this PoP orders its own.
+// Certificates from peers are checked like those from an authority. If one is rejected, this PoP orders its own.
 func TestResponsesThatAreRejected(t *testing.T) {
 	good := func(f *fixture) *sharedPair {
 		text, err := os.ReadFile(f.config.pairFile(f.config.Certificates[0]))
@@ -228,7 +228,7 @@ func TestResponsesThatAreRejected(t *testing.T) {
 	}
 	for name, change := range map[string]func(f *fixture, response *sharedPair) (text string){
 		"nonsense":               func(*fixture, *sharedPair) string { return "hello" },
-		"an answer to another":   func(f *fixture, response *sharedPair) string { return f.seal(response, "response to another") },
+		"a response to another":  func(f *fixture, response *sharedPair) string { return f.seal(response, "response to another") },
 		"another key":            func(_ *fixture, response *sharedPair) string { response.Key, _ = newKey(); return "" },
 		"no certificate":         func(_ *fixture, response *sharedPair) string { response.Chain = ""; return "" },
 		"of another authority":   func(_ *fixture, response *sharedPair) string { response.IssuedBy = "https://elsewhere.test"; return "" },
@@ -327,7 +327,7 @@ func TestAShareSecretIsLookedAtWhileNoCertificateIsDue(t *testing.T) {
 		t.Errorf("the next round is in %v", pause)
 	}
 	f.says("has 12 characters: expected at least 32", 1)
-	// It is said before the first round, too.
+	// It is reported before the first round too.
 	f.startShared(f.agent.challenges.port)
 	f.agent.Serve(t.Context())
 	f.says("has 12 characters: expected at least 32", 1)
@@ -407,7 +407,7 @@ func TestManySitesAreOrderedOnce(t *testing.T) {
 			}
 		}
 	}
-	// Who orders probes each name once. To know that others serve one name is enough, every five minutes.
+	// The PoP that orders probes each name once. The others probe one name every five minutes, to know that others serve.
 	for at, most := range []int{sites, 3, 3} {
 		if count := *probes[at]; count > most {
 			t.Errorf("%s probed %d names", fleet[at].pop, count)
@@ -441,7 +441,7 @@ func TestAPoPThatHangsIsAskedOnceARound(t *testing.T) {
 	}
 }
 
-// Whether a certificate is due says the authority, where it says when it wants it renewed.
+// The authority's renewal window decides whether a certificate is due.
 func TestACertificateIsSharedUntilTheAuthorityWantsItRenewed(t *testing.T) {
 	for name, test := range map[string]struct {
 		// Of 90 days: when the window begins, how long it is, and what the day is.
@@ -482,7 +482,7 @@ func TestACertificateIsSharedUntilTheAuthorityWantsItRenewed(t *testing.T) {
 	}
 }
 
-// What an authority wants does not end because another PoP had a certificate.
+// An authority's Retry-After still applies after a certificate was taken from another PoP.
 func TestAnAuthorityIsLeftAloneAfterACertificateWasTaken(t *testing.T) {
 	fleet := sharedFleet(t, 2)
 	first, second := fleet[0], fleet[1]

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// nginxOfAPoP answers in place of another PoP, for as long as it returns a status; 0: the challenge is answered.
+// nginxOfAPoP is nginx of another PoP. It responds with the given status, or to the challenge if the status is 0.
 func (f *fixture) nginxOfAPoP(status func(r *http.Request) int) {
 	f.authority.SetEdge(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-PoP", "nrt-1")
@@ -58,7 +58,7 @@ func TestAPoPThatIsUnreadyForAMoment(t *testing.T) {
 	}
 }
 
-// The private network may be broken for good: then others are asked ever more seldom, and this PoP goes into service with what it has.
+// The private network may stay broken: then checks become rarer, and this PoP goes into service as it is.
 func TestAPoPThatIsNeverReady(t *testing.T) {
 	f := newFixture(t)
 	f.nginxOfAPoP(func(*http.Request) int { return 504 })
@@ -130,7 +130,7 @@ func TestFailedValidationsAreNeverSpent(t *testing.T) {
 	}
 }
 
-// Each is counted, whatever the authority's reason is, and over a restart too.
+// Each is counted, for any reason of the authority, and across a restart.
 func TestEachFailedValidationIsCounted(t *testing.T) {
 	invalid := func(problem map[string]any) func(map[string]any) {
 		return func(response map[string]any) {

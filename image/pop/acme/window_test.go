@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// The authority's "in two hours" is by the agent's clock, whatever the machine's says.
+// The authority's "in two hours" applies to the agent's clock, not to the machine's.
 func TestTheNextLookAtTheWindowIsByTheAgentsClock(t *testing.T) {
 	f := newFixture(t)
 	f.clock = f.clock.Add(5 * time.Hour)

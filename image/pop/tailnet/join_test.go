@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// pop is a PoP's files, and a tailscaled that answers with one record after the other.
+// pop is the files of a PoP, and a tailscaled that responds with one record after the other.
 type pop struct {
 	*Joiner
 	t         *testing.T

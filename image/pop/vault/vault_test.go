@@ -11,7 +11,7 @@ import (
 	"golang.org/x/net/dns/dnsmessage"
 )
 
-// nameServer answers every question for an address with 127.0.0.1, and tells which names it was asked for.
+// nameServer resolves every name to 127.0.0.1, and returns the queried names.
 func nameServer(t *testing.T) (address string, asked <-chan string) {
 	t.Helper()
 	socket, err := net.ListenPacket("udp", "127.0.0.1:0")
@@ -67,7 +67,7 @@ func TestNameServer(t *testing.T) {
 	}
 }
 
-// Without one the system is asked, which knows no such name.
+// Without one the system's resolver is used, which cannot resolve this name.
 func TestNoNameServer(t *testing.T) {
 	client, err := New(Options{Address: "http://home.tail.invalid:1"})
 	if err != nil {

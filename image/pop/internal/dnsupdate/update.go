@@ -16,7 +16,7 @@ import (
 const (
 	// No resolver caches it: names can share one TXT name, and the authority would get the cached record of the first name for the second one.
 	ttlSeconds = 0
-	// For one answer, from the connection on.
+	// For one response, including the connection.
 	timeout = 10 * time.Second
 	// Seconds by which clocks may differ: https://www.rfc-editor.org/rfc/rfc8945#section-10
 	fudge = 300

@@ -53,7 +53,7 @@ func authorities(t testing.TB) (key string, all map[string]*x509.Certificate) {
 	}
 }
 
-// What is sent is the same in whatever order the certificates come.
+// The result is the same for any order of the certificates.
 func TestChains(t *testing.T) {
 	key, all := authorities(t)
 	for given, want := range map[string]string{
@@ -167,7 +167,7 @@ func TestSplit(t *testing.T) {
 	}
 }
 
-// However many certificates there are, and whatever they say, there is an answer.
+// There is a result for any number of certificates with any contents.
 func TestManyCertificates(t *testing.T) {
 	root := testpki.Root(t, yearAgo)
 	text := ""

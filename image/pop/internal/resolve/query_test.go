@@ -12,7 +12,7 @@ import (
 	"fly-pops/pop/internal/testdns"
 )
 
-// serve answers on one port, by UDP and by TCP, with what a test makes of each question.
+// serve serves one port by UDP and TCP. The test makes the response to each query.
 func serve(t *testing.T, answer func(message *dnsmessage.Message, network string)) string {
 	t.Helper()
 	listener, socket := testdns.Listen(t)
@@ -101,7 +101,7 @@ func TestInvalidResponses(t *testing.T) {
 	}
 }
 
-// What a zone's own server says: of the zone where there is no answer, and that it has it. A client over TCP sends no packet.
+// The response of a zone's own server is authoritative, and has the zone's SOA if there is no answer. A TCP client sends no UDP packet.
 func TestAZonesOwnServer(t *testing.T) {
 	var networks []string
 	server := serve(t, func(message *dnsmessage.Message, network string) {

@@ -1,5 +1,5 @@
 // Package testacme is a real authority for tests: pebble (https://github.com/letsencrypt/pebble) in this process, with DNS and an edge on loopback, and a
-// server in front of it that counts, and answers otherwise when a test wants it to.
+// server in front of it that counts requests and can inject faults.
 package testacme
 
 import (
@@ -32,7 +32,7 @@ import (
 	"fly-pops/pop/internal/testdns"
 )
 
-// Operations that are counted, by the beginning of their paths at pebble.
+// Counted operations by their path prefixes at pebble.
 var operations = map[string]string{
 	"/dir": "directory", "/nonce-plz": "nonce", "/sign-me-up": "account", "/order-plz": "order", "/my-order/": "read order", "/authZ/": "authorization",
 	"/chalZ/": "challenge", "/finalize-order/": "finalize", "/certZ/": "certificate", "/draft-ietf-acme-ari-03/": "renewal info",
@@ -44,10 +44,10 @@ var started atomic.Int64
 // Server is one authority.
 type Server struct {
 	*httptest.Server
-	// Its own certificate's authority.
+	// File with the CA certificate of its own HTTPS server.
 	CAFile    string
 	Directory string
-	// Where names lead to: DNS answers 127.0.0.1 for all, and this server is port 80 there.
+	// It takes the place of port 80 of all names, which resolve to 127.0.0.1.
 	Edge *httptest.Server
 	// Address and port of its DNS.
 	NameServer string
@@ -67,20 +67,20 @@ type Server struct {
 
 // Options of an authority.
 type Options struct {
-	// Clock of its answers; certificates are by the real one.
+	// Clock of its responses. Certificates use the real one.
 	Now func() time.Time
 	// Key id and HMAC key (base64url) of external accounts. nil: none is needed.
 	External map[string]string
 	// Name server it proves names by, host:port. "": one of its own.
 	DNS string
-	// Days that certificates of a profile live; without a wish it takes any. nil: one of 90.
+	// Lifetimes of certificates in days, by profile. Without a requested profile it uses any. nil: one of 90 days.
 	Profiles map[string]int
 }
 
-// Start one. It validates without the pauses it makes otherwise.
+// Start starts an authority. It validates without pebble's random pauses.
 func Start(t testing.TB, options Options) *Server {
 	t.Helper()
-	// It refuses a share of good nonces otherwise, and what is counted here would depend on that.
+	// By default pebble rejects some good nonces, which would make the counts random.
 	for name, value := range map[string]string{"PEBBLE_VA_NOSLEEP": "1", "PEBBLE_WFE_NONCEREJECT": "0"} {
 		if err := os.Setenv(name, value); err != nil {
 			t.Fatal(err)
@@ -154,21 +154,21 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	s.pebble.ServeHTTP(w, r)
 }
 
-// Count of an operation so far.
+// Count returns the number of requests of an operation so far.
 func (s *Server) Count(operation string) int {
 	s.lock.Lock()
 	defer s.lock.Unlock()
 	return s.counts[operation]
 }
 
-// Fault answers instead of the authority where it returns true. nil: none.
+// Fault responds instead of the authority if it returns true. nil: no fault.
 func (s *Server) Fault(fault func(operation string, w http.ResponseWriter, r *http.Request) bool) {
 	s.lock.Lock()
 	defer s.lock.Unlock()
 	s.fault = fault
 }
 
-// Problem is a fault of one operation: a problem document, with a time to come back if there is one.
+// Problem injects a problem document as the response of one operation, with Retry-After unless it is empty.
 func (s *Server) Problem(at, kind string, status int, retryAfter string) {
 	s.Fault(func(operation string, w http.ResponseWriter, _ *http.Request) bool {
 		if operation != at {
@@ -185,10 +185,10 @@ func (s *Server) Problem(at, kind string, status int, retryAfter string) {
 	})
 }
 
-// WithoutRenewalInfo has its directory say nothing of ARI.
+// WithoutRenewalInfo removes ARI from its directory.
 func (s *Server) WithoutRenewalInfo() { s.withoutInDirectory("renewalInfo") }
 
-// WithoutMeta has its directory say nothing of itself: profiles, terms, names in CAA records.
+// WithoutMeta removes the metadata from its directory: profiles, terms, names in CAA records.
 func (s *Server) WithoutMeta() { s.withoutInDirectory("meta") }
 
 func (s *Server) withoutInDirectory(field string) {
@@ -202,7 +202,7 @@ func (s *Server) CAA(name string, records ...dns.CAA) {
 	s.caa[dns.Fqdn(name)] = records
 }
 
-// serveDNS leads all names here.
+// serveDNS resolves all names to 127.0.0.1.
 func (s *Server) serveDNS(w dns.ResponseWriter, r *dns.Msg) {
 	response := new(dns.Msg).SetReply(r)
 	question := r.Question[0]
@@ -221,12 +221,12 @@ func (s *Server) serveDNS(w dns.ResponseWriter, r *dns.Msg) {
 	_ = w.WriteMsg(response)
 }
 
-// Pass has the authority do what it is asked for, whatever becomes of the answer.
+// Pass has the authority process a request, and drops the response.
 func (s *Server) Pass(r *http.Request) {
 	s.pebble.ServeHTTP(httptest.NewRecorder(), r)
 }
 
-// Clock of its answers from now on.
+// Clock sets the clock of its responses.
 func (s *Server) Clock(now func() time.Time) {
 	s.lock.Lock()
 	defer s.lock.Unlock()
@@ -239,7 +239,7 @@ func (s *Server) Accounts() int { return s.pebbleLog.count("accounts in memory")
 // Issued certificates so far.
 func (s *Server) Issued() int { return s.pebbleLog.count("Issued certificate serial") }
 
-// Deactivate has it refuse the account of a key from now on.
+// Deactivate deactivates the account of a key.
 func (s *Server) Deactivate(key crypto.PublicKey) {
 	s.t.Helper()
 	account, err := s.store.GetAccountByKey(key)
@@ -249,7 +249,7 @@ func (s *Server) Deactivate(key crypto.PublicKey) {
 	account.Status = "deactivated"
 }
 
-// words are what pebble logs.
+// logBuffer collects pebble's log.
 type logBuffer struct {
 	lock sync.Mutex
 	text bytes.Buffer
@@ -267,14 +267,14 @@ func (b *logBuffer) count(of string) int {
 	return strings.Count(b.text.String(), of)
 }
 
-// SetEdge says who answers at port 80.
+// SetEdge sets the handler of port 80.
 func (s *Server) SetEdge(edge http.Handler) {
 	s.lock.Lock()
 	defer s.lock.Unlock()
 	s.edge = edge
 }
 
-// Renew has the authority want a certificate renewed within a window.
+// Renew sets the renewal window of a certificate.
 func (s *Server) Renew(certificate *x509.Certificate, start, end time.Time) {
 	s.t.Helper()
 	window := fmt.Sprintf(`{"suggestedWindow":{"start":%q,"end":%q}}`, start.UTC().Format(time.RFC3339), end.UTC().Format(time.RFC3339))
@@ -355,7 +355,7 @@ func (s *Server) Changes(how map[string]func(response map[string]any)) {
 	})
 }
 
-// CurrentEdge is who answers at port 80 now.
+// CurrentEdge is the current handler of port 80.
 func (s *Server) CurrentEdge() http.Handler {
 	s.lock.Lock()
 	defer s.lock.Unlock()

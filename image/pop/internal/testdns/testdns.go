@@ -32,7 +32,7 @@ _acme-challenge 60 IN TXT "of-another-pop"
 _acme-challenge.handed 60 IN CNAME handed.acme
 `
 
-// Server is one, authoritative for Zone; it is asked as the resolver as well.
+// Server is a name server that is authoritative for Zone. Tests use it as the resolver too.
 type Server struct {
 	Address string
 	// Changes that were taken so far; knot does not tell.
@@ -281,7 +281,7 @@ func Listen(t testing.TB) (net.Listener, net.PacketConn) {
 	return nil, nil
 }
 
-// Serve answers questions on a port of its own, by TCP and UDP, and returns its address. Keys are those of TSIG by their names.
+// Serve serves a port by TCP and UDP and returns its address. keys are TSIG secrets by name.
 func Serve(t testing.TB, handler dns.Handler, keys map[string]string) string {
 	t.Helper()
 	listener, packets := Listen(t)

@@ -1,5 +1,5 @@
 // Package testvault is a server for tests: AppRole login, the look at a secret_id, renewal of tokens and KV stores of both versions, over TLS, by Vault's
-// public API (https://openbao.org/api-docs), with the answers that OpenBao 2.7.2 gives. Not modelled: policies beyond a list of refused paths, CIDRs,
+// public API (https://openbao.org/api-docs), with the responses of OpenBao 2.7.2. Not modelled: policies beyond a list of refused paths, CIDRs,
 // wrapping, older versions of a secret, leases other than tokens'.
 package testvault
 
@@ -24,7 +24,7 @@ const (
 	RoleID   = "role-7d1f-planted"
 	SecretID = "secret-93aa-planted"
 	Role     = "pop"
-	// Tokens begin with it; like the two above it must turn up in nothing that is said.
+	// Tokens begin with it; like the two above it must not appear in any message.
 	TokenPrefix = "hvs.planted-"
 )
 
@@ -149,7 +149,7 @@ func (s *Server) Refuse(path string, refused bool) {
 	s.refused[path] = refused
 }
 
-// Fault answers everything from now on; nil ends it.
+// Fault responds to all requests from now on. nil ends it.
 func (s *Server) Fault(fault http.HandlerFunc) {
 	s.lock.Lock()
 	defer s.lock.Unlock()
@@ -269,7 +269,7 @@ func (s *Server) look(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusNoContent)
 		return
 	}
-	// secret_id_ttl is what was asked for, and need not be what was given.
+	// secret_id_ttl is the requested one, which may differ from the actual one.
 	reply(w, http.StatusOK, map[string]any{"data": map[string]any{
 		"creation_time": terms.Made, "expiration_time": terms.Ends, "secret_id_num_uses": terms.Uses, "secret_id_ttl": 7776000, "metadata": map[string]any{},
 	}})
