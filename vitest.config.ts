@@ -1,5 +1,6 @@
 import { availableParallelism } from "node:os";
 import { defineConfig } from "vitest/config";
+import LongestFirst from "./test/times/longest-first.ts";
 
 /**
  * One project a folder of test/, so that `npm run test:fast` can leave out what needs Docker. Patience is for a machine without any cache, where
@@ -31,14 +32,15 @@ const cores = availableParallelism();
 const quick = { order: 0, maxWorkers: cores, isolate: false };
 /** Takes all cores by itself. */
 const simulation = { order: 1, maxWorkers: 1 };
-/** Waits for the CLI, for containers and for certificates as much as it computes: one more than there are cores. A further one gains nothing, and makes waits long. */
-const real = { order: 2, maxWorkers: cores + 1 };
+/** Waits for processes to start, for containers and for certificates more than it computes. */
+const real = { order: 2, maxWorkers: cores + 2 };
 /** Load and patience are measured: nothing beside it. */
 const alone = { order: 3, maxWorkers: 1 };
 
 export default defineConfig({
   test: {
-    reporters: ["default", "./test/reporters/first-failure.ts"],
+    reporters: ["default", "./test/times/reporter.ts", "./test/reporters/first-failure.ts"],
+    sequence: { sequencer: LongestFirst },
     projects: [
       project("unit", 30_000, quick),
       project("provider", 20_000, quick),

@@ -2,6 +2,7 @@
  * `npm run bench` lists the benchmarks, `npm run -s bench -- <name>` runs one: a table on stderr, one JSON object on stdout.
  */
 import { readdirSync } from "node:fs";
+import { optionsOf, runScript, UsageError } from "../setup/options.mjs";
 import type { Benchmark } from "./benchmark.ts";
 
 const notBenchmarks = ["main.ts", "benchmark.ts"];
@@ -12,19 +13,18 @@ const names = readdirSync(import.meta.dirname)
 
 const load = async (name: string): Promise<Benchmark> => (await import(`./${name}.ts`)) as Benchmark;
 
-const [name, ...rest] = process.argv.slice(2);
-if (name === undefined) {
-  for (const it of names) console.error(`${it.padEnd(12)}${(await load(it)).title}`);
-  console.error("\nRun one: npm run -s bench -- NAME");
-} else if (!names.includes(name) || rest.length > 0) {
-  console.error(
-    `bench: there is no benchmark "${[name, ...rest].join(" ")}". Nothing was run. Benchmarks: ${names.join(", ")}.`,
-  );
-  process.exitCode = 2;
-} else {
+await runScript("bench", async (args) => {
+  const { words } = optionsOf(args, {}, { words: Number.POSITIVE_INFINITY });
+  const name = words.join(" ");
+  if (name === "") {
+    for (const it of names) console.error(`${it.padEnd(12)}${(await load(it)).title}`);
+    console.error("\nRun one: npm run -s bench -- NAME");
+    return;
+  }
+  if (!names.includes(name)) throw new UsageError(`there is no benchmark "${name}". Benchmarks: ${names.join(", ")}.`);
   const { title, run } = await load(name);
   console.error(title);
   const { table, result } = await run((line) => console.error(line));
   console.error(`\n${table}`);
   console.log(JSON.stringify(result));
-}
+});

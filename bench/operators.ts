@@ -8,7 +8,7 @@ import { scrape } from "../test/support/metrics.ts";
 import { type Benchmark, columns } from "./benchmark.ts";
 
 export const title =
-  "seconds a preview of 2 and of 100 PoPs and status, logs, top, check, purge, block and maintenance of 20 take, 20 ms a call";
+  "seconds a preview of 2 and of 100 PoPs and status, logs, top, check, purge, block and maintenance of 20 take, with 20 ms per call";
 
 const latencyMs = 20;
 const repeats = 3;

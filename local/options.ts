@@ -1,6 +1,6 @@
-/** What `npm run local` is told: command, options. Pure; what is unknown, or means nothing to the command, is refused in a sentence. */
-import { parseArgs } from "node:util";
+/** The arguments of `npm run local`: command, options. Pure. Unknown options, and those that a command does not have, are errors. */
 import { regionByCode } from "../fly/regions.ts";
+import { optionsOf } from "../setup/options.mjs";
 import type { LocalPorts } from "./daemon-file.ts";
 
 export const usage = `npm run local                     start everything, or bring it up to date
@@ -49,10 +49,10 @@ const commands: Record<Exclude<Command["name"], "help">, { options: readonly Opt
 };
 
 export function parseCommand(argv: string[]): Command {
-  const { values, positionals } = parse(argv);
+  const { values, words: all } = parse(argv);
   if (values.help) return { name: "help" };
-  const [name = "up", ...words] = positionals;
-  if (!isCommand(name)) throw new Error(`"${name}" is no command.\n${usage}`);
+  const [name = "up", ...words] = all;
+  if (!isCommand(name)) throw new Error(`"${name}" is not a command.\n${usage}`);
   const { options: allowed, words: most } = commands[name];
   const given = Object.keys(values) as Option[];
   const foreign = given.find((option) => !allowed.includes(option));
@@ -78,9 +78,9 @@ type Values = ReturnType<typeof parse>["values"];
 
 function parse(argv: string[]) {
   try {
-    return parseArgs({ args: argv, allowPositionals: true, options });
+    return optionsOf(argv, options, { words: Number.POSITIVE_INFINITY });
   } catch (error) {
-    throw new Error(`${(error as Error).message.split(". ")[0]}.\n${usage}`, { cause: error });
+    throw new Error(`${(error as Error).message}\n${usage}`, { cause: error });
   }
 }
 

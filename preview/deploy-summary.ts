@@ -1,17 +1,15 @@
 /** `npm run -s deploy:summary -- --stack STACK --outcome success|failure --log FILE [--release N]`: prints the result of a deployment as Markdown. */
 import { appendFileSync, existsSync, readFileSync } from "node:fs";
-import { parseArgs } from "node:util";
+import { optionsOf } from "../setup/options.mjs";
 import { runPulumi } from "../stack/pulumi-cli.ts";
 import { type DeployResult, deployMarkdown } from "./deploy-markdown.ts";
 import { readEdgeConfig } from "./stack-files.ts";
 
-const { values } = parseArgs({
-  options: {
-    stack: { type: "string", default: "" },
-    outcome: { type: "string", default: "" },
-    release: { type: "string", default: "" },
-    log: { type: "string", default: "" },
-  },
+const { values } = optionsOf(process.argv.slice(2), {
+  stack: { type: "string", default: "" },
+  outcome: { type: "string", default: "" },
+  release: { type: "string", default: "" },
+  log: { type: "string", default: "" },
 });
 const name = values.stack.split("/").at(-1) ?? "";
 

@@ -1,12 +1,12 @@
 /** `npm run -s preview:summary -- --stack X [--base REF]`: what a deployment would do, as Markdown for a pull request. */
 
-import { parseArgs } from "node:util";
 import { estimate, type Traffic, trafficOf } from "../components/cost.ts";
 import { ConfigError } from "../config/issues.ts";
 import type { EdgeConfig } from "../config/types.ts";
 import { configWarnings } from "../config/warnings.ts";
 import { renderedFiles } from "../image/context.ts";
 import { allSites, namesOf } from "../image/render/hosts.ts";
+import { optionsOf } from "../setup/options.mjs";
 import { withBaseCheckout } from "./base-checkout.ts";
 import type { Before } from "./before.ts";
 import { previewByEngine } from "./engine-preview.ts";
@@ -31,6 +31,15 @@ Prints what \`pulumi up\` would do to the stack: PoPs with reasons, changed file
 
 Exit codes: 0 the preview succeeds, 1 it fails or a policy rejects it (the summary says why), 2 it could not run (the summary says so).`;
 
+const options = {
+  stack: { type: "string" },
+  base: { type: "string" },
+  files: { type: "string" },
+  policies: { type: "boolean" },
+  json: { type: "boolean" },
+  help: { type: "boolean", short: "h" },
+} as const;
+
 const fallback: Pick<EdgeConfig, "rollout"> & Traffic = {
   rollout: { maxUnavailable: 1, drainSeconds: 0, timeoutSeconds: 0 },
   egressGb: 0,
@@ -38,23 +47,15 @@ const fallback: Pick<EdgeConfig, "rollout"> & Traffic = {
 };
 
 async function main(argv: string[]): Promise<number> {
-  const { values } = parseArgs({
-    args: argv,
-    options: {
-      stack: { type: "string" },
-      base: { type: "string" },
-      files: { type: "string" },
-      policies: { type: "boolean", default: false },
-      json: { type: "boolean" },
-      help: { type: "boolean", short: "h" },
-    },
+  const { values } = optionsOf(argv, options, {
+    alone: { base: ["compares the files as well", "stack", "policies", "json", "help"] },
   });
   if (values.help) {
     console.log(usage);
     return 0;
   }
   if (values.stack === undefined) throw new Error(`--stack is missing.\n\n${usage}`);
-  const { stack, base, files, policies, json } = values;
+  const { stack, base, files, policies = false, json } = values;
   try {
     const plan = await createPlan(process.cwd(), stack, { base, files, policies });
     console.log(json ? JSON.stringify(plan) : markdown(plan).trimEnd());

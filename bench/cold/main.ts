@@ -1,10 +1,11 @@
 /**
- * `node bench/cold/main.ts [--keep downloads|compiled] [--run COMMAND] [--in FOLDER] REVISION...`: how long `npm run local` takes where it never ran. docs/cold-start.md
+ * `node bench/cold/main.ts [--keep downloads|compiled] [--run COMMAND] [--in FOLDER] REVISION...`: how long `npm run local` takes where it never ran.
+ * docs/cold-start.md
  */
 import { execFileSync } from "node:child_process";
 import { mkdirSync, readdirSync, rmSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { parseArgs } from "node:util";
+import { optionsOf } from "../../setup/options.mjs";
 import { columns } from "../benchmark.ts";
 import { onMachine, type Run } from "./machine.ts";
 import { firstPage, lastPage, type Sample, stagesOf } from "./stages.ts";
@@ -12,15 +13,16 @@ import { firstPage, lastPage, type Sample, stagesOf } from "./stages.ts";
 const root = join(import.meta.dirname, "../..");
 const say = (line: string) => console.error(line);
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: {
+const { values, words: revisions } = optionsOf(
+  process.argv.slice(2),
+  {
     keep: { type: "string" },
     run: { type: "string", default: "npm run local" },
     in: { type: "string", default: "/var/tmp/fly-pops-cold" },
   },
-});
-if (positionals.length === 0 || (values.keep !== undefined && !["downloads", "compiled"].includes(values.keep)))
+  { words: Number.POSITIVE_INFINITY },
+);
+if (revisions.length === 0 || (values.keep !== undefined && !["downloads", "compiled"].includes(values.keep)))
   throw new Error("give revisions to measure, e.g. 16473c4 HEAD; --keep takes downloads or compiled");
 if (process.platform !== "linux" || process.getuid?.() !== 0)
   throw new Error("Linux and root are needed for namespaces");
@@ -92,7 +94,7 @@ const used = (sample?: Sample): Used | undefined =>
   sample && { wall: sample.wall, cpu: sample.cpu, bytes: sample.bytes };
 
 const results: Record<string, unknown> = {};
-for (const revision of positionals) {
+for (const revision of revisions) {
   say(`\n== ${revision}`);
   const { samples, code } = await measure(revision);
   const stages = stagesOf(samples);

@@ -33,7 +33,7 @@ async function stackChecks(context: CliContext, stack: Stack, edge: EdgeConfig):
         await hostsCheck(fly, edge),
         await egressCheck(fly, edge),
       ]
-    : [{ name: "Fly app", status: "skipped" as const, detail: "not to be seen before that is mended" }];
+    : [{ name: "Fly app", status: "skipped" as const, detail: "cannot be checked before that is fixed" }];
   const registry = readRegistryName(stack);
   return [
     token,

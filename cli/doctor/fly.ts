@@ -33,9 +33,9 @@ export async function tokenCheck(stack: Stack, { organization }: EdgeConfig): Pr
     const fix = `The stack file says fly-pops:organization: ${organization}. Correct it, or make a token there: fly tokens create org ${organization}`;
     return { finding: { name, status: "failed", detail: `good for ${slugs.join(", ")}`, fix }, fly };
   } catch (error) {
-    // Older personal tokens are none the call knows; they show at the app.
+    // The call does not know older personal tokens. The check of the app shows whether they work.
     if (error instanceof FlyError && (error.status === 400 || error.status === 404))
-      return { finding: { name, status: "ok", detail: "its scope is not told" }, fly };
+      return { finding: { name, status: "ok", detail: "its scope is unknown" }, fly };
     const detail = (error as Error).message;
     if (error instanceof FlyError && (error.status === 401 || error.status === 403)) {
       const fix =

@@ -13,9 +13,9 @@ import type { CliContext } from "../context.ts";
 import { runPulumi } from "../pulumi.ts";
 import type { Finding } from "./finding.ts";
 
-const bring = "Let setup bring it: npm run setup -- --only";
+const bring = "Let setup install it: npm run setup -- --only";
 
-/** Whoever reads this runs TypeScript already; what Pulumi would take from PATH is the launcher's business. */
+/** Node is new enough, because it runs this TypeScript. The launcher decides which Node Pulumi takes from PATH. */
 export const nodeCheck = (): Finding => ({ name: "Node", status: "ok", detail: process.version });
 
 export async function pulumiCheck(context: CliContext): Promise<Finding> {
@@ -69,7 +69,7 @@ export async function dockerCheck(platform: string): Promise<Finding> {
   }
 }
 
-/** Compilers have crashed under emulation. It is no mistake, but the first thing to look at when a build ends in a signal. */
+/** Compilers have crashed under emulation. It is not an error, but the first thing to check when a build ends with a signal. */
 export const emulated = (arch: string, platform: string): string =>
   platform === "host" || platform === `linux/${arch}`
     ? ""

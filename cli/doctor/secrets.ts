@@ -27,7 +27,7 @@ export async function secretsChecks(context: CliContext, stack: Stack, edge: Edg
     return { detail: `${secretsFile}, for ${read.parsed.recipients.length}` };
   });
   if (program.status === "failed" || file.status === "failed")
-    return [program, file, { name: "sops key", status: "skipped", detail: "not to be tried before that is mended" }];
+    return [program, file, { name: "sops key", status: "skipped", detail: "cannot be tried before that is fixed" }];
   const key = await finding("sops key", async () => {
     await createSops({ env }).decrypt(text, secretsFile);
     return { detail: `opens ${secretsFile}` };

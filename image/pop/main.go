@@ -61,7 +61,7 @@ func main() {
 
 func run(arguments []string) error {
 	if len(arguments) == 0 {
-		return exit.With(exit.Mistake, errors.New("no command\n"+usage))
+		return exit.WithCode(exit.Usage, errors.New("no command\n"+usage))
 	}
 	command, rest := arguments[0], arguments[1:]
 	switch command {
@@ -100,14 +100,14 @@ func run(arguments []string) error {
 	case "join":
 		return withManifest(func(m *manifest.Manifest) error {
 			if m.Tailnet == nil {
-				return exit.With(exit.Mistake, errors.New("join: this image has no tailnet"))
+				return exit.WithCode(exit.Usage, errors.New("join: this image has no tailnet"))
 			}
 			return tailnet.NewJoiner(m.Tailnet, os.Stdout).Run(context.Background())
 		})
 	case "syslog":
 		return withManifest(func(m *manifest.Manifest) error {
 			if m.Syslog == nil {
-				return exit.With(exit.Mistake, errors.New("syslog: this image has no collector"))
+				return exit.WithCode(exit.Usage, errors.New("syslog: this image has no collector"))
 			}
 			return syslog.Run(context.Background(), m.Syslog, m.Ports.DNS, health.PopName(runDir), os.Stdout)
 		})
@@ -116,7 +116,7 @@ func run(arguments []string) error {
 			return selfsigned.Ensure(slices.Concat(m.Hosts, m.Aliases), certificateDir, runDir+"/certs", time.Now())
 		})
 	default:
-		return exit.With(exit.Mistake, fmt.Errorf("%s: no such command\n%s", strings.Join(arguments, " "), usage))
+		return exit.WithCode(exit.Usage, fmt.Errorf("%s: no such command\n%s", strings.Join(arguments, " "), usage))
 	}
 }
 

@@ -112,7 +112,7 @@ export function rates(samples: Sample[]): PopTraffic | undefined {
   };
 }
 
-/** Undefined when nobody answers, or what answers is no PoP. */
+/** Undefined if there is no response, or the response is not a PoP's. */
 async function ask({ host, port }: Source): Promise<Report | undefined> {
   try {
     const answer = await fetch(`http://${host}:${port}/healthz`, { signal: AbortSignal.timeout(patienceMs) });

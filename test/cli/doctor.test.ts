@@ -74,7 +74,7 @@ test("another CLI than the tested one, no plugins", async () => {
     name: "Pulumi CLI",
     status: "failed",
     detail: `v3.1.0, tested is v${manifest.dependencies.pulumi}`,
-    fix: "Let setup bring it: npm run setup -- --only pulumi",
+    fix: "Let setup install it: npm run setup -- --only pulumi",
   });
   const nothing = await findings(it, { ...it.env, PULUMI_HOME: join(it.dir, "none"), PATH: "/nowhere" });
   expect(nothing.of("Pulumi CLI")).toMatchObject({ status: "failed", detail: "not there" });

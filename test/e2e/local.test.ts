@@ -1,18 +1,38 @@
+/** The local stack from nothing to its end, with its homelab. test/slow/homelab.test.ts goes through a day with it. */
+import { execFileSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { ports } from "../../image/ports.ts";
 import { labels } from "../../local/docker/engine.ts";
 import { fetchPage } from "../../local/page/fetch-page.ts";
 import type { Picture } from "../../status-page/picture.ts";
-import { type Checkout, checkout } from "../support/checkout.ts";
-import { docker, stackOf } from "../support/homelab.ts";
+import { type Checkout, type CommandResult, checkout } from "../support/checkout.ts";
+import {
+  docker,
+  healthOf,
+  homelabContainer,
+  popContainer,
+  rootsOf,
+  servedCertificate,
+  stackOf,
+  waitUntil,
+} from "../support/homelab.ts";
+import { documentedMetrics, familiesOf } from "../support/metrics.ts";
+import { hitsIn, hunt, secretsOf, told } from "../support/secret-scan.ts";
 
 // One story, told in order: each test goes on where the one before it ended.
 let it: Checkout;
+let first: CommandResult;
+const host = "www.example.test";
 
 beforeAll(async () => {
   it = await checkout();
+  for (const name of ["operator", "stranger"])
+    execFileSync("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-f", join(it.dir, name)]);
+  const authorizedKeys = JSON.stringify([it.read("operator.pub").trim()]);
+  it.editStack("config:\n", `config:\n  fly-pops:ssh: {authorizedKeys: ${authorizedKeys}}\n`);
 });
 afterAll(async () => {
   await it.run("down");
@@ -44,10 +64,10 @@ test("a port that is taken is said before anything is deployed, with what to do"
   );
 });
 
-test("one command brings up two PoPs that serve", async () => {
-  const { code, output } = await it.run();
-  expect(code, output).toBe(0);
-  expect(output).toMatch(/HTTP 200 {2}HIT/);
+test("from nothing one command ends in a page fetched, then cached, by the nearest PoP", async () => {
+  first = await it.run();
+  expect(first.code, first.output).toBe(0);
+  expect(first.output).toMatch(/HTTP 200 {2}MISS {2}from cdg-1 in \d+ ms\n {2}HTTP 200 {2}HIT {3}from cdg-1 in \d+ ms/);
 });
 
 test("a run more changes nothing", async () => {
@@ -141,6 +161,112 @@ test("the token is in no state, log, argument list or container", async () => {
     expect(readCommand(pid), `process ${pid}`).not.toContain(token);
   for (const { Id } of await docker.listContainers({ all: true, ...ours() }))
     expect(JSON.stringify(await docker.getContainer(Id).inspect())).not.toContain(token);
+});
+
+test("the first page was there while the homelab was not, and is served on", async () => {
+  const shown = first.output.lastIndexOf("First page, over HTTPS, twice");
+  expect(shown).toBeGreaterThan(0);
+  expect(first.output.indexOf("Start the homelab")).toBeGreaterThan(shown);
+  expect(first.output).toMatch(/HTTP 200 {2}MISS {2}from cdg-1[\s\S]*with tailnet and vault \(pulumi up\): /);
+  expect(first.output).toMatch(/about .* left, first page in .*, everything in /);
+  const status = await it.status();
+  const direct = "direct.example.test";
+  expect(await fetchPage(status.edge.https, direct, rootsOf(status))).toMatchObject({ status: 200, cache: "HIT" });
+  expect((await servedCertificate(status, direct)).issuer).toContain("Pebble");
+});
+
+test("a homelab that is there is not taken away by --no-homelab", async () => {
+  const { code, output } = await it.run("--no-homelab");
+  expect(code).toBe(1);
+  expect(output).toContain("--no-homelab: the PoPs have tailnet and vault already. Nothing was changed.");
+});
+
+test("every site has a certificate of the authority at home, and none other is taken", async () => {
+  const status = await it.status();
+  const ca = rootsOf(status);
+  expect(await fetchPage(status.edge.https, host, ca)).toMatchObject({ status: 200, pop: "cdg-1" });
+  expect(await fetchPage(status.edge.https, "example.test", ca)).toMatchObject({ status: 301 });
+  const home = readFileSync(join(it.dir, ".cache/local/home/ca.pem"), "utf8");
+  await expect(fetchPage(status.edge.https, host, home)).rejects.toThrow(/certificate/);
+});
+
+test("every part of every PoP is well", async () => {
+  for (const name of ["cdg-1", "ewr-1"])
+    await waitUntil(
+      30,
+      () => healthOf(it, name),
+      ({ status }) => status === "ok",
+    );
+});
+
+test("status shows the way from each PoP to the origin, and how long an answer takes", async () => {
+  const look = async () => {
+    const { out } = await it.flyPops(["status", "--json"]);
+    return (JSON.parse(out) as { pops: { origins: { node: string; path: string; latencyMs: number }[] }[] }).pops;
+  };
+  await waitUntil(90, look, (pops) =>
+    pops.every(({ origins }) => origins.length > 0 && origins.every(({ path }) => path)),
+  );
+  for (const { origins } of await look())
+    for (const way of origins)
+      expect(way).toMatchObject({ node: "home", path: "direct", latencyMs: expect.toSatisfy((ms: number) => ms > 0) });
+});
+
+test("every metric of docs/metrics.md is there, those of tailnet and vault too, and none is left untold", async () => {
+  const text = await (await (await popContainer(it, "cdg-1")).fetch(ports.health, "/metrics")).text();
+  expect(familiesOf(text)).toEqual([...documentedMetrics.withTailnet, ...documentedMetrics.vault].toSorted());
+  expect(text).toMatch(/^pop_origin_direct\{.*node="home".*\} 1$/m);
+});
+
+test("the origin is to be had in the tailnet, by PoPs alone", async () => {
+  const place = await popContainer(it, "cdg-1");
+  const network = (await (await homelabContainer(it)).container.inspect()).NetworkSettings.Networks;
+  const outside = Object.values(network)[0]?.IPAddress;
+  // Connects, says nothing, and hangs up.
+  const reaches = (address: string, port: number) => place.exec(["sh", "-c", `nc -w 3 ${address} ${port} < /dev/null`]);
+  await expect(reaches(`${outside}`, 8080)).rejects.toThrow();
+  await expect(reaches(`${outside}`, 8200)).rejects.toThrow();
+  const lab = await homelabContainer(it);
+  const address = await lab.exec(["cat", "/run/home/address"]);
+  await reaches(address.trim(), 8080);
+  // Not all of the home's node either: what the tailnet's policy does not name is shut.
+  await expect(reaches(address.trim(), 8443)).rejects.toThrow();
+});
+
+describe("ssh to a PoP, over the tailnet by way of the homelab", () => {
+  const ssh = async (name: string, key: string, options: string[] = []) => {
+    const all = [`IdentityFile=${join(it.dir, key)}`, "IdentitiesOnly=yes", "BatchMode=yes", ...options];
+    return it.flyPops(["ssh", ...all.flatMap((option) => ["-o", option]), name, "--", "hostname; exit 7"]);
+  };
+
+  test("its key is the one the stack knows, and the program's exit code is ours", async () => {
+    const { machines } = await it.status();
+    const id = machines.find(({ name }) => name === "ewr-1")?.id;
+    expect(await ssh("ewr-1", "operator")).toMatchObject({ code: 7, out: `${id}\n` });
+  });
+
+  test("somebody else's key does not open it", async () => {
+    const { code, out, err } = await ssh("cdg-1", "stranger");
+    expect({ code, out }).toEqual({ code: 255, out: "" });
+    expect(err).toContain("Permission denied (publickey)");
+  });
+
+  test("a PoP that answers in another's name is not spoken to", async () => {
+    const { code, out, err } = await ssh("cdg-1", "operator", [
+      "ProxyCommand=node local/homelab/ssh-proxy.ts pop-ewr-1 %p",
+    ]);
+    expect({ code, out }).toEqual({ code: 255, out: "" });
+    expect(err).toContain("Host key verification failed");
+  });
+});
+
+test("no secret is in state, outputs, previews, logs, arguments, environments, images or volumes", async () => {
+  const secrets = await secretsOf(it);
+  const found = await hunt(it, secrets, told(it));
+  expect(found.hits).toEqual([]);
+  expect(found.places).toBeGreaterThan(20);
+  // It does find what is there.
+  expect(hitsIn(Object.values(secrets).join("\n"), secrets)).toEqual(Object.keys(secrets));
 });
 
 test("one region more is one deployment, and leaves the others alone", async () => {

@@ -84,7 +84,7 @@ const checkAgain = (pop: Pop) => pop.exec(processCompose("restart", "certs"));
 test("a first deployment succeeds before DNS points to it, and health says what is missing", async () => {
   const seen = await until(
     () => health(first),
-    (it) => it?.code === 200,
+    (it) => it?.code === 200 && /does not resolve/.test(it.report.components.certificates?.reason ?? ""),
     60,
   );
   expect(seen?.report.status).toBe("degraded");

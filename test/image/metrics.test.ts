@@ -1,4 +1,4 @@
-/** What a real PoP exports at /metrics, and that the docs list exactly that. test/e2e/homelab.test.ts has a PoP with a tailnet. */
+/** What a real PoP exports at /metrics, and that the docs list exactly that. test/e2e/local.test.ts has a PoP with a tailnet. */
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { queriedMetrics } from "../../tools/docs/grafana.ts";
 import { documentedMetrics, familiesOf } from "../support/metrics.ts";

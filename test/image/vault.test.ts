@@ -1,5 +1,6 @@
 /** PoPs that have their certificates from a real vault: set up as docs/secrets.md says, with a secret_id that ends, and in odd places under odd names. */
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import type { DetailedPeerCertificate } from "node:tls";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { ImageSpec, Vault as VaultSpec } from "../../image/spec.ts";
@@ -74,8 +75,16 @@ const untilTold = (pop: Pop, told: (report: Report) => boolean): Promise<Report 
 const isWell = ({ components }: Report): boolean =>
   components.certs?.status === "ok" && components.certificates?.status === "ok";
 
-const start = async (image: string): Promise<Pop> =>
-  bench.start(image, { volume: await bench.newVolume(), networkName: network.name });
+/** A PoP that asks the vault as often as it may, not every half a minute. */
+async function start(name: string, more: Partial<VaultSpec>): Promise<Pop> {
+  const image = await build(name, specOf(more), {
+    alter(context) {
+      const file = join(context, "config/etc/pop/certs.json");
+      writeFileSync(file, JSON.stringify({ ...JSON.parse(readFileSync(file, "utf8")), intervalSeconds: 5 }));
+    },
+  });
+  return bench.start(image, { volume: await bench.newVolume(), networkName: network.name });
+}
 
 const anew = (pop: Pop) => pop.exec(processCompose("restart", "certs"));
 
@@ -125,7 +134,7 @@ describe("a vault set up as docs/secrets.md says", () => {
     ]);
     const chain = [stranger, ...issued.ca_chain.toReversed(), issued.certificate].join("\n");
     vault.put("kv", place, { key: issued.private_key, chain });
-    pop = await start(await build("vault", specOf({})));
+    pop = await start("vault", {});
     await give(pop, { role, secret: said[3] ?? "" });
     await untilTold(pop, isWell);
   });
@@ -208,7 +217,7 @@ describe("a vault set up as docs/secrets.md says", () => {
   test("a policy that does not let look is no fault, and health says what to add", async () => {
     vault.bao(["policy", "write", "pop", "-"], { input: policy.split("\n")[0] ?? "" });
     await anew(pop);
-    const report = await untilTold(pop, ({ vaultSecretId }) => vaultSecretId?.unknown !== undefined);
+    const report = await untilTold(pop, ({ vaultSecretId }) => vaultSecretId?.unknown?.includes("policy") ?? false);
     expect(report).toMatchObject({
       components: { certs: { status: "ok" } },
       vaultSecretId: {
@@ -234,7 +243,7 @@ describe("a vault in a namespace, under other names, of version 1", () => {
     vault.bao(["write", "auth/approle-edge/role/fleet", "token_policies=fleet"], inside);
     // As OpenBao's own authority answers: a list for a chain.
     vault.put("tls", `edge/${host}/current`, vault.issue(host), namespace);
-    const spec = specOf({
+    pop = await start("vault-elsewhere", {
       namespace,
       authMount: "approle-edge",
       mount: "tls",
@@ -242,7 +251,6 @@ describe("a vault in a namespace, under other names, of version 1", () => {
       path: "edge/{domain}/current",
       fields: { key: "private_key", certificate: "certificate", chain: "ca_chain" },
     });
-    pop = await start(await build("vault-elsewhere", spec));
   });
 
   const credentials = (): Credentials => ({
@@ -262,7 +270,8 @@ describe("a vault in a namespace, under other names, of version 1", () => {
     const secret = vault.bao(["write", "-f", "-field=secret_id", "auth/approle/role/pop/secret-id"]);
     await give(pop, { role, secret });
     await anew(pop);
-    const report = await untilTold(pop, ({ components }) => components.certs?.status === "degraded");
+    // Degraded it is before that, too: started again, it has not reported yet.
+    const report = await untilTold(pop, ({ components }) => components.certs?.reason?.includes("login") ?? false);
     expect(report?.components.certs?.reason).toContain("login: vault answered 400: invalid role or secret ID");
     await give(pop, credentials());
     await untilTold(pop, isWell);

@@ -1,3 +1,4 @@
+import { appendFileSync } from "node:fs";
 import { relative } from "node:path";
 import type { Reporter, TestModule } from "vitest/node";
 
@@ -5,14 +6,20 @@ interface Failure {
   message: string;
 }
 
-/** Names the first failure after everything else: the details of many failures scroll out of sight. */
+/**
+ * Names the first failure after everything else: the details of many failures scroll out of sight. With FIRST_FAILURE_FILE it goes there instead, for whoever
+ * runs several times and says it after the last one.
+ */
 export default class FirstFailure implements Reporter {
   onTestRunEnd(modules: readonly TestModule[], unhandled: readonly Failure[]): void {
     const [first] = [
       ...modules.flatMap(failuresOf),
       ...unhandled.map(({ message }) => `outside of a test: ${firstLine(message)}`),
     ];
-    if (first !== undefined) console.log(`first failure: ${first}`);
+    if (first === undefined) return;
+    const file = process.env.FIRST_FAILURE_FILE;
+    if (file) appendFileSync(file, `first failure: ${first}\n`);
+    else console.log(`first failure: ${first}`);
   }
 }
 

@@ -17,13 +17,13 @@ test.each([
   [["--seeds", "many"], '--seeds is "many": it must be a whole number.'],
   [["--seed", "-1"], /--seed/],
   [["--sed", "1"], /Unknown option '--sed'/],
-  [["5"], /Unexpected argument '5'/],
+  [["5"], '"5" has no meaning here.'],
   [["--broken", "kind"], /--broken is "kind": it must be one of /],
 ])("%j", (args, reason) => {
   const { status, stdout, stderr } = sim(...args);
   expect({ status, stdout }).toEqual({ status: 2, stdout: "" });
   expect(stderr).toMatch(reason);
-  expect(stderr.trim()).toMatch(/^sim: .* Nothing was run\.$/);
+  expect(stderr.trim()).toMatch(/^sim: .* Nothing was done\.$/);
 });
 
 test("--seed replays one history", () => {

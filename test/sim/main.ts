@@ -2,7 +2,7 @@
  * `npm run sim -- --seeds N`: runs N seeds on all cores and says what failed, each with its history.
  * `--seed S` replays one and prints its history; `--first S` begins elsewhere than at 1; `--broken NAME` runs a deliberately broken client.
  */
-import { parseArgs } from "node:util";
+import { optionsOf, runScript, UsageError } from "../../setup/options.mjs";
 import { mutants } from "./mutants.ts";
 import { runSeeds } from "./run-seeds.ts";
 import { runSeed } from "./seed.ts";
@@ -21,38 +21,19 @@ const options = {
 } as const;
 type Values = { [name in keyof typeof options]?: string };
 
-class Usage extends Error {}
-
-try {
-  const values = valuesOf(process.argv.slice(2));
-  const one = whole(values, "seed");
-  process.exitCode = one === undefined ? await many(values) : await replay(one, values.broken);
-} catch (error) {
-  if (!(error instanceof Usage)) throw error;
-  console.error(`sim: ${error.message} Nothing was run.`);
-  process.exitCode = 2;
-}
-
-function valuesOf(args: string[]): Values {
-  let values: Values;
-  try {
-    values = parseArgs({ args, options }).values;
-  } catch (error) {
-    throw new Usage(`${(error as Error).message.split("\n")[0]?.replace(/\.$/, "")}.`);
-  }
-  const { broken, seed, ...ofMany } = values;
+await runScript("sim", async (args) => {
+  const { values } = optionsOf(args, options, { alone: { seed: ["replays one seed", "broken"] } });
+  const { broken } = values;
   if (broken !== undefined && !mutants[broken])
-    throw new Usage(`--broken is "${broken}": it must be one of ${Object.keys(mutants).join(", ")}.`);
-  const [meaningless] = Object.keys(ofMany);
-  if (seed !== undefined && meaningless !== undefined)
-    throw new Usage(`--seed replays one seed, so --${meaningless} has no meaning beside it.`);
-  return values;
-}
+    throw new UsageError(`--broken is "${broken}": it must be one of ${Object.keys(mutants).join(", ")}.`);
+  const one = whole(values, "seed");
+  process.exitCode = one === undefined ? await many(values) : await replay(one, broken);
+});
 
 function whole(values: Values, name: keyof Values): number | undefined {
   const text = values[name];
   if (text === undefined) return undefined;
-  if (!/^\d+$/.test(text)) throw new Usage(`--${name} is "${text}": it must be a whole number.`);
+  if (!/^\d+$/.test(text)) throw new UsageError(`--${name} is "${text}": it must be a whole number.`);
   return Number(text);
 }
 

@@ -26,7 +26,7 @@ export async function fleet(): Promise<Checkout> {
 /** Has every PoP fetch the page: one that was never the nearest has nothing in its cache, and after a boot its tailnet comes later than its nginx. */
 export async function warm(it: Checkout): Promise<void> {
   const { edge, machines } = await it.status();
-  const [app, fly] = [appName(), await flyOf(it)];
+  const [app, fly] = [appName(), flyOf(it)];
   for (const { name, id } of machines) {
     const others = machines.filter((other) => other.id !== id);
     await Promise.all(others.map((other) => fly.cordonMachine(app, other.id)));

@@ -5,11 +5,14 @@ import { setTimeout } from "node:timers/promises";
 import { connect } from "node:tls";
 import type Docker from "dockerode";
 import { Fly } from "../../fly/api.ts";
+import { ports } from "../../image/ports.ts";
 import { systemClock } from "../../lib/clock.ts";
 import type { Status } from "../../local/commands/status.ts";
 import { containersOf, labels, openDocker } from "../../local/docker/engine.ts";
 import { ask, role } from "../../local/homelab/homelab.ts";
 import { splitAddress } from "../../local/page/fetch-page.ts";
+import { appName } from "../../local/stack/stack-file.ts";
+import type { Health } from "../image/support/pop.ts";
 import type { Checkout } from "./checkout.ts";
 import { processCompose } from "./process-compose.ts";
 
@@ -17,6 +20,8 @@ export const docker = openDocker();
 
 export interface RunningContainer {
   container: Docker.Container;
+  /** Asks it at a port that the engine published on 127.0.0.1. */
+  fetch(port: number, path: string): Promise<Response>;
   /** What a program in it says; rejects when it fails. */
   exec(command: string[], stdin?: string): Promise<string>;
   /** Stops or starts one of its processes. */
@@ -28,9 +33,15 @@ export const stackOf = (it: Checkout): string =>
   `fly-pops-${createHash("sha256").update(it.dir).digest("hex").slice(0, 6)}`;
 
 /** A client of its local Fly. */
-export async function flyOf(it: Checkout): Promise<Fly> {
-  const { api } = await it.status();
-  return new Fly({ endpoint: api, token: it.read(".cache/local/token").trim(), clock: systemClock });
+export const flyOf = (it: Checkout): Fly =>
+  new Fly({ endpoint: it.daemon().api, token: it.read(".cache/local/token").trim(), clock: systemClock });
+
+/** Id of a PoP's machine. Polls come here: each `npm run local -- status` in its place would be half a second of a processor. */
+export async function machineId(it: Checkout, name: string): Promise<string> {
+  const machines = await flyOf(it).listMachines(appName());
+  const found = machines.find((machine) => machine.name === name && machine.state !== "destroyed");
+  if (!found) throw new Error(`no machine ${name}`);
+  return found.id;
 }
 
 export const homelabContainer = (it: Checkout): Promise<RunningContainer> =>
@@ -39,10 +50,8 @@ export const homelabContainer = (it: Checkout): Promise<RunningContainer> =>
 export const registryContainer = (it: Checkout): Promise<RunningContainer> =>
   findContainer(it, `${labels.role}=registry`);
 
-export async function popContainer(it: Checkout, name: string): Promise<RunningContainer> {
-  const { machines } = await it.status();
-  return findContainer(it, `${labels.machine}=${machines.find((machine) => machine.name === name)?.id}`);
-}
+export const popContainer = async (it: Checkout, name: string): Promise<RunningContainer> =>
+  findContainer(it, `${labels.machine}=${await machineId(it, name)}`);
 
 async function findContainer(it: Checkout, label: string): Promise<RunningContainer> {
   const [found] = await containersOf(docker, stackOf(it), label);
@@ -51,6 +60,8 @@ async function findContainer(it: Checkout, label: string): Promise<RunningContai
   const run = (command: string[], stdin?: string) => ask(container, command, stdin);
   return {
     container,
+    fetch: (port, path) =>
+      fetch(`http://127.0.0.1:${found.Ports.find(({ PrivatePort }) => PrivatePort === port)?.PublicPort}${path}`),
     exec: run,
     async process(does, name) {
       try {
@@ -81,6 +92,12 @@ export function servedCertificate({ edge }: Status, host: string): Promise<X509C
 }
 
 export const rootsOf = ({ ca }: Status): string => readFileSync(ca, "utf8");
+
+/** What a PoP says of itself. It says so with status 503 as well. */
+export async function healthOf(it: Checkout, name: string): Promise<Health> {
+  const response = await (await popContainer(it, name)).fetch(ports.health, "/healthz");
+  return (await response.json()) as Health;
+}
 
 /** Asks again, four times a second, until it is as wanted; says what it saw last when it never is. Returns how long that took, ms. */
 export async function waitUntil<T>(

@@ -8,6 +8,7 @@ import type { Checkout } from "./checkout.ts";
 import {
   flyOf,
   homelabContainer,
+  machineId,
   popContainer,
   type RunningContainer,
   rootsOf,
@@ -66,8 +67,7 @@ async function everywhere(it: Checkout, act: (place: RunningContainer) => Promis
 }
 
 async function onFly(it: Checkout, act: (fly: Fly, app: string, id: string) => Promise<unknown>): Promise<unknown> {
-  const { machines } = await it.status();
-  return act(await flyOf(it), appName(), machines.find(({ name }) => name === nearest)?.id ?? "");
+  return act(flyOf(it), appName(), await machineId(it, nearest));
 }
 
 /** Lasts `seconds` under load: nothing that is cached fails; what is not is answered or refused in time; and within 30 s of its end all is as before. */

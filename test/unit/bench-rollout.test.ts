@@ -85,7 +85,7 @@ test.each([["nothing"], ["machines rollout"], ["main"]])(
   (name) => {
     const { stdout, stderr, status } = node("bench/main.ts", ...name.split(" "));
     expect([status, stdout]).toEqual([2, ""]);
-    expect(stderr).toMatch(/Nothing was run\. Benchmarks: .*machines.*rollout/);
+    expect(stderr).toMatch(/^bench: .*Benchmarks: .*machines.*rollout.*\. Nothing was done\.$/m);
   },
 );
 

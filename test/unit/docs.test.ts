@@ -84,7 +84,7 @@ const covers: Cover[] = [
     command: /^npm run (-s )?(docs|soak|test:slow|sim|image:vm|deploy:summary|preview:summary|bench)\b/,
     not: "named as a script of the project, which is there: a test below",
   },
-  { command: /^npm run local$/, by: "test/e2e/homelab.test.ts", words: "from nothing it ends in a page" },
+  { command: /^npm run local$/, by: "test/e2e/local.test.ts", words: "from nothing one command ends in a page" },
   { command: /^npm test$/, by: ".ci/run", words: "npm test" },
   { command: /^npx pulumi stack init (prod|edge)$/, by: "test/support/engine.ts", words: '"stack", "init"' },
   {
@@ -145,7 +145,7 @@ const covers: Cover[] = [
   { command: /^npm run setup -- --only /, by: "package.json", words: "setup/main.mjs --only npm" },
   { command: /^(lab=\$\(docker ps|docker logs -f \$lab)/, not: "Docker's own, with the homelab's label" },
   { command: /^docker exec \$lab headscale nodes list/, not: "headscale's own, and only looks" },
-  { command: /^docker exec \$lab certbot-to-vault /, by: "test/e2e/homelab.test.ts", words: '"certbot-to-vault"' },
+  { command: /^docker exec \$lab certbot-to-vault /, by: "test/slow/homelab.test.ts", words: '"certbot-to-vault"' },
   {
     command: /^docker exec \$lab process-compose /,
     by: "test/support/process-compose.ts",

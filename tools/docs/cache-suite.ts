@@ -1,5 +1,6 @@
 /** Writes docs/cache-suite.md by running the suite through a PoP: `node tools/docs/cache-suite.ts`. The soak test runs it too, and compares. */
 import { writeFileSync } from "node:fs";
+import { optionsOf, runScript } from "../../setup/options.mjs";
 import { version } from "../../test/soak/cache-suite/package.ts";
 import { disagreements, notMet } from "../../test/soak/cache-suite/reasons.ts";
 import { type Run, runSuite } from "../../test/soak/cache-suite/run.ts";
@@ -51,11 +52,12 @@ export function cacheSuitePage({ tests, verdicts }: Pick<Run, "tests" | "verdict
   return `${intro}${["| Kind | | | Not judged |", "| --- | --: | --: | --: |", ...rows, ...sections].join("\n")}\n`;
 }
 
-if (import.meta.main) {
-  const run = await runSuite({ log: (line) => console.error(line) });
-  const wrong = disagreements(run, unmet);
-  if (wrong.length > 0) {
-    console.error(`docs/cache-suite.md was not written, ${wrong.length} tests disagree:\n${wrong.join("\n")}`);
-    process.exitCode = 1;
-  } else writeFileSync(cacheSuitePath, cacheSuitePage(run));
-}
+if (import.meta.main)
+  await runScript("docs/cache-suite", async (args) => {
+    optionsOf(args, {});
+    const run = await runSuite({ log: (line) => console.error(line) });
+    const wrong = disagreements(run, unmet);
+    if (wrong.length > 0)
+      throw new Error(`docs/cache-suite.md was not written, ${wrong.length} tests disagree:\n${wrong.join("\n")}`);
+    writeFileSync(cacheSuitePath, cacheSuitePage(run));
+  });

@@ -1,5 +1,4 @@
 /** Writes docs/grafana.json, a dashboard for the metrics of `pop health`: `npm run docs`. Import it, choose the Prometheus (Fly's own: docs/metrics.md). */
-import { writeFileSync } from "node:fs";
 
 export const dashboardPath = new URL("../../docs/grafana.json", import.meta.url);
 
@@ -243,5 +242,3 @@ export function dashboard(): string {
   };
   return `${JSON.stringify(whole, null, 2)}\n`;
 }
-
-if (import.meta.main) writeFileSync(dashboardPath, dashboard());

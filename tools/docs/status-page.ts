@@ -4,6 +4,7 @@
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Page } from "puppeteer-core";
+import { optionsOf, runScript } from "../../setup/options.mjs";
 import { openBrowser } from "../../test/support/browser.ts";
 import { dashboard } from "../../test/support/dashboard.ts";
 import { type Load, watched } from "../../test/support/status-page.ts";
@@ -25,30 +26,33 @@ const fleet: Record<string, Load> = {
   "syd-1": { perSecond: 12, hitRate: 0.83, connections: 2, memoryMb: 90 },
 };
 
-const it = await watched("cdg");
-const browser = await openBrowser();
-try {
-  await Promise.all(Object.entries(fleet).map(([name, load]) => it.pop(name, load)));
-  const page = await browser.newPage();
-  await page.setViewport({ width: 1200, height: 900, deviceScaleFactor: 1 });
-  await page.goto(it.url);
-  await sleep(6_000);
-  const update = it.rollOut(2, { drainSeconds: 2 });
-  await sleep(9_000);
-  await photograph(page, "status-page");
-  await update;
-  await using other = await dashboard();
-  await page.goto(other.url);
-  await sleep(8_000);
-  await photograph(page, "dashboard");
-  await page.setViewport({ width: 390, height: 844, deviceScaleFactor: 1 });
-  await page.reload();
-  await sleep(8_000);
-  await photograph(page, "dashboard-phone");
-} finally {
-  await browser.close();
-  await it.close();
-}
+await runScript("docs/status-page", async (args) => {
+  optionsOf(args, {});
+  const it = await watched("cdg");
+  const browser = await openBrowser();
+  try {
+    await Promise.all(Object.entries(fleet).map(([name, load]) => it.pop(name, load)));
+    const page = await browser.newPage();
+    await page.setViewport({ width: 1200, height: 900, deviceScaleFactor: 1 });
+    await page.goto(it.url);
+    await sleep(6_000);
+    const update = it.rollOut(2, { drainSeconds: 2 });
+    await sleep(9_000);
+    await photograph(page, "status-page");
+    await update;
+    await using other = await dashboard();
+    await page.goto(other.url);
+    await sleep(8_000);
+    await photograph(page, "dashboard");
+    await page.setViewport({ width: 390, height: 844, deviceScaleFactor: 1 });
+    await page.reload();
+    await sleep(8_000);
+    await photograph(page, "dashboard-phone");
+  } finally {
+    await browser.close();
+    await it.close();
+  }
+});
 
 async function photograph(page: Page, name: string): Promise<void> {
   for (const scheme of ["light", "dark"] as const) {

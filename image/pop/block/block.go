@@ -68,11 +68,11 @@ func (l *list) run(command string, arguments []string, out io.Writer) error {
 	seconds := flags.Int64("for", 0, "")
 	all := flags.Bool("all", false, "")
 	if err := flags.Parse(arguments); err != nil {
-		return exit.With(exit.Mistake, fmt.Errorf("%s: %w", command, err))
+		return exit.WithCode(exit.Usage, fmt.Errorf("%s: %w", command, err))
 	}
 	addresses, err := parsePrefixes(flags.Args())
 	if err != nil {
-		return exit.With(exit.Mistake, fmt.Errorf("%s: %w", command, err))
+		return exit.WithCode(exit.Usage, fmt.Errorf("%s: %w", command, err))
 	}
 	length := time.Duration(*seconds) * time.Second
 	switch {
@@ -84,7 +84,7 @@ func (l *list) run(command string, arguments []string, out io.Writer) error {
 		err = errors.New("blocked: takes no address")
 	}
 	if err != nil {
-		return exit.With(exit.Mistake, err)
+		return exit.WithCode(exit.Usage, err)
 	}
 	var left []block
 	switch command {
@@ -132,7 +132,7 @@ func (l *list) change(modify func([]block) []block) ([]block, error) {
 	}
 	blocks = modify(blocks)
 	if len(blocks) > maxBlocks {
-		return nil, exit.With(exit.Mistake, fmt.Errorf("block: this would make %d blocks, and the maximum is %d. Block ranges, or use access.deny in the stack file", len(blocks), maxBlocks))
+		return nil, exit.WithCode(exit.Usage, fmt.Errorf("block: this would make %d blocks, and the maximum is %d. Block ranges, or use access.deny in the stack file", len(blocks), maxBlocks))
 	}
 	slices.SortFunc(blocks, func(a, b block) int { return a.Address.Compare(b.Address) })
 	var text strings.Builder

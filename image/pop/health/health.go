@@ -17,7 +17,7 @@ import (
 
 	"fly-pops/pop/certs"
 	"fly-pops/pop/counts"
-	"fly-pops/pop/internal/small"
+	"fly-pops/pop/internal/gctune"
 	"fly-pops/pop/maintenance"
 	"fly-pops/pop/manifest"
 	"fly-pops/pop/metrics"
@@ -147,7 +147,7 @@ func newHealth(m *manifest.Manifest, run string) *health {
 
 // Serve answers on the health port. `run` is the directory of status files, /run/pop.
 func Serve(m *manifest.Manifest, run string) error {
-	small.Memory()
+	gctune.LimitMemory()
 	h := newHealth(m, run)
 	go h.countLoop()
 	if m.Tailnet != nil {

@@ -53,7 +53,7 @@ func statusPath(run, name string) string { return filepath.Join(run, "luggage", 
 func Run(checks map[string]Check, name, run string) error {
 	check, known := checks[name]
 	if !known {
-		return exit.With(exit.Mistake, fmt.Errorf("check: there is no luggage %q with health", name))
+		return exit.WithCode(exit.Usage, fmt.Errorf("check: there is no luggage %q with health", name))
 	}
 	status := Status{}
 	err := check.run()

@@ -72,7 +72,7 @@ func TestACheckPassesOrSaysWhyNot(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			checks, run := blog(t, test.check)
 			err := Run(checks, "blog", run)
-			if (err == nil) != (test.reason == "") || exit.Code(err) > exit.Again {
+			if (err == nil) != (test.reason == "") || exit.Code(err) > exit.Retryable {
 				t.Fatalf("%v", err)
 			}
 			problem := checks["blog"].Problem(run, "blog", time.Now())
@@ -135,7 +135,7 @@ func TestALongReasonIsCut(t *testing.T) {
 
 func TestACheckOfUnknownLuggageIsAUsageError(t *testing.T) {
 	checks, run := blog(t, Check{URL: "http://127.0.0.1:1/"})
-	if err := Run(checks, "other", run); exit.Code(err) != exit.Mistake {
+	if err := Run(checks, "other", run); exit.Code(err) != exit.Usage {
 		t.Errorf("%v", err)
 	}
 }

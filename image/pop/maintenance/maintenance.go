@@ -33,14 +33,14 @@ type Sites struct {
 // Run runs the command, and prints the state of the site and whether it changed, as one line of JSON.
 func Run(sites Sites, dir string, arguments []string, now time.Time, out io.Writer) error {
 	if len(arguments) != 2 || arguments[0] != "on" && arguments[0] != "off" {
-		return exit.With(exit.Mistake, errors.New("maintenance: expected on or off, and a host"))
+		return exit.WithCode(exit.Usage, errors.New("maintenance: expected on or off, and a host"))
 	}
 	state, host := arguments[0], arguments[1]
 	if slices.Contains(sites.PassThrough, host) {
-		return exit.With(exit.Mistake, fmt.Errorf("maintenance: TLS of %s is passed through, so only its own server can show a page to visitors", host))
+		return exit.WithCode(exit.Usage, fmt.Errorf("maintenance: TLS of %s is passed through, so only its own server can show a page to visitors", host))
 	}
 	if !slices.Contains(sites.Hosts, host) {
-		return exit.With(exit.Mistake, fmt.Errorf("maintenance: this image has no site %s. Its sites: %s", host, strings.Join(sites.Hosts, ", ")))
+		return exit.WithCode(exit.Usage, fmt.Errorf("maintenance: this image has no site %s. Its sites: %s", host, strings.Join(sites.Hosts, ", ")))
 	}
 	path := filepath.Join(dir, host)
 	var err error

@@ -26,7 +26,7 @@ func TestManifest(t *testing.T) {
 		"a typo in luggage":                {strings.Replace(whole, `{"hosts"`, `{"luggage":{"blog":{"ulr":"http://127.0.0.1:1/"}},"hosts"`, 1), "unknown: luggage.blog.ulr"},
 		"luggage without a check":          {strings.Replace(whole, `{"hosts"`, `{"luggage":{"blog":{"everySeconds":1,"timeoutSeconds":1}},"hosts"`, 1), "luggage.blog needs either url or command"},
 		"luggage with an interval of zero": {strings.Replace(whole, `{"hosts"`, `{"luggage":{"blog":`+strings.Replace(blogCheck, "10", "0", 1)+`},"hosts"`, 1), "everySeconds and timeoutSeconds must be at least 1"},
-		"a port that is text":              {strings.Replace(whole, "1104", `"1104"`, 1), "ports.dns is a string, wanted is a int"},
+		"a port that is text":              {strings.Replace(whole, "1104", `"1104"`, 1), "ports.dns is a string, expected int"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "pop.json")

@@ -65,6 +65,6 @@ func queryUnbound(ctx context.Context, port int, name string, validate bool) (dn
 	if name == "." {
 		kind = dnsmessage.TypeSOA
 	}
-	answer, err := resolve.Ask(ctx, resolve.Unbound(port), resolve.Question{Name: name, Type: kind, Unchecked: !validate})
+	answer, err := resolve.Query(ctx, resolve.Unbound(port), resolve.Question{Name: name, Type: kind, Unchecked: !validate})
 	return answer.Code, answer.Reason, err
 }

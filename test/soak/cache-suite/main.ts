@@ -4,27 +4,26 @@
  * `--image REF` and `--nginx-conf FILE` try another image or configuration; `--print-conf` prints the one of this checkout and runs nothing.
  */
 import { writeFileSync } from "node:fs";
-import { parseArgs } from "node:util";
 import { renderedFiles } from "../../../image/context.ts";
+import { optionsOf, runScript } from "../../../setup/options.mjs";
 import { report } from "./report.ts";
 import { runSuite } from "./run.ts";
 import { spec } from "./spec.ts";
 import { kindOf } from "./verdict.ts";
 
-const { values } = parseArgs({
-  options: {
-    only: { type: "string" },
-    json: { type: "string" },
-    image: { type: "string" },
-    "nginx-conf": { type: "string" },
-    dump: { type: "boolean", default: false },
-    "print-conf": { type: "boolean", default: false },
-  },
-});
+const options = {
+  only: { type: "string" },
+  json: { type: "string" },
+  image: { type: "string" },
+  "nginx-conf": { type: "string" },
+  dump: { type: "boolean" },
+  "print-conf": { type: "boolean" },
+} as const;
 
-if (values["print-conf"]) console.log(renderedFiles(spec)["etc/nginx/nginx.conf"]);
-else {
-  const { only, image, "nginx-conf": nginxConf, dump, json } = values;
+await runScript("cache-suite", async (args) => {
+  const { values } = optionsOf(args, options, { alone: { "print-conf": ["runs nothing"] } });
+  const { only, image, "nginx-conf": nginxConf, dump = false, json } = values;
+  if (values["print-conf"]) return console.log(renderedFiles(spec)["etc/nginx/nginx.conf"]);
   const run = await runSuite({
     ...(only === undefined ? {} : { only }),
     ...(image === undefined ? {} : { image }),
@@ -34,12 +33,11 @@ else {
   });
   console.log(report(run));
   console.error(`${(run.took / 1000).toFixed(1)} s`);
-  if (json !== undefined) {
-    const all = run.tests.map((test) => {
-      const outcome = run.outcomes[test.id];
-      const message = Array.isArray(outcome) ? outcome.join(": ") : undefined;
-      return { id: test.id, kind: kindOf(test), verdict: run.verdicts.get(test.id), message, asks: test.name };
-    });
-    writeFileSync(json, `${JSON.stringify(all, undefined, 2)}\n`);
-  }
-}
+  if (json === undefined) return;
+  const all = run.tests.map((test) => {
+    const outcome = run.outcomes[test.id];
+    const message = Array.isArray(outcome) ? outcome.join(": ") : undefined;
+    return { id: test.id, kind: kindOf(test), verdict: run.verdicts.get(test.id), message, asks: test.name };
+  });
+  writeFileSync(json, `${JSON.stringify(all, undefined, 2)}\n`);
+});
