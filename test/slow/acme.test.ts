@@ -1,7 +1,6 @@
 /** Certificates renewed while PoPs stop, hang and are updated: no challenge is lost, no request fails. */
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { machineHandler } from "../../providers/fly/machine.ts";
-import { until } from "../image/support/pop.ts";
 import {
   allHosts,
   authority,
@@ -27,7 +26,8 @@ import {
   timed,
   untilTrusted,
   whileHeld,
-} from "../support/acme-pops.ts";
+} from "../e2e/acme-pops.ts";
+import { until } from "../image/support/pop.ts";
 import { app } from "../support/context.ts";
 
 beforeAll(async () => {

@@ -12,8 +12,8 @@ import { containersOf, labels, openDocker } from "../../local/docker/engine.ts";
 import { ask, role } from "../../local/homelab/homelab.ts";
 import { splitAddress } from "../../local/page/fetch-page.ts";
 import { appName } from "../../local/stack/stack-file.ts";
-import type { Health } from "../image/support/pop.ts";
 import type { Checkout } from "./checkout.ts";
+import type { Health } from "./health.ts";
 import { processCompose } from "./process-compose.ts";
 
 export const docker = openDocker();

@@ -1,5 +1,5 @@
 /** Writes the column "imports from" of the table in docs/architecture.md from the imports themselves: `npm run docs`. A test compares. */
-import { globSync, readFileSync, writeFileSync } from "node:fs";
+import { globSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Import, importsIn } from "../imports/graph.ts";
 import { importedRooms, layers, roomOf } from "../imports/rooms.ts";
@@ -53,6 +53,3 @@ export function misplacedRows(page: string): string[] {
   const early = known.filter((room, at) => known.slice(at + 1).some((later) => layerOf(later) < layerOf(room)));
   return [...missing, ...early.map((room) => `${room}: before a room of a lower layer`)];
 }
-
-if (import.meta.main)
-  writeFileSync(architecturePath, architecturePage(readFileSync(architecturePath, "utf8"), projectImports()));

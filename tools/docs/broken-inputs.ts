@@ -154,7 +154,7 @@ const groups: readonly Group[] = [
 ];
 
 /** Names of the cases of a table, in its order. A function without a table is one case. */
-export function casesOf({ file, from, fine = [] }: Group): string[] {
+function casesOf({ file, from, fine = [] }: Group): string[] {
   const text = readFileSync(join(import.meta.dirname, "../..", file), "utf8");
   const cases = file.endsWith(".go") ? goCases(text, from) : rows(text, from);
   if (cases.length === 0) throw new Error(`${file}: no cases at ${from}.`);

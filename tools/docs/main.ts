@@ -1,6 +1,7 @@
 /** `npm run docs`: writes every page that needs nothing but this checkout. Tests compare them with their sources. */
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { optionsOf, runScript } from "../../setup/options.mjs";
+import { architecturePage, architecturePath, projectImports } from "./architecture.ts";
 import { brokenInputs, brokenInputsPath } from "./broken-inputs.ts";
 import { certificatesPage, certificatesPath } from "./certificates.ts";
 import { cliReference, cliReferencePath } from "./cli.ts";
@@ -19,6 +20,7 @@ await runScript("docs", async (args) => {
   writeFileSync(flyRealityPath, flyReality());
   writeFileSync(slipsPath, slipsPage());
   writeFileSync(certificatesPath, certificatesPage());
+  writeFileSync(architecturePath, architecturePage(readFileSync(architecturePath, "utf8"), projectImports()));
   // The longest, and the only one that may find something broken.
   writeFileSync(faultsPath, await faultsPage());
 });
