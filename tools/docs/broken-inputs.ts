@@ -135,7 +135,7 @@ const groups: readonly Group[] = [
   },
   {
     what: "Status files of luggage, which `pop health` reads",
-    behaviour: "Reported as degraded, `no status reported`, never as failing.",
+    behaviour: "Treated as no status: degraded, never failing.",
     file: "image/pop/luggage/luggage_test.go",
     from: "TestABrokenStatusFileIsNoStatus",
   },
