@@ -2,7 +2,7 @@
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { limits } from "../../image/limits.ts";
 import { ports } from "../../image/ports.ts";
-import { tinyTag, tinyTag } from "../support/docker.ts";
+import { tinyTag } from "../support/docker.ts";
 import {
   allNames,
   authority,

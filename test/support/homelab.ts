@@ -93,12 +93,6 @@ export function servedCertificate({ edge }: Status, host: string): Promise<X509C
 
 export const rootsOf = ({ ca }: Status): string => readFileSync(ca, "utf8");
 
-/** What a PoP says of itself, as far as tests of a stack ask for it. */
-interface Health {
-  status: string;
-  parts: Record<string, { status: string; reason?: string }>;
-}
-
 /** With status 503 it has the same body. */
 export async function healthOf(it: Checkout, name: string): Promise<Health> {
   const response = await (await popContainer(it, name)).fetch(ports.health, "/healthz");
