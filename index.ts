@@ -7,7 +7,7 @@ import type { Pop } from "./components/pop.ts";
 import { configWarnings } from "./config/warnings.ts";
 import { readAssumedContext, readConfig, readRegistry } from "./config.ts";
 
-// Pulumi writes out a stack trace with every promise it makes, and has them go through source maps. TypeScript run as it stands has none: Node's own
+// Pulumi writes out a stack trace with every promise it makes, and has them go through source maps. TypeScript that runs directly has none: Node's own
 // traces say the same, and a preview of a hundred PoPs takes a fifth less.
 Reflect.deleteProperty(Error, "prepareStackTrace");
 

@@ -1,6 +1,6 @@
 /**
- * The PoP's nginx beside Debian's own and beside Caddy, on the same work: requests per second of processor time (the container's cgroup has it), and how long the
- * slowest hundredth takes. What else runs in a PoP counts as its own. Needs Docker.
+ * The PoP's nginx beside Debian's own and beside Caddy, on the same work: requests per second of processor time (the container's cgroup has it), and how long
+ * the slowest hundredth takes. What else runs in a PoP counts as its own. Needs Docker.
  */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";

@@ -1,4 +1,6 @@
-/** Size, layers, repeatability, memory and boot of the PoP's image, beside their bars and the last kept run. Needs Docker; builds the image twice from nothing. */
+/**
+ * Size, layers, repeatability, memory and boot of the PoP's image, with their limits and the last baseline. Needs Docker; builds the image twice from nothing.
+ */
 import { existsSync, readFileSync } from "node:fs";
 import type { ImageSpec } from "../image/spec.ts";
 import { https } from "../test/image/support/client.ts";
@@ -104,15 +106,15 @@ async function bootTime(bench: Bench, image: string): Promise<number> {
   return Math.round(ms);
 }
 
-/** Bytes that cannot be given back under pressure: anonymous memory and the kernel's own, all processes up, in a cgroup of 256 MB. */
+/** Bytes that cannot be reclaimed under pressure: anonymous memory and the kernel's own, with all processes up, in a cgroup of 256 MB. */
 async function idleMemory(bench: Bench, image: string): Promise<number> {
   const pop = await bench.start(image, { volume: await bench.newVolume() });
-  const parts = ["nginx", "unbound", "tailnet", "certs", "secrets"];
+  const components = ["nginx", "unbound", "tailnet", "certs", "secrets"];
   await until(
     () => health(pop),
-    (seen) => parts.every((part) => seen?.report.parts[part] !== undefined),
+    (seen) => components.every((component) => seen?.report.components[component] !== undefined),
   );
-  // nginx's cache loader ends a minute after the start at the latest; what it holds meanwhile counts.
+  // nginx's cache loader ends a minute after the start at the latest; what it holds until then counts.
   return median(samples, async () => {
     await new Promise((passed) => setTimeout(passed, 1000));
     const { anonymousBytes, kernelBytes } = await memoryOf(pop);

@@ -8,7 +8,7 @@ import { scrape } from "../test/support/metrics.ts";
 import { type Benchmark, columns } from "./benchmark.ts";
 
 export const title =
-  "seconds a preview of 2 and of 100 PoPs and status, logs, top, check, purge, block and maintenance of 20 take, 20 ms a call";
+  "seconds a preview of 2 and of 100 PoPs and status, logs, top, check, purge, block and maintenance of 20 take, with 20 ms per call";
 
 const latencyMs = 20;
 const repeats = 3;
@@ -68,7 +68,7 @@ function answerTo(command: string[]): string {
   if (command.includes("purge")) return JSON.stringify({ objects: 12, bytes: 4096 });
   if (command.includes("block")) return JSON.stringify([{ address: "203.0.113.7/32", until: 4_000_000_000 }]);
   if (command.includes("maintenance")) return JSON.stringify({ maintenance: true, changed: true });
-  return JSON.stringify({ status: "ok", parts: { nginx: { status: "ok" } }, certificates: [] });
+  return JSON.stringify({ status: "ok", components: { nginx: { status: "ok" } }, certificates: [] });
 }
 
 /** Each as a user starts it, from the process to the last line. */

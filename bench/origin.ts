@@ -180,7 +180,7 @@ async function inTurns(servers: Servers, place: Place, log: (line: string) => vo
   const figures: Rounds = mapped(() => ({ miss: [], upload: [], stream: [] }));
   for (let n = 1; n <= rounds; n++) {
     log(`origin: ${where[place]}, round ${n} of ${rounds}`);
-    // Each round starts with another server: whoever follows Caddy's streams finds the processor busy with what they left.
+    // Each round starts with another server, because the server after Caddy's streams finds the processor still busy with them.
     const order = serverNames.map((_, at) => serverNames[(at + n) % serverNames.length] as ServerName);
     for (const work of workNames)
       for (const name of order) figures[name][work].push(await measure(name, servers[name], work, place));
@@ -251,7 +251,10 @@ async function atDistance<T>(bench: Bench, image: string, origin: LoadOrigin, wo
   return done;
 }
 
-/** https://github.com/torvalds/linux/blob/v6.12/net/netfilter/nfnetlink_queue.c, seq_show: dropped for want of space in the queue and in the socket are the sixth and seventh. */
+/**
+ * Packets dropped because the queue or the socket was full are the sixth and the seventh column.
+ * https://github.com/torvalds/linux/blob/v6.12/net/netfilter/nfnetlink_queue.c, seq_show
+ */
 async function lostPackets(distance: Container): Promise<number> {
   const { output } = await exec(distance, ["cat", "/proc/net/netfilter/nfnetlink_queue"]);
   const [, , , , , queueDropped, userDropped] = output.trim().split(/\s+/).map(Number);

@@ -1,7 +1,7 @@
 /**
- * A PoP with one site beside one with a hundred sites and two hundred rules by path, on the same work: requests per second of processor time, hits and misses, and
- * the memory that the further sites take. A twin of the first tells how far two of the same are apart. The cache is in memory: on a disk, making a file takes most of
- * a miss's time, twice as much when the disk is busy, and nothing of it is due to the configuration. Needs Docker.
+ * A PoP with one site beside one with a hundred sites and two hundred rules by path, on the same work: requests per second of processor time, hits and misses,
+ * and the memory that the further sites take. A twin of the first tells how far two of the same are apart. The cache is in memory: on a disk, making a file
+ * takes most of a miss's time, twice as much when the disk is busy, and nothing of it is due to the configuration. Needs Docker.
  */
 import type { HostConfig } from "dockerode";
 import type { ImageSpec, PathRule, ProxySite } from "../image/spec.ts";
@@ -70,7 +70,7 @@ export const run: Benchmark["run"] = async (log) => {
 /** The last one is asked: all others, and its own rules, are looked at before it. */
 const hostOf = (number: number): string => `site-${number}.example.test`;
 
-/** Nobody is turned away; but everybody is counted, as on any site. */
+/** No visitor is rejected, but every visitor is counted, as on any site. */
 const limit: ProxySite["limit"] = { requests: { count: 100_000, per: "s", burst: 100_000 } };
 
 const rules: PathRule[] = [

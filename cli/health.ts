@@ -3,7 +3,7 @@ import { z } from "zod";
 import type { DeployedPop, Fleet } from "./fleet.ts";
 import { jsonOf, type QueryResult, queryPop } from "./pop-query.ts";
 
-const Part = z.looseObject({ status: z.string(), reason: z.string().optional() });
+const Component = z.looseObject({ status: z.string(), reason: z.string().optional() });
 
 const ConnectionTraffic = z
   .record(
@@ -19,72 +19,76 @@ const ConnectionTraffic = z
   .transform((all) => all ?? {});
 
 /** Loose, because older or newer images have fewer or more keys. Units are those of `pop health`. */
-export const Health = z.looseObject({
-  /** ok, degraded or failing. */
-  status: z.string(),
-  /** Hex digest of the image's build context. Absent: unknown. */
-  image: z.string().nullish(),
-  parts: z.record(z.string(), Part).default({}),
-  certificates: z
-    .array(
-      z.looseObject({
-        host: z.string(),
-        /** RFC 3339; Go's zero time if unknown. */
-        notBefore: z.string().optional(),
-        notAfter: z.string().optional(),
-        selfSigned: z.boolean().optional(),
-        error: z.string().optional(),
-      }),
-    )
-    .nullish()
-    .transform((list) => list ?? []),
-  /** What it logs in to the vault with. Absent: there is no vault, it was not asked yet, or an older image. */
-  vaultSecretId: z
-    .looseObject({
-      /** RFC 3339. */
-      createdAt: z.string().optional(),
-      /** RFC 3339. Absent beside `createdAt`: it does not end. */
-      endsAt: z.string().optional(),
-      /** Logins. Absent: any number. */
-      usesLeft: z.number().optional(),
-      /** The vault does not know it any more. */
-      gone: z.boolean().optional(),
-      /** Why the vault's word is not known. */
-      unknown: z.string().optional(),
-    })
-    .nullish(),
-  /** Hosts in maintenance, which get 503. Absent: an older image without maintenance. */
-  maintenance: z
-    .array(z.string())
-    .nullish()
-    .transform((list) => list ?? []),
-  /** Memory of the whole PoP, without page cache. */
-  memory: z.looseObject({ usedBytes: z.number(), limitBytes: z.number().nullish() }).nullish(),
-  /** Paths through the tailnet to the origins in it. */
-  origins: z
-    .array(
-      z.looseObject({
-        origin: z.string(),
-        /** The node that responds for it, for instance a subnet router. */
-        node: z.string().optional(),
-        /** `direct`, `relay` through a DERP region, or `peer` through another node. Absent: no response. */
-        via: z.string().optional(),
-        /** The DERP region's code. */
-        relay: z.string().optional(),
-        latencySeconds: z.number().optional(),
-        problem: z.string().optional(),
-      }),
-    )
-    .nullish()
-    .transform((list) => list ?? []),
-  /** By port, and by host of a site with passThrough, since `pop health` started. Absent: there are none. */
-  ports: ConnectionTraffic,
-  passThrough: ConnectionTraffic,
-  /** Since `pop health` started. `hitRate`: share of cacheable requests answered from the cache, 0 to 1; null before the first one. */
-  traffic: z
-    .looseObject({ requests: z.number(), rejected: z.number().default(0), hitRate: z.number().nullish() })
-    .nullish(),
-});
+export const Health = z
+  .looseObject({
+    /** ok, degraded or failing. */
+    status: z.string(),
+    /** Hex digest of the image's build context. Absent: unknown. */
+    image: z.string().nullish(),
+    components: z.record(z.string(), Component).optional(),
+    /** The name of `components` in the previous version, whose PoPs are read for one more version. */
+    parts: z.record(z.string(), Component).optional(),
+    certificates: z
+      .array(
+        z.looseObject({
+          host: z.string(),
+          /** RFC 3339; Go's zero time if unknown. */
+          notBefore: z.string().optional(),
+          notAfter: z.string().optional(),
+          selfSigned: z.boolean().optional(),
+          error: z.string().optional(),
+        }),
+      )
+      .nullish()
+      .transform((list) => list ?? []),
+    /** What it logs in to the vault with. Absent: there is no vault, it was not asked yet, or an older image. */
+    vaultSecretId: z
+      .looseObject({
+        /** RFC 3339. */
+        createdAt: z.string().optional(),
+        /** RFC 3339. Absent beside `createdAt`: it does not end. */
+        endsAt: z.string().optional(),
+        /** Logins. Absent: any number. */
+        usesLeft: z.number().optional(),
+        /** The vault does not know it any more. */
+        gone: z.boolean().optional(),
+        /** Why the vault's word is not known. */
+        unknown: z.string().optional(),
+      })
+      .nullish(),
+    /** Hosts in maintenance, which get 503. Absent: an older image without maintenance. */
+    maintenance: z
+      .array(z.string())
+      .nullish()
+      .transform((list) => list ?? []),
+    /** Memory of the whole PoP, without page cache. */
+    memory: z.looseObject({ usedBytes: z.number(), limitBytes: z.number().nullish() }).nullish(),
+    /** Paths through the tailnet to the origins in it. */
+    origins: z
+      .array(
+        z.looseObject({
+          origin: z.string(),
+          /** The node that responds for it, for instance a subnet router. */
+          node: z.string().optional(),
+          /** `direct`, `relay` through a DERP region, or `peer` through another node. Absent: no response. */
+          via: z.string().optional(),
+          /** The DERP region's code. */
+          relay: z.string().optional(),
+          latencySeconds: z.number().optional(),
+          problem: z.string().optional(),
+        }),
+      )
+      .nullish()
+      .transform((list) => list ?? []),
+    /** By port, and by host of a site with passThrough, since `pop health` started. Absent: there are none. */
+    ports: ConnectionTraffic,
+    passThrough: ConnectionTraffic,
+    /** Since `pop health` started. `hitRate`: share of cacheable requests answered from the cache, 0 to 1; null before the first one. */
+    traffic: z
+      .looseObject({ requests: z.number(), rejected: z.number().default(0), hitRate: z.number().nullish() })
+      .nullish(),
+  })
+  .transform(({ parts, components, ...rest }) => ({ ...rest, components: components ?? parts ?? {} }));
 export type Health = z.infer<typeof Health>;
 
 const timeoutSeconds = 10;

@@ -67,12 +67,12 @@ function countersOf(samples: readonly Sample[]): Counters {
   return {
     requests: sum("pop_requests_total", "status"),
     errors: sum("pop_requests_total", "status", ["5xx"]),
-    rejected: sum("pop_rejected_requests_total", "reason"),
+    rejected: sum("pop_requests_rejected_total", "reason"),
     hits: sum("pop_cache_requests_total", "cache", hits),
     cacheable: sum("pop_cache_requests_total", "cache", cacheable),
     seconds: new Map(
       samples
-        .filter(({ name }) => name === "pop_request_seconds_bucket")
+        .filter(({ name }) => name === "pop_request_duration_seconds_bucket")
         .map(({ labels: { le }, value }) => [le === "+Inf" ? Number.POSITIVE_INFINITY : Number(le), value]),
     ),
   };
@@ -81,13 +81,19 @@ function countersOf(samples: readonly Sample[]): Counters {
 const line = /^([a-z_]+)(?:\{(.*)\})? (\S+)$/;
 const label = /([a-z_]+)="((?:[^"\\]|\\.)*)"/g;
 
+/** Names of the previous version, which PoPs that are not updated yet have. Read for one more version. */
+const formerNames: Readonly<Record<string, string>> = {
+  pop_rejected_requests_total: "pop_requests_rejected_total",
+  pop_request_seconds_bucket: "pop_request_duration_seconds_bucket",
+};
+
 /** A line of Prometheus' text format. Undefined: a comment or invalid. */
 function sampleOf(text: string): Sample | undefined {
   const [, name, labels = "", value] = line.exec(text) ?? [];
   if (name === undefined) return undefined;
   const plain = (escaped: string) => escaped.replaceAll(/\\(.)/g, (_, it) => (it === "n" ? "\n" : it));
   const pairs = [...labels.matchAll(label)].map(([, key = "", text = ""]) => [key, plain(text)]);
-  return { name, labels: Object.fromEntries(pairs), value: Number(value) };
+  return { name: formerNames[name] ?? name, labels: Object.fromEntries(pairs), value: Number(value) };
 }
 
 const nothing: Counters = { requests: 0, errors: 0, rejected: 0, hits: 0, cacheable: 0, seconds: new Map() };

@@ -15,7 +15,7 @@ export interface Orphan {
   reason: string;
   /** False: it may belong to a stack in another backend, or to a running deployment. */
   deletable: boolean;
-  /** A volume kept because of `keepVolumes`, which is no problem. Deleted only if given by its id. */
+  /** A volume kept because of `keepVolumes`, which is not a problem. Deleted only if given by its id. */
   kept: boolean;
 }
 

@@ -82,7 +82,7 @@ export function buildPopStatus(pop: PopObservation, details: PopDetails): PopSta
     image: machine?.config?.image ?? null,
     context: health?.image ?? null,
     checks: { passing, all: checks.length },
-    tailnet: health ? (health.parts.tailnet?.status ?? null) : "unknown",
+    tailnet: health ? (health.components.tailnet?.status ?? null) : "unknown",
     origins: (health?.origins ?? []).map(({ origin, node = null, via, relay, latencySeconds }) => ({
       origin,
       node,
@@ -169,8 +169,9 @@ function problems({ name, machine, wanted }: PopObservation, state: string, deta
   if (state === "started")
     for (const check of checksOf(machine).filter(({ status }) => status !== "passing"))
       found.push(`${name}: check ${check.name} is ${check.status}, ${shorten(check.output)}`);
-  for (const [part, { status, reason: why }] of Object.entries(health?.parts ?? {}).toSorted(byKey))
-    if (status !== "ok") found.push(`${name}: ${part} is ${status}${why ? `, ${shorten(why, maxReasonLength)}` : ""}`);
+  for (const [component, { status, reason: why }] of Object.entries(health?.components ?? {}).toSorted(byKey))
+    if (status !== "ok")
+      found.push(`${name}: ${component} is ${status}${why ? `, ${shorten(why, maxReasonLength)}` : ""}`);
   if (reason !== undefined) found.push(`${name}: could not query its health, ${reason}`);
   return found;
 }

@@ -28,7 +28,7 @@ export interface Prices {
   egressGb: Readonly<Record<EgressGroup, number>>;
 }
 
-// biome-ignore format: the page's table, a size a line
+// biome-ignore format: the page's table, one size per line
 const machines: Prices["machines"] = {
   "shared-cpu-1x": { 256: 1.94, 512: 3.19, 1024: 5.7, 2048: 10.7 },
   "shared-cpu-2x": { 512: 3.89, 1024: 6.39, 2048: 11.39, 4096: 21.4 },

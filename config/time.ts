@@ -4,7 +4,7 @@ const form = /^\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d)?Z)?$/;
 /** What Pulumi's CLI makes of one without quotes, in the file and for programs: Go's own way to write it. */
 const written = /^(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d) \+0000 UTC$/;
 
-/** Milliseconds of the epoch; undefined for what is none, such as the 30th of February. */
+/** Milliseconds of the epoch; undefined for a date that does not exist, such as the 30th of February. */
 export function time(text: string): number | undefined {
   const plain = text.replace(written, "$1T$2Z");
   if (!form.test(plain)) return undefined;

@@ -197,7 +197,10 @@ export class Fly {
     return this.#verb(app, id, "stop", nonce, "idempotent", { body });
   }
 
-  /** Takes the machine out of Fly Proxy's routing. `onUncertain`: called if an attempt without a response may still do so later, with the time until which it may. */
+  /**
+   * Takes the machine out of Fly Proxy's routing. `onUncertain`: called if an attempt without a response may still do so later, with the time until which it
+   * may.
+   */
   cordonMachine(
     app: string,
     id: string,

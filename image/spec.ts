@@ -136,7 +136,7 @@ export interface ForwardAuth {
   headers: string[];
 }
 
-/** Who is allowed. All others get 403, or their connection is closed where there is no HTTP. At least one key is set. */
+/** The allowed visitors. All others get 403, or their connection is closed where there is no HTTP. At least one key is set. */
 export interface Access {
   /** Absent: everybody who is not denied. */
   allow?: NetworkList;
@@ -341,7 +341,10 @@ export interface Acme {
   eab?: string;
   /** Key of the user's sops file that holds the secret by which PoPs share certificates. Absent: each PoP orders its own. */
   share?: string;
-  /** Names are proved by TXT records, set by updates of DNS. `server` is a host and a port, `secret` a key of the user's sops file. Absent: by requests to port 80. */
+  /**
+   * Names are proved by TXT records, set by updates of DNS. `server` is a host and a port, `secret` a key of the user's sops file. Absent: by requests to port
+   * 80.
+   */
   dns?: { server: string; key: string; algorithm?: string | undefined; secret: string };
   /** PEM file of CA certificates for the directories instead of the public ones, on the machine that builds, relative to the project. */
   ca?: string;

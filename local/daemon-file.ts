@@ -10,7 +10,7 @@ import { paths, projectDir } from "./paths.ts";
 
 const DaemonFile = z.object({
   pid: z.int(),
-  /** Hash of the code it was started from: other code, and `up` starts it anew. */
+  /** Hash of the code that it was started from. If the code differs, `up` restarts it. */
   code: z.string(),
   /** Base URL of the Machines API, without /v1. */
   api: z.string(),
@@ -58,6 +58,6 @@ function commandOf(pid: number): string {
       ? readFileSync(`/proc/${pid}/cmdline`, "utf8")
       : execFileSync("ps", ["-ww", "-o", "command=", "-p", String(pid)], { encoding: "utf8" });
   } catch {
-    return ""; // it ended meanwhile
+    return ""; // it has ended in between
   }
 }

@@ -31,7 +31,7 @@ export const DaemonOptions = z.object({
 });
 export type DaemonOptions = z.infer<typeof DaemonOptions>;
 
-/** What the daemon tells whoever started it. */
+/** What the daemon sends to the process that started it. */
 export type Word = { ready: true } | { error: string };
 
 const drainMs = 10_000;
@@ -137,7 +137,7 @@ run(DaemonOptions.parse(JSON.parse(process.argv[2] ?? "{}"))).then(
   () => tell({ ready: true }, () => process.disconnect?.()),
   (error: unknown) => {
     console.error(error);
-    // What is open by now, the engine's events above all, would keep it alive for ever.
+    // Open connections, above all the engine's events, would keep it alive.
     tell({ error: error instanceof Error ? error.message : String(error) }, () => process.exit(1));
   },
 );

@@ -1,4 +1,4 @@
-/** What `npm run local` is told: command, options. Pure; what is unknown, or means nothing to the command, is refused in a sentence. */
+/** The arguments of `npm run local`: command, options. Pure. Unknown options, and those that a command does not have, are errors. */
 import { regionByCode } from "../fly/regions.ts";
 import { optionsOf } from "../setup/options.mjs";
 import type { LocalPorts } from "./daemon-file.ts";
@@ -52,7 +52,7 @@ export function parseCommand(argv: string[]): Command {
   const { values, words: all } = parse(argv);
   if (values.help) return { name: "help" };
   const [name = "up", ...words] = all;
-  if (!isCommand(name)) throw new Error(`"${name}" is no command.\n${usage}`);
+  if (!isCommand(name)) throw new Error(`"${name}" is not a command.\n${usage}`);
   const { options: allowed, words: most } = commands[name];
   const given = Object.keys(values) as Option[];
   const foreign = given.find((option) => !allowed.includes(option));

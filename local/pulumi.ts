@@ -7,7 +7,7 @@ import { localEnvironment } from "./stack/environment.ts";
 await mkdir(paths.backend, { recursive: true });
 const args = process.argv.slice(2);
 const child = startPulumi(args, { dir: projectDir, env: await localEnvironment(args[0]) });
-// Ctrl-C reaches the child by itself; whoever ends first must be the child, which has a state to save.
+// Ctrl-C reaches the child by itself; the child must end first, because it has a state to save.
 process.on("SIGINT", () => undefined);
 process.on("SIGTERM", () => child.kill("SIGTERM"));
 child.on("error", (error) => {

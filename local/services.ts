@@ -1,4 +1,4 @@
-/** What the local stack stands on: registry, origin, the daemon. Each start takes what runs already as it is. */
+/** The services of the local stack: registry, origin, the daemon. A start uses what is already running. */
 import { spawn } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
 import { existsSync, globSync, mkdirSync, openSync, readFileSync } from "node:fs";
@@ -95,7 +95,7 @@ async function refuseTakenPorts(ports: LocalPorts): Promise<void> {
 const samePorts = (a: LocalPorts, b: LocalPorts): boolean =>
   Object.entries(a).every(([name, port]) => b[name as keyof LocalPorts] === port);
 
-/** Of everything the daemon is made from: after a change of code the next `up` starts it anew. */
+/** Of everything the daemon is made from: after a change of code the next `up` restarts it. */
 function codeHash(): string {
   const hash = createHash("sha256");
   for (const file of globSync(

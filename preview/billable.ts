@@ -25,7 +25,7 @@ export function billableItems(
   const volume = ({ pop, sizeGb, snapshotDays }: Record<string, unknown>) => ({
     name: String(pop),
     volumeGb: Number(sizeGb),
-    // Fly takes snapshots of volumes unless told otherwise.
+    // Fly takes snapshots of volumes unless the volume says otherwise.
     snapshotDays: Number(snapshotDays ?? defaultSnapshotDays),
   });
   // The engine's order is not deterministic.

@@ -46,7 +46,7 @@ const verbs: Record<Action, [one: string, many: string]> = {
   restarts: ["restarts", "restart"],
   replaced: ["is replaced", "are replaced"],
   removed: ["is removed", "are removed"],
-  adjusted: ["changes without restart", "change without restart"],
+  "no-restart": ["changes without restart", "change without restart"],
 };
 
 /** `1 PoP restarts, 2 PoPs are new`. */
@@ -79,7 +79,7 @@ export const popCells = (
   canary: string | undefined,
 ): [name: string, what: string, volume: string, why: string] => [
   name + (name === canary ? " (canary)" : ""),
-  verbs[action][0],
+  action === "no-restart" ? `no restart${volume === undefined ? " (state only)" : ""}` : verbs[action][0],
   volume ?? "kept",
   why.join(", ") || (action === "new" ? "new in the stack file" : "no longer in the stack file"),
 ];

@@ -20,8 +20,8 @@ import { type Change, changesOf, type ResourceChange } from "./resource-change.t
 import { guardLost, settingChanges } from "./settings.ts";
 import { warningsOf } from "./warnings.ts";
 
-/** `adjusted`: only the state changes, without a restart. */
-export type Action = "new" | "restarts" | "replaced" | "removed" | "adjusted";
+/** `no-restart`: only the state or the volume changes. */
+export type Action = "new" | "restarts" | "replaced" | "removed" | "no-restart";
 
 export interface PopPlan {
   name: string;
@@ -170,7 +170,7 @@ function popsOf(
     const fate = volume && volumeFate(volume);
     return {
       name,
-      action: actionOf(machine) ?? (fate === undefined ? undefined : ("adjusted" as const)),
+      action: actionOf(machine) ?? (fate === undefined ? undefined : ("no-restart" as const)),
       ...(fate !== undefined && { volume: fate }),
       why: unique([...(machine ? whyMachine(machine, secrets) : []), ...(volume ? whyOf(volume) : [])]),
     };
@@ -188,7 +188,7 @@ function actionOf(machine: ResourceChange | undefined): Action | undefined {
     case "delete":
       return "removed";
     case "update":
-      return restarts(machine) ? "restarts" : "adjusted";
+      return restarts(machine) ? "restarts" : "no-restart";
     default:
       return undefined;
   }

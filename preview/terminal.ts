@@ -41,7 +41,7 @@ const tones = {
   restarts: "warning",
   replaced: "bad",
   removed: "bad",
-  adjusted: "faint",
+  "no-restart": "faint",
 } as const satisfies Record<PopPlan["action"], Parameters<StyleText>[0]>;
 
 function otherText({ others }: Plan, paint: StyleText): string {

@@ -1,4 +1,6 @@
-/** Checks that a PoP that has not joined its tailnet yet has a valid auth key. With an expired one it would never get its certificates, for no visible reason. */
+/**
+ * Checks that a PoP that has not joined its tailnet yet has a valid auth key. With an expired one it would never get its certificates, for no visible reason.
+ */
 import { z } from "zod";
 import type { Context } from "./handler.ts";
 

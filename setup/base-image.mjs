@@ -16,7 +16,7 @@ export const baseImage = `${REPOSITORY}:${TAG}`;
 
 /** This machine's certificates: behind a network that re-signs TLS, builds inside the base need them for Go's module proxy. */
 const BUNDLE = "/etc/ssl/certs/ca-certificates.crt";
-/** On a base made here: which bundle lies in it, "none" without one. Bases from elsewhere do not have the label. */
+/** On a base image that was built here: the bundle in it, "none" without one. Other base images do not have the label. */
 const LABEL = "fly-pops.ca";
 /** Milliseconds until a registry has to have answered a pull; and the longest silence within it. */
 const ANSWER = 10_000;
@@ -28,7 +28,7 @@ const LEFT_OUT = ["doc", "groff", "info", "linda", "lintian", "locale", "man"].m
 );
 const DPKG_OPTIONS = [...LEFT_OUT, "path-include=/usr/share/doc/*/copyright"];
 
-/** The bundle's label: a short hash, so that a base made before the certificates changed is made anew. */
+/** The bundle's label: a short hash, so that a base image is built again after the certificates have changed. */
 function bundleLabel() {
   return existsSync(BUNDLE) ? createHash("sha256").update(readFileSync(BUNDLE)).digest("hex").slice(0, 16) : "none";
 }

@@ -1,4 +1,4 @@
-/** A browser for the test of the status page. Not for `npm run local`: whoever looks at the page has one. */
+/** A browser for the test of the status page. Not for `npm run local`, because a user who opens the page has a browser. */
 
 import { existsSync } from "node:fs";
 import * as apt from "./apt.mjs";

@@ -41,7 +41,7 @@ export function endpointName({ socketPath, hostname, port }) {
  * @param {string} path with its query
  * @param {{ body?: import("node:stream").Readable, answer?: number, silence?: number, onRecord?: (record: any) => void }} [options]
  *   answer: milliseconds until the first byte of the answer has to be there. silence: the longest pause after it. Absent: no limit.
- *   onRecord: told each JSON record of a streamed answer.
+ *   onRecord: called with each JSON record of a streamed response.
  * @returns {Promise<{ status: number, headers: http.IncomingHttpHeaders, text: string }>}
  */
 export function call(method, path, { body, answer, silence, onRecord } = {}) {

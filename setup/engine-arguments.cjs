@@ -1,6 +1,6 @@
 "use strict";
 
-/** What the Pulumi CLI was called with, as far as this process can see: it is not told. */
+/** The arguments of the Pulumi CLI, as far as this process can find them: it does not get them. */
 
 const { readFileSync } = require("node:fs");
 const path = require("node:path");
@@ -17,7 +17,7 @@ function engineArguments(pid = process.ppid, proc = "/proc") {
       pid = Number(/\nPPid:\s*(\d+)/.exec(readFileSync(`${proc}/${pid}/status`, "utf8"))?.[1]);
     }
   } catch {
-    // gone meanwhile, or of another user
+    // it has ended, or belongs to another user
   }
   return undefined;
 }

@@ -39,7 +39,7 @@ async function answers() {
   if (ping.status === 200 && isAtLeast(api, LEAST_API) && ping.headers.ostype !== "windows") return true;
   throw new Failure(
     `the Docker engine at ${endpointName(endpoint())}`,
-    `it answers status ${ping.status}, API ${api.join(".")}, ${ping.headers.ostype ?? "no system named"}; needed are Linux containers and API ${LEAST_API.join(".")}`,
+    `it answers status ${ping.status}, API ${api.join(".")}, ${ping.headers.ostype ?? "no system named"}; it must have Linux containers and API ${LEAST_API.join(".")}`,
     NEXT,
   );
 }

@@ -84,7 +84,7 @@ export async function buildProgram({ main, module, link = "", to, title, say }) 
   writeFileSync(recordOf(to), JSON.stringify({ module, link, cuts: digestsOf(modules), modules }));
 }
 
-/** Where it stands what a program was made from. Vendors' programs have no such file. */
+/** The file that records what a program was built from. Vendors' programs have no such file. */
 export const recordOf = (program) => join(dirname(program), `.${basename(program)}.made-from.json`);
 
 /** A digest of all that cuts a module. */
@@ -120,7 +120,7 @@ export function isCurrent(record, { goMod, link, cuts }) {
 }
 
 /**
- * Whether a program that is there is to stay: the vendor's, or made here from what stands here now.
+ * Whether to keep an existing program: a vendor's, or one that was built here from the current sources.
  * @param {string} program
  * @param {string} link as for buildProgram
  */

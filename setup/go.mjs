@@ -25,7 +25,7 @@ const PACKAGES = [
 ];
 
 /**
- * The environment every `go` of ours runs in: all it writes lies below .cache/go, and the user's own settings are read.
+ * The environment every `go` of ours runs in: it writes only below .cache/go, and reads the user's own settings.
  * The toolchain a go.mod asks for comes through the module proxy into the same place.
  * @returns {NodeJS.ProcessEnv}
  */

@@ -3,7 +3,7 @@
 /**
  * Has @pulumi/pulumi load what it needs for serialized functions alone when it needs it, not at each start: npm's dependency tree and package reader, by
  * which it packs their code, TypeScript's compiler, by which it reads them, and V8's debugger, which it asks for their scopes and which slows down all
- * that is compiled under it. This program serializes no function. Whoever does gets the real ones, a moment later.
+ * that is compiled under it. This program serializes no function. A program that does gets the real ones, a moment later.
  * And has it take no stack trace for each of a resource's promises, of which there are four a property; they are for the report of promises that leak.
  * Nor send the engine four messages a resource, one after another, that it shows with --debug alone.
  */

@@ -67,7 +67,7 @@ function removeStale(file, holder) {
   try {
     if (!Object.is(holderOf(aside), holder)) linkSync(aside, file);
   } catch (error) {
-    // A third process has locked meanwhile: no way to give the moved lock back.
+    // A third process has taken the lock in between, so the moved lock cannot be restored.
     if (error.code !== "EEXIST") throw error;
   } finally {
     rmSync(aside, { force: true });
@@ -77,21 +77,21 @@ function removeStale(file, holder) {
 /**
  * Takes the lock, waiting while another setup holds it.
  * @param {string} file
- * @param {(pid: number) => void} onWait told once, with the holder
+ * @param {(pid: number) => void} onWait called once, with the holder
  * @returns {Promise<() => void>} releases the lock
  */
 export async function lock(file, onWait) {
   const until = Date.now() + PATIENCE;
-  for (let told = false; ; ) {
+  for (let reported = false; ; ) {
     const holder = tryLock(file);
     if (holder === undefined) break;
-    if (!told) onWait(holder);
-    told = true;
+    if (!reported) onWait(holder);
+    reported = true;
     if (Date.now() > until) {
       throw new Failure(
         "another setup",
         `process ${holder} holds ${file} for 30 minutes`,
-        "If that is no setup, remove the file and run again.",
+        "If that process is not a setup, remove the file and run again.",
       );
     }
     await sleep(POLL);

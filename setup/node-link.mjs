@@ -1,6 +1,6 @@
 /**
- * npm's scripts start node_modules/.bin/node. Where npm brought none it is the system's; and npm 10, which Node 18 to 22 come with, takes the link to the one it
- * brought away again with the packages of other platforms, which have one of the same name.
+ * npm's scripts start node_modules/.bin/node. Where npm brought none it is the system's; and npm 10, which Node 18 to 22 come with, takes the link to the one
+ * it brought away again with the packages of other platforms, which have one of the same name.
  */
 
 import { existsSync, mkdirSync, readFileSync, realpathSync, rmSync, symlinkSync } from "node:fs";

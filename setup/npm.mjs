@@ -55,7 +55,7 @@ async function install(say) {
 }
 
 /**
- * Whether npm left a package of Node out that it should have brought: one that could not be fetched is no failure to it, as the package is optional.
+ * Whether npm left a package of Node out that it should have brought: npm does not fail if it cannot fetch the package, because it is optional.
  * @param {Record<string, { os?: string | string[], cpu?: string | string[], bin?: Record<string, string> }>} wanted `packages` of package-lock.json
  * @param {Record<string, unknown>} installed `packages` of node_modules/.package-lock.json
  * @param {string} omit what `npm config get omit` says
@@ -95,7 +95,7 @@ export const node = {
       await install(say);
       if (await runsTypeScript(bin)) return;
     }
-    // No package of Node for this platform, or npm was told to leave optional packages out: the system's may do.
+    // No package of Node for this platform, or npm left optional packages out: the system's Node may do.
     say("asking the system's node");
     const own = find("node");
     if (own !== undefined && (await runsTypeScript(own))) return linkNode(own);

@@ -7,7 +7,7 @@ import { pulumiHome, pulumiWorkspace } from "./pulumi-home.mjs";
 
 /** The repository's folder. */
 export const root = dirname(dirname(fileURLToPath(import.meta.url)));
-/** Everything setup makes for itself lies here; git ignores it. */
+/** The directory of everything that setup makes for itself. git ignores it. */
 export const cache = join(root, ".cache");
 
 const { dependencies } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));

@@ -1,4 +1,4 @@
-/** What setup tells a person: a line a step when it is done, and in between a sign that it lives. */
+/** The output of setup: one line per finished step, and signs of life in between. */
 
 /** Milliseconds between plain lines where no terminal redraws one; between redraws where one does. */
 const PLAIN_EVERY = 15_000;

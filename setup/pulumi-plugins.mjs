@@ -19,7 +19,7 @@ import { cache, dockerPlugin, dockerPluginVersion, pulumiBin, root } from "./pat
 import { CommandError, run } from "./run.mjs";
 import { pinnedSum } from "./sums.mjs";
 
-/** Stands in the second line of a stand-in: what has it is ours to replace. */
+/** The second line of a stand-in. Setup replaces only files that have it. */
 const MARK = "// fly-pops stand-in: ";
 
 const standIns = join(root, "setup", "pulumi");

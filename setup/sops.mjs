@@ -19,7 +19,7 @@ const VENDOR = "https://github.com/getsops/sops/releases/download";
 /** Where sops/cli.ts looks after PATH. */
 const program = join(pulumiHome(), "fly-pops", "sops");
 
-/** The version that is brought stands in go.mod alone. */
+/** Only go.mod has the version that is installed. */
 export const sopsVersion = moduleVersion(MODULE).slice(1);
 
 /** The vendor's name of this platform's program. */
@@ -47,7 +47,7 @@ export async function fromVendor(to, { url, sum, say, limits }) {
     await download(url, fetched, { ...limits, onBytes: (bytes) => say(`downloading, ${Math.round(bytes / 1e6)} MB`) });
     await verify(fetched, basename(url), sum);
     chmodSync(fetched, 0o755);
-    if (!(await isUsable(fetched))) return "what came is no sops";
+    if (!(await isUsable(fetched))) return "the download is not sops";
     place(fetched, to);
     return undefined;
   } catch (error) {

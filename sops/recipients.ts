@@ -70,7 +70,7 @@ export function recipientFaults(
       .filter(({ who }) => who === "departed")
       .map(
         ({ pop }) =>
-          `${name} still opens with the key of ${pop}, which is no PoP of the stack any more. Take it out: npx fly-pops secrets rekey --pops (or --no-pops), then change the secrets it opened`,
+          `${name} still opens with the key of ${pop}, which is not a PoP of the stack any more. Remove it: npx fly-pops secrets rekey --pops (or --no-pops), then change the secrets it opened`,
       ),
     unknown: recipients
       .filter(({ who }) => who === "unknown")
@@ -101,7 +101,7 @@ export interface RekeyPlan {
   remove: string[];
 }
 
-/** Who comes and who goes, so that a file names whom it should. One that is written anew, for its comment, comes and goes. */
+/** Recipients to add and to remove, so that a file has the right ones. One whose comment changes is removed and added. */
 export function rekeyPlan(file: SopsFile, change: Rekey): RekeyPlan {
   const { stack, pops, namePops, add = [], remove = [] } = change;
   const leaving = new Set(remove.map(plainRecipient));

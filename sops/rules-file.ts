@@ -25,7 +25,7 @@ export function rulesFor(secretsPath: string): RulesFile | undefined {
 
 /**
  * Lets the rule follow what was done to the file: operators that came and everybody who went. PoPs are not added, since the rule says whom other and
- * later files are encrypted to as well. @returns what a person is to be told; undefined: nothing
+ * later files are encrypted to as well. @returns the message for the operator; undefined: none
  */
 export function followRekey(
   rules: RulesFile,

@@ -1,4 +1,7 @@
-/** The rule of .sops.yaml that a file of secrets is made by: whom it names, and the same text with others. Pure. https://getsops.io/docs/#using-sopsyaml-conf-to-select-kms-pgp-and-age-for-new-files */
+/**
+ * The rule of .sops.yaml for a secrets file: its recipients, and the same text with other recipients. Pure.
+ * https://getsops.io/docs/#using-sopsyaml-conf-to-select-kms-pgp-and-age-for-new-files
+ */
 import { isMap, isScalar, isSeq, parseDocument, type Scalar } from "yaml";
 import { plainRecipient } from "./file.ts";
 
@@ -9,7 +12,7 @@ export interface SopsRule {
   changed(change: { add: readonly string[]; remove: readonly string[] }): string;
 }
 
-/** @param path of the secrets file, relative to the folder of .sops.yaml, as rules see it. Undefined: no rule is for it, or the text is none that could be read */
+/** @param path of the secrets file, relative to the directory of .sops.yaml, as rules see it. Undefined: no rule matches, or the text cannot be parsed */
 export function sopsRule(text: string, path: string): SopsRule | undefined {
   const document = parseDocument(text);
   const rules = document.errors.length > 0 ? undefined : document.get("creation_rules");
@@ -62,7 +65,7 @@ function listOf(node: unknown): string[] {
     .filter(Boolean);
 }
 
-/** Only the value is written anew: what stands around it stays as its owner wrote it. */
+/** Only the value is replaced. The text around it stays as its owner wrote it. */
 function withText(text: string, { range, type }: Scalar, wanted: string[]): string {
   if (!range) throw new Error("cannot be written to");
   const [start, end] = range;

@@ -1,4 +1,4 @@
-/** The map of the status page: where a place lies on it, and the land as dots. Miller's projection, which leaves room for Europe. */
+/** The map of the status page: the position of a place on it, and the land as dots. Miller's projection, which leaves room for Europe. */
 import { isLand } from "./land.ts";
 
 /** Units of the drawing. The height follows from the latitudes shown. */

@@ -30,7 +30,7 @@ const policy =
   "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; frame-ancestors 'none'";
 
 export function createPages({ picture, onWatch, clock }: PagesOptions): Pages {
-  // Read once: after a change of the code the daemon is started anew.
+  // Read once, because the daemon is restarted after a change of the code.
   const read = (name: string) => readFileSync(join(import.meta.dirname, name), "utf8");
   const files = new Map([
     ["/", { type: "text/html", text: withMap(read("page.html")) }],

@@ -4,7 +4,8 @@
  * alone, not in that of every program a deployment starts. Access to a state on S3 comes from a role by OIDC where AWS_ROLE_ARN names one, so that no key
  * of AWS is kept at GitHub. https://docs.github.com/en/actions/concepts/security/openid-connect
  *
- * Reads PULUMI_CONFIG_PASSPHRASE, SOPS_AGE_KEY, AWS_ROLE_ARN (AWS_SESSION_SECONDS, default 3600) or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; all may be absent.
+ * Reads PULUMI_CONFIG_PASSPHRASE, SOPS_AGE_KEY, AWS_ROLE_ARN (AWS_SESSION_SECONDS, default 3600) or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; all may be
+ * absent.
  */
 import { appendFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

@@ -1,6 +1,6 @@
 #!/bin/sh
-# machine.sh FOLDER CGROUP ADDRESS GATEWAY COMMAND...: runs COMMAND on a machine as new as FOLDER is, started by bench/cold/machine.ts in namespaces of its own: mounts,
-# network, processes. Home, Docker's data and what runs lie in FOLDER or in memory; programs are this machine's. When it ends, so does all it started.
+# machine.sh FOLDER CGROUP ADDRESS GATEWAY COMMAND...: runs COMMAND on a machine as new as FOLDER is, started by bench/cold/machine.ts in namespaces of its own:
+# mounts, network, processes. Home, Docker's data and what runs lie in FOLDER or in memory; programs are this machine's. When it ends, so does all it started.
 set -eu
 folder=$1 cgroup=$2 address=$3 gateway=$4
 shift 4

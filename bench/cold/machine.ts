@@ -64,9 +64,9 @@ export interface Run {
 
 /**
  * Runs a command on the machine that `folder` is; its working folder is `folder`/tree. Everything it starts has ended when this resolves.
- * @param told each line, as it comes
+ * @param onLine gets each line when it arrives
  */
-export async function onMachine(folder: string, command: string[], told: (line: string) => void): Promise<Run> {
+export async function onMachine(folder: string, command: string[], onLine: (line: string) => void): Promise<Run> {
   mkdirSync(counter.folder, { recursive: true });
   const samples: Sample[] = [];
   try {
@@ -94,7 +94,7 @@ export async function onMachine(folder: string, command: string[], told: (line: 
     const since = performance.now();
     const take = (line: string) => {
       samples.push({ wall: (performance.now() - since) / 1000, cpu: cpu(), bytes: received(), line });
-      told(line);
+      onLine(line);
     };
     createInterface({ input: machine.stdout }).on("line", take);
     createInterface({ input: machine.stderr }).on("line", take);

@@ -1,5 +1,6 @@
 /**
- * `node bench/cold/main.ts [--keep downloads|compiled] [--run COMMAND] [--in FOLDER] REVISION...`: how long `npm run local` takes where it never ran. docs/cold-start.md
+ * `node bench/cold/main.ts [--keep downloads|compiled] [--run COMMAND] [--in FOLDER] REVISION...`: how long `npm run local` takes where it never ran.
+ * docs/cold-start.md
  */
 import { execFileSync } from "node:child_process";
 import { mkdirSync, readdirSync, rmSync, statSync } from "node:fs";

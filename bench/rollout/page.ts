@@ -44,37 +44,41 @@ export function page(pops: number, regions: number, steps: readonly Step[]): str
       binds(step),
     ].join(" | "),
   );
+  const widths = rollouts.map(({ width }) => width).join(", ");
   return `# How long a rollout takes
 
 <!-- Written by bench/rollout.ts: npm run -s bench -- rollout -->
 
-${pops} PoPs in ${regions} regions, made and then given one new image after the other with ${rollouts.map(({ width }) => width).join(", ")} at once. It is a simulation: the
-handlers and the rollout gate as they are, local Fly's rules with Fly's documented rate limits on, and time that jumps. The engine is left out;
-the seed is fixed, so the same code gives the same numbers.
+The benchmark creates ${pops} PoPs in ${regions} regions. Then it gives them one new image after the other, with ${widths} PoPs updated at once. It is a simulation
+of the real handlers and the real rollout gate. Local Fly applies its rules with Fly's documented rate limits, and time jumps. Pulumi's engine is left out. The
+seed is fixed, so the same code gives the same numbers.
 
 ![PoPs done over time](rollout.svg)
 
-| | time | calls | calls a PoP | refused (429) | out at once | of one region | what binds, and how much of the time it explains |
+| | time | calls | calls per PoP | rejected (429) | out at once | of one region | what limits it, and its share of the time |
 | --- | --: | --: | --: | --: | --: | --: | --- |
 | ${rows.join(" |\n| ")} |
 
-## What binds
+## What limits a rollout
 
-- **A first \`up\`** is held back by Fly alone: ${createLimit.perSecond} create a second in one app, after ${createLimit.burst} at once, for volumes as for machines. So ${pops} PoPs
-  cannot be made in less than ${duration(createFloor(pops))}; they took ${duration(first?.seconds ?? 0)}, as volumes and machines are made side by side. Our client keeps to these limits
-  by itself, so that nothing is refused.
-- **A new image** is held back by the width, \`rollout.maxUnavailable\`. Fly counts updates, leases, cordons and reads by machine, not by app, and no
-  machine is asked more often than it may be: none of its limits comes near, at any width. The step of one PoP takes ${duration(each)}, of which the drain is
-  ${drainSeconds} s; the whole takes the canary's step and then one for each round of as many as go at once.
-- So twice the width is half the time, and what one may miss of the edge decides how wide it can be. Of a region with several PoPs no more than half
-  are out at once, however wide, and regions take turns: the column "of one region" says what was seen.
-- The engine is a limit too: \`pulumi up\` works on 4 resources a CPU at once unless it is told otherwise, so a wider rollout needs \`--parallel\` above its width.
-  With few at once it also makes all volumes before the first machine, which takes a first \`up\` to Fly's limit twice, one after the other.
+- **A first \`up\`** is limited by Fly: ${createLimit.perSecond} create per second in one app, after ${createLimit.burst} at once, for volumes and for machines. So ${pops} PoPs take
+  at least ${duration(createFloor(pops))}, if volumes and machines are created side by side. Here they took ${duration(first?.seconds ?? 0)}. With so many PoPs per region most volumes
+  find no separate host. Each of these takes a rejected create, reads, and a second create. Our client keeps to the limits, so Fly rejects nothing with 429.
+- **A new image** is limited by the width, \`rollout.maxUnavailable\`. Fly counts updates, leases, cordons and reads per machine, not per app. No machine gets
+  near one of these limits, at any width. The step of one PoP takes ${duration(each)}, of which the drain takes ${drainSeconds} s. The whole rollout takes the
+  canary's step, and then one step for each group of PoPs that are updated at once.
+- So twice the width takes half the time, and the capacity that you can lose determines the width. In a region with several PoPs at most half
+  are out at once, at any width, and regions take turns. The column "of one region" shows the measured share.
+- The engine is a limit too. By default \`pulumi up\` works on 4 resources per CPU at once, so a wider rollout needs \`--parallel\` above its width.
+  With a low number it also creates all volumes before the first machine. A first \`up\` then takes the time of Fly's limit twice, one after the other.
 
 ## Assumptions
 
-A call takes ${pace.latency} ms. The new image is there after ${pace.pull / 1000} s, boots in ${pace.boot / 1000} s and passes its health check ${pace.healthy / 1000} s later; the old instance ends within ${pace.stop / 1000} s and serves until then.
-Nothing fails: what happens then is [another page](faults.md). A create takes 6 calls and an update 8 where the checks pass at once; what is above that
-looks, once a second, whether they do by now.
+- A call takes ${pace.latency} ms.
+- The new image arrives after ${pace.pull / 1000} s, boots in ${pace.boot / 1000} s and passes its health check ${pace.healthy / 1000} s later.
+- The old instance ends within ${pace.stop / 1000} s, and serves until then.
+- Nothing fails. [Another page](faults.md) describes failures.
+
+A create takes 6 calls, and an update takes 8 if the checks pass at once. Further calls are reads, once per second, until the checks pass.
 `;
 }

@@ -46,14 +46,14 @@ export async function checkLive(
 
 const wildcardFinding = (name: string): Finding => ({
   name,
-  verdict: "skipped",
+  status: "skipped",
   detail: "matches names that are not known here",
 });
 
 /** Checks that its A and AAAA records are exactly the app's addresses. */
 async function checkDns(host: string, addresses: readonly Address[], outside: Prober): Promise<Finding[]> {
   if (!outside.hasPublicDns)
-    return [{ name: `${host} DNS`, verdict: "skipped", detail: "the local stack's names are not in DNS" }];
+    return [{ name: `${host} DNS`, status: "skipped", detail: "the local stack's names are not in DNS" }];
   return Promise.all(
     recordTypes.map(async (type): Promise<Finding> => {
       const name = `${host} ${type}`;
@@ -62,7 +62,7 @@ async function checkDns(host: string, addresses: readonly Address[], outside: Pr
         return dnsFinding(type, host, wanted, (await outside.resolve(host, type)).map(canonicalIp));
       } catch (error) {
         const detail = `no response from DNS, ${reasonOf(error)}`;
-        return { name, verdict: "bad", detail, fix: `Check it yourself: dig ${type} ${host}` };
+        return { name, status: "failed", detail, fix: `Check it yourself: dig ${type} ${host}` };
       }
     }),
   );
@@ -75,7 +75,7 @@ function dnsFinding(type: RecordType, host: string, wanted: readonly string[], f
   if (foreign.length > 0)
     return {
       name,
-      verdict: "bad",
+      status: "failed",
       detail: `leads to ${foreign.join(", ")}, which does not belong to the app`,
       fix:
         wanted.length > 0
@@ -85,13 +85,13 @@ function dnsFinding(type: RecordType, host: string, wanted: readonly string[], f
   if (missing.length > 0)
     return {
       name,
-      verdict: "bad",
+      status: "failed",
       detail: found.length === 0 ? "no record" : `${missing.join(", ")} is missing`,
       fix: `Add the ${type} record of ${host}: ${missing.join(", ")}`,
     };
   return wanted.length === 0
-    ? { name, verdict: "skipped", detail: "the app has no such address" }
-    : { name, verdict: "good", detail: wanted.join(", ") };
+    ? { name, status: "skipped", detail: "the app has no such address" }
+    : { name, status: "ok", detail: wanted.join(", ") };
 }
 
 /** `isThrough`: the site has passThrough, so its own server answers and the PoP cannot be identified. */
@@ -116,10 +116,10 @@ function visitFinding({ host, isThrough, ip, type, visit, error }: Visited, now:
   const name = `${host} at ${ip}`;
   if (visit === undefined) {
     if (type === "v6" && noRoute.includes((error as NodeJS.ErrnoException).code ?? ""))
-      return { name, verdict: "skipped", detail: "this machine has no IPv6" };
+      return { name, status: "skipped", detail: "this machine has no IPv6" };
     return {
       name,
-      verdict: "bad",
+      status: "failed",
       detail: `no response over HTTPS, ${reasonOf(error)}`,
       fix: "Check the PoPs: npx fly-pops status",
     };
@@ -133,24 +133,24 @@ function visitFinding({ host, isThrough, ip, type, visit, error }: Visited, now:
   if (certificate.problem !== undefined)
     return {
       name,
-      verdict: "bad",
+      status: "failed",
       detail: `${answer}, with a certificate that browsers reject: ${certificate.problem}`,
       fix: renewal,
     };
   if (endsSoon(certificate, now))
     return {
       name,
-      verdict: "bad",
+      status: "failed",
       detail: `${answer}, its certificate expires in ${left}`,
       fix: renewal,
     };
   if (status >= 500) {
     const logs = isThrough ? "See the logs of the site's own server." : `See the logs: npx fly-pops logs ${pop ?? ""}`;
-    return { name, verdict: "bad", detail: answer, fix: logs.trimEnd() };
+    return { name, status: "failed", detail: answer, fix: logs.trimEnd() };
   }
   if (pop === undefined && !isThrough)
-    return { name, verdict: "bad", detail: answer, fix: "Check whether another server uses this address." };
-  return { name, verdict: "good", detail: `${answer}, certificate for ${left}` };
+    return { name, status: "failed", detail: answer, fix: "Check whether another server uses this address." };
+  return { name, status: "ok", detail: `${answer}, certificate for ${left}` };
 }
 
 /** Fly's proxy passes on TCP streams, so no header can select the PoP, and only the nearest ones respond. */
@@ -159,7 +159,7 @@ function popsFinding(pops: EdgeConfig["pops"], visits: readonly Visited[]): Find
   const silent = pops.map(({ name }) => name).filter((name) => !answered.has(name));
   return {
     name: "PoPs",
-    verdict: silent.length === 0 ? "good" : "skipped",
+    status: silent.length === 0 ? "ok" : "skipped",
     detail:
       silent.length === 0
         ? "each of them responded"

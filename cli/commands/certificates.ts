@@ -1,6 +1,6 @@
 /**
- * `certificates renew`: has PoPs order a site's certificate now (`pop renew`, image/pop/acme/renew.go), one PoP after the other. Before that it says what that costs
- * at the authority, and it never orders more than a week's certificates.
+ * `certificates renew`: has PoPs order a site's certificate now (`pop renew`, image/pop/acme/renew.go), one PoP after the other. Before that it says what that
+ * costs at the authority, and it never orders more than a week's certificates.
  */
 import { z } from "zod";
 import { isLetsEncrypt } from "../../config/directory.ts";

@@ -13,16 +13,16 @@ export async function doctor(
   return showFindings(context, await checks(context, asked), json);
 }
 
-/** A line each, then what to do about those that are bad. */
+/** A line each, then what to do about those that failed. */
 export function showFindings(context: CliContext, findings: readonly Finding[], json: boolean | undefined): ExitCode {
   if (json) printJson(context, findings);
   else {
-    const tones = { good: "good", warning: "warning", bad: "bad", skipped: "faint" } as const;
+    const tones = { ok: "good", warning: "warning", failed: "bad", skipped: "faint" } as const;
     print(
       context,
-      table(findings.map(({ name, verdict, detail }) => [styled(context, tones[verdict], verdict), name, detail])),
+      table(findings.map(({ name, status, detail }) => [styled(context, tones[status], status), name, detail])),
     );
     for (const { name, fix } of findings) if (fix !== undefined) print(context, `\n${name}: ${fix}`);
   }
-  return findings.some(({ verdict }) => verdict === "bad") ? 3 : 0;
+  return findings.some(({ status }) => status === "failed") ? 3 : 0;
 }

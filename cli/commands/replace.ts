@@ -135,7 +135,7 @@ async function healthOf(stack: Stack, name: string) {
 /** Checks the prerequisites of the new PoP before anything is deleted. */
 async function assertDeployable(context: CliContext, stack: Stack, edge: EdgeConfig, name: string): Promise<void> {
   const bad = [...(await secretsChecks(context, stack, edge)), ...(await tailnetChecks(stack, edge))].find(
-    ({ verdict }) => verdict === "bad",
+    ({ status }) => status === "failed",
   );
   if (!bad) return;
   const message = `${name}: not replaced, because a prerequisite of the new PoP fails. ${bad.name}: ${bad.detail}. ${bad.fix ?? ""}`;

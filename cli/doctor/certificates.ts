@@ -19,8 +19,8 @@ export function ordersChecks({ pops, image }: EdgeConfig): Finding[] {
   const isShared = ordering(pops.length, image.certificates) < pops.length;
   const detail = `${found.certificates}${isShared ? ", shared" : ""} by ${pops.length} PoPs`;
   return found.beyond.length === 0
-    ? [{ name, verdict: "good", detail }]
-    : [{ name, verdict: "warning", detail: `${detail}, more than a week's worth`, fix: found.beyond.join("\n") }];
+    ? [{ name, status: "ok", detail }]
+    : [{ name, status: "warning", detail: `${detail}, more than a week's worth`, fix: found.beyond.join("\n") }];
 }
 
 /** None for a stack without certificates in a vault. A PoP that runs is asked, as the vault may be within nobody else's reach. */
@@ -32,17 +32,17 @@ export async function vaultChecks(
 ): Promise<Finding[]> {
   if (vaultSites(image).length === 0) return [];
   const name = "vault";
-  if (!hasFly) return [{ name, verdict: "skipped", detail: "not to be seen before Fly's API is" }];
+  if (!hasFly) return [{ name, status: "skipped", detail: "not to be seen before Fly's API is" }];
   try {
     const fleet = await readFleet(stack);
     const running = deployedPops(fleet).find(({ machine }) => machine.state === "started");
     if (running === undefined)
-      return [{ name, verdict: "skipped", detail: "no PoP runs that could be asked when its secret_id ends" }];
+      return [{ name, status: "skipped", detail: "no PoP runs that could be asked when its secret_id ends" }];
     const { health, reason } = await readHealth(fleet, running);
-    if (health === undefined) return [{ name, verdict: "skipped", detail: `${running.name}: ${reason}` }];
+    if (health === undefined) return [{ name, status: "skipped", detail: `${running.name}: ${reason}` }];
     return [{ name, ...secretIdFinding(health.vaultSecretId ?? undefined, clock.now(), image.certificates?.vault) }];
   } catch (error) {
-    return [{ name, verdict: "skipped", detail: (error as Error).message }];
+    return [{ name, status: "skipped", detail: (error as Error).message }];
   }
 }
 
@@ -60,28 +60,28 @@ export function secretIdFinding(
   now: number,
   login: VaultLogin = {},
 ): Omit<Finding, "name"> {
-  if (!found) return { verdict: "skipped", detail: "no PoP has logged in to it yet" };
+  if (!found) return { status: "skipped", detail: "no PoP has logged in to it yet" };
   const { createdAt, endsAt, usesLeft, gone, unknown } = found;
   const begins = createdAt === undefined ? undefined : Date.parse(createdAt);
   const ends = endsAt === undefined ? undefined : Date.parse(endsAt);
   if (gone || (ends !== undefined && ends <= now)) {
     const detail =
       ends !== undefined && ends <= now ? `its secret_id ended at ${endsAt}` : "it does not know the secret_id";
-    return { verdict: "bad", detail: `${detail}: a PoP that starts is refused`, fix: another(login) };
+    return { status: "failed", detail: `${detail}: a PoP that starts is refused`, fix: another(login) };
   }
   const said = unknown === undefined ? "" : ", as the stack file says";
   if (ends !== undefined && endsSoon({ begins, ends }, now))
-    return { verdict: "bad", detail: `its secret_id ends in ${leftText(ends - now)}${said}`, fix: another(login) };
+    return { status: "failed", detail: `its secret_id ends in ${leftText(ends - now)}${said}`, fix: another(login) };
   if (usesLeft !== undefined) {
     const fix = `Each PoP takes one at every start, and now and then as its token ends. Make one that is good for any number: secret_id_num_uses=0. ${another(login)}`;
     return {
-      verdict: usesLeft < fewUses ? "bad" : "warning",
+      status: usesLeft < fewUses ? "failed" : "warning",
       detail: `logins that its secret_id is good for: ${usesLeft}`,
       fix,
     };
   }
-  if (ends !== undefined) return { verdict: "good", detail: `its secret_id ends in ${leftText(ends - now)}${said}` };
-  if (unknown === undefined) return { verdict: "good", detail: "its secret_id does not end" };
+  if (ends !== undefined) return { status: "ok", detail: `its secret_id ends in ${leftText(ends - now)}${said}` };
+  if (unknown === undefined) return { status: "ok", detail: "its secret_id does not end" };
   const fix = `Let PoPs look, or say it yourself in certificates.vault.secretId: docs/secrets.md#the-secret_id. Why it is not known: ${unknown}.`;
-  return { verdict: "warning", detail: "when its secret_id ends is not known", fix };
+  return { status: "warning", detail: "when its secret_id ends is not known", fix };
 }

@@ -22,7 +22,7 @@ async function stackChecks(context: CliContext, stack: Stack, edge: EdgeConfig):
   const builds = edge.imageRef === undefined;
   const skipped = (name: string): Finding => ({
     name,
-    verdict: "skipped",
+    status: "skipped",
     detail: "nothing is built: the stack file names its image (fly-pops:imageRef)",
   });
   const { finding: token, fly } = await tokenCheck(stack, edge);
@@ -33,7 +33,7 @@ async function stackChecks(context: CliContext, stack: Stack, edge: EdgeConfig):
         await hostsCheck(fly, edge),
         await egressCheck(fly, edge),
       ]
-    : [{ name: "Fly app", verdict: "skipped" as const, detail: "not to be seen before that is mended" }];
+    : [{ name: "Fly app", status: "skipped" as const, detail: "cannot be checked before that is fixed" }];
   const registry = readRegistryName(stack);
   return [
     token,
@@ -57,17 +57,19 @@ async function stackCheck(
   try {
     stack = await openStack(context, asked);
   } catch (error) {
-    return { findings: [{ name: "stack", verdict: "bad", detail: "none to look at", fix: (error as Error).message }] };
+    return {
+      findings: [{ name: "stack", status: "failed", detail: "none to look at", fix: (error as Error).message }],
+    };
   }
-  const selected: Finding = { name: "stack", verdict: "good", detail: stack.reference };
+  const selected: Finding = { name: "stack", status: "ok", detail: stack.reference };
   try {
     const edge = stack.config();
     const { sites } = edge.image;
     const names = sites.flatMap(namesOf).length;
     const detail = `${edge.pops.length} PoPs, ${sites.length} sites${names > sites.length ? ` with ${names} names` : ""}`;
-    return { findings: [selected, { name: "stack file", verdict: "good", detail }], stack, edge };
+    return { findings: [selected, { name: "stack file", status: "ok", detail }], stack, edge };
   } catch (error) {
     const fix = (error as Error).message;
-    return { findings: [selected, { name: "stack file", verdict: "bad", detail: "has mistakes", fix }], stack };
+    return { findings: [selected, { name: "stack file", status: "failed", detail: "has mistakes", fix }], stack };
   }
 }

@@ -2,10 +2,10 @@
 export interface Finding {
   /** What was looked at. */
   name: string;
-  /** `warning`: good enough to deploy. `skipped`: not needed by this stack, or not to be seen before something else is mended. */
-  verdict: "good" | "warning" | "bad" | "skipped";
+  /** `warning`: you can deploy. `skipped`: this stack does not need it, or it cannot be checked before another fault is fixed. */
+  status: "ok" | "warning" | "failed" | "skipped";
   /** What was found. */
   detail: string;
-  /** What to do; with `bad` and `warning` alone. */
+  /** What to do. Only with `failed` and `warning`. */
   fix?: string;
 }

@@ -17,7 +17,7 @@ export async function tokenCheck(stack: Stack, { organization }: EdgeConfig): Pr
   } catch (error) {
     // A passphrase that opens nothing is another matter than a token that is not there.
     const detail = error instanceof CliError ? "set, and cannot be opened" : "none";
-    return { finding: { name, verdict: "bad", detail, fix: (error as Error).message } };
+    return { finding: { name, status: "failed", detail, fix: (error as Error).message } };
   }
   try {
     const scopes = await fly.currentTokens();
@@ -25,26 +25,26 @@ export async function tokenCheck(stack: Stack, { organization }: EdgeConfig): Pr
     if (apps.length > 0 && !apps.includes("*")) {
       // Found out by a 403 in the middle of the first deployment otherwise.
       const fix = `It may neither make the app nor ask for room nor, where it is another app's, push its image. Make one of the organization: fly tokens create org ${organization}`;
-      return { finding: { name, verdict: "bad", detail: `a deploy token, good for ${apps.join(", ")} alone`, fix } };
+      return { finding: { name, status: "failed", detail: `a deploy token, good for ${apps.join(", ")} alone`, fix } };
     }
     const slugs = [...new Set(scopes.flatMap(({ org_slug }) => org_slug ?? []))];
     if (slugs.length === 0 || slugs.includes(organization))
-      return { finding: { name, verdict: "good", detail: `good for ${slugs.join(", ") || "its owner"}` }, fly };
+      return { finding: { name, status: "ok", detail: `good for ${slugs.join(", ") || "its owner"}` }, fly };
     const fix = `The stack file says fly-pops:organization: ${organization}. Correct it, or make a token there: fly tokens create org ${organization}`;
-    return { finding: { name, verdict: "bad", detail: `good for ${slugs.join(", ")}`, fix }, fly };
+    return { finding: { name, status: "failed", detail: `good for ${slugs.join(", ")}`, fix }, fly };
   } catch (error) {
-    // Older personal tokens are none the call knows; they show at the app.
+    // The call does not know older personal tokens. The check of the app shows whether they work.
     if (error instanceof FlyError && (error.status === 400 || error.status === 404))
-      return { finding: { name, verdict: "good", detail: "its scope is not told" }, fly };
+      return { finding: { name, status: "ok", detail: "its scope is unknown" }, fly };
     const detail = (error as Error).message;
     if (error instanceof FlyError && (error.status === 401 || error.status === 403)) {
       const fix =
         "Fly does not take it. Make one (fly tokens create org ORGANIZATION) and set it: npx pulumi config set --secret fly:token, or FLY_API_TOKEN";
-      return { finding: { name, verdict: "bad", detail, fix } };
+      return { finding: { name, status: "failed", detail, fix } };
     }
     // Of the token nothing is known then.
     const fix = "See that Fly can be reached from here, then run again. How Fly is: https://status.flyio.net";
-    return { finding: { name: "Fly API", verdict: "bad", detail, fix } };
+    return { finding: { name: "Fly API", status: "failed", detail, fix } };
   }
 }
 
@@ -55,21 +55,21 @@ export async function appCheck(fly: Fly, stack: Stack, { app, organization, adop
     if (owner === undefined || owner === organization) {
       const isOwn = (other: string) => owns(stack, other) || other === adopt.from;
       const foreign = findForeignMachine(await fly.listMachines(app), isOwn);
-      if (!foreign) return { name, verdict: "good", detail: app };
+      if (!foreign) return { name, status: "ok", detail: app };
       const fix = sharedAdvice(foreign.stack);
       return {
         name,
-        verdict: "bad",
+        status: "failed",
         detail: `${app} belongs to stack ${foreign.stack}, whose machine ${foreign.machine} runs in it`,
         fix,
       };
     }
     const fix = `Set fly-pops:organization to ${owner}, or take another fly-pops:app.`;
-    return { name, verdict: "bad", detail: `${app} belongs to ${owner}`, fix };
+    return { name, status: "failed", detail: `${app} belongs to ${owner}`, fix };
   } catch (error) {
-    if (isNotFound(error)) return { name, verdict: "good", detail: `${app} is not there yet: pulumi up makes it` };
+    if (isNotFound(error)) return { name, status: "ok", detail: `${app} is not there yet: pulumi up makes it` };
     const fix = "App names are global: take another fly-pops:app, or a token of its organization.";
-    return { name, verdict: "bad", detail: (error as Error).message, fix };
+    return { name, status: "failed", detail: (error as Error).message, fix };
   }
 }
 
@@ -90,13 +90,17 @@ export async function roomChecks(fly: Fly, { pops, organization }: EdgeConfig): 
             volume_size_bytes: pop.volumeGb * 1024 ** 3,
             org_slug: organization,
           });
-          if (open.includes(pop.region))
-            return { name, verdict: "good", detail: `for ${pop.size}, ${pop.memoryMb} MB` };
+          if (open.includes(pop.region)) return { name, status: "ok", detail: `for ${pop.size}, ${pop.memoryMb} MB` };
           const fix =
             "Take a smaller size or another region, or ask Fly for a higher quota. What runs there already is not concerned.";
-          return { name, verdict: "bad", detail: `none for ${pop.size}, ${pop.memoryMb} MB, ${pop.volumeGb} GB`, fix };
+          return {
+            name,
+            status: "failed",
+            detail: `none for ${pop.size}, ${pop.memoryMb} MB, ${pop.volumeGb} GB`,
+            fix,
+          };
         } catch (error) {
-          return { name, verdict: "skipped", detail: (error as Error).message };
+          return { name, status: "skipped", detail: (error as Error).message };
         }
       }),
   );
@@ -112,11 +116,11 @@ export async function hostsCheck(fly: Fly, { app, pops }: EdgeConfig): Promise<F
       return volume?.zone ? [{ name: pop.name, zone: volume.zone }] : [];
     });
     const shared = sharedHostWarnings(placed);
-    if (shared.length > 0) return { name, verdict: "bad", detail: "some PoPs share one", fix: shared.join(" ") };
-    return { name, verdict: "good", detail: `${placed.length} of ${pops.length} PoPs placed, none beside another` };
+    if (shared.length > 0) return { name, status: "failed", detail: "some PoPs share one", fix: shared.join(" ") };
+    return { name, status: "ok", detail: `${placed.length} of ${pops.length} PoPs placed, none beside another` };
   } catch (error) {
-    if (isNotFound(error)) return { name, verdict: "good", detail: "nothing is deployed yet" };
-    return { name, verdict: "skipped", detail: (error as Error).message };
+    if (isNotFound(error)) return { name, status: "ok", detail: "nothing is deployed yet" };
+    return { name, status: "skipped", detail: (error as Error).message };
   }
 }
 
@@ -129,9 +133,9 @@ export async function egressCheck(fly: Fly, { app }: EdgeConfig): Promise<Findin
       fixed.length > 0
         ? `fixed: ${fixed.join(", ")}`
         : "not fixed: they change when Fly moves a machine, so no origin's firewall should know them";
-    return { name, verdict: "good", detail };
+    return { name, status: "ok", detail };
   } catch (error) {
-    if (isNotFound(error)) return { name, verdict: "good", detail: "nothing is deployed yet" };
-    return { name, verdict: "skipped", detail: (error as Error).message };
+    if (isNotFound(error)) return { name, status: "ok", detail: "nothing is deployed yet" };
+    return { name, status: "skipped", detail: (error as Error).message };
   }
 }

@@ -13,10 +13,10 @@ import type { CliContext } from "../context.ts";
 import { runPulumi } from "../pulumi.ts";
 import type { Finding } from "./finding.ts";
 
-const bring = "Let setup bring it: npm run setup -- --only";
+const bring = "Let setup install it: npm run setup -- --only";
 
-/** Whoever reads this runs TypeScript already; what Pulumi would take from PATH is the launcher's business. */
-export const nodeCheck = (): Finding => ({ name: "Node", verdict: "good", detail: process.version });
+/** Node is new enough, because it runs this TypeScript. The launcher decides which Node Pulumi takes from PATH. */
+export const nodeCheck = (): Finding => ({ name: "Node", status: "ok", detail: process.version });
 
 export async function pulumiCheck(context: CliContext): Promise<Finding> {
   const name = "Pulumi CLI";
@@ -24,15 +24,15 @@ export async function pulumiCheck(context: CliContext): Promise<Finding> {
   try {
     const { stdout, code } = await runPulumi(context, ["version"]);
     const version = stdout.trim();
-    if (code === 0 && version === wanted) return { name, verdict: "good", detail: version };
+    if (code === 0 && version === wanted) return { name, status: "ok", detail: version };
     return {
       name,
-      verdict: "bad",
+      status: "failed",
       detail: `${version || "does not start"}, tested is ${wanted}`,
       fix: `${bring} pulumi`,
     };
   } catch {
-    return { name, verdict: "bad", detail: "not there", fix: `${bring} pulumi` };
+    return { name, status: "failed", detail: "not there", fix: `${bring} pulumi` };
   }
 }
 
@@ -48,8 +48,8 @@ export function pluginChecks(context: CliContext): Finding[] {
     ["Pulumi's Docker plugin", docker],
   ].map(([name = "", path = ""]) =>
     existsSync(path)
-      ? { name, verdict: "good", detail: path }
-      : { name, verdict: "bad", detail: `not at ${path}`, fix: `${bring} pulumi` },
+      ? { name, status: "ok", detail: path }
+      : { name, status: "failed", detail: `not at ${path}`, fix: `${bring} pulumi` },
   );
 }
 
@@ -58,18 +58,18 @@ export async function dockerCheck(platform: string): Promise<Finding> {
   const name = "Docker";
   try {
     const { Version, Arch } = await openDocker().version();
-    return { name, verdict: "good", detail: `engine ${Version}, ${Arch}${emulated(Arch, platform)}` };
+    return { name, status: "ok", detail: `engine ${Version}, ${Arch}${emulated(Arch, platform)}` };
   } catch (error) {
     return {
       name,
-      verdict: "bad",
+      status: "failed",
       detail: engineReason(error),
       fix: `${bring} docker, or name a finished image: fly-pops:imageRef`,
     };
   }
 }
 
-/** Compilers have crashed under emulation. It is no mistake, but the first thing to look at when a build ends in a signal. */
+/** Compilers have crashed under emulation. It is not an error, but the first thing to check when a build ends with a signal. */
 export const emulated = (arch: string, platform: string): string =>
   platform === "host" || platform === `linux/${arch}`
     ? ""
@@ -80,7 +80,7 @@ export async function registryCheck(context: CliContext, server: string, token: 
   const name = "registry";
   const own = server === flyRegistry;
   if (!own && hasLogin(context, server))
-    return { name, verdict: "good", detail: `${server}, the Docker engine is logged in` };
+    return { name, status: "ok", detail: `${server}, the Docker engine is logged in` };
   const local = /^(127\.|localhost|\[::1\])/.test(server);
   try {
     const { status } = await axios.get(`${local ? "http" : "https"}://${server}/v2/`, {
@@ -89,17 +89,17 @@ export async function registryCheck(context: CliContext, server: string, token: 
       ...(local ? { proxy: false as const } : {}),
       ...(own && token ? { auth: { username: "x", password: stripScheme(token) } } : {}),
     });
-    if (status === 200) return { name, verdict: "good", detail: server };
+    if (status === 200) return { name, status: "ok", detail: server };
     const fix = own
       ? "Fly's registry takes the API token: set a good one (npx pulumi config set --secret fly:token)"
       : `Log the Docker engine in: docker login ${server}`;
-    return { name, verdict: "bad", detail: `${server} answers ${status}`, fix };
+    return { name, status: "failed", detail: `${server} answers ${status}`, fix };
   } catch (error) {
     // Not the error itself: axios keeps the credential in it.
     const why = (error as { code?: string }).code ?? "no answer";
     return {
       name,
-      verdict: "bad",
+      status: "failed",
       detail: `${server} does not answer (${why})`,
       fix: "Check fly:registry or FLY_REGISTRY_HOST, and the network. For the local stack: npm run local",
     };

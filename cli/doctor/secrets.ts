@@ -26,8 +26,8 @@ export async function secretsChecks(context: CliContext, stack: Stack, edge: Edg
     ({ text, parsed } = read);
     return { detail: `${secretsFile}, for ${read.parsed.recipients.length}` };
   });
-  if (program.verdict === "bad" || file.verdict === "bad")
-    return [program, file, { name: "sops key", verdict: "skipped", detail: "not to be tried before that is mended" }];
+  if (program.status === "failed" || file.status === "failed")
+    return [program, file, { name: "sops key", status: "skipped", detail: "cannot be tried before that is fixed" }];
   const key = await finding("sops key", async () => {
     await createSops({ env }).decrypt(text, secretsFile);
     return { detail: `opens ${secretsFile}` };
@@ -41,17 +41,17 @@ async function recipientsCheck(context: CliContext, stack: Stack, name: string, 
   const counts = Map.groupBy(rows, ({ who }) => who);
   const detail = [...counts].map(([who, { length }]) => `${length} ${who}`).join(", ");
   const { departed, unknown } = recipientFaults(rows, name);
-  const verdict = departed.length > 0 ? "bad" : unknown.length > 0 ? "warning" : "good";
+  const status = departed.length > 0 ? "failed" : unknown.length > 0 ? "warning" : "ok";
   const fixes = [...departed, ...unknown];
-  return { name: "secrets recipients", verdict, detail, ...(fixes.length > 0 && { fix: fixes.join("\n") }) };
+  return { name: "secrets recipients", status, detail, ...(fixes.length > 0 && { fix: fixes.join("\n") }) };
 }
 
 /** What went wrong is a sentence that ends in its fix. */
 async function finding(name: string, look: () => Promise<{ detail: string }>): Promise<Finding> {
   try {
-    return { name, verdict: "good", ...(await look()) };
+    return { name, status: "ok", ...(await look()) };
   } catch (error) {
     if (!(error instanceof SopsError)) throw error;
-    return { name, verdict: "bad", detail: "not as it must be", fix: error.message };
+    return { name, status: "failed", detail: "not as it must be", fix: error.message };
   }
 }

@@ -13,8 +13,8 @@ export async function tailnetChecks(stack: Stack, { image }: EdgeConfig): Promis
       devices === undefined
         ? "the credentials are taken; they may not see devices, so nodes of the past are yours to remove"
         : `the credentials are taken; nodes in the tailnet: ${devices.length}`;
-    return [{ name, verdict: "good", detail }];
+    return [{ name, status: "ok", detail }];
   } catch (error) {
-    return [{ name, verdict: "bad", detail: "no key for a PoP can be made", fix: (error as Error).message }];
+    return [{ name, status: "failed", detail: "no key for a PoP can be made", fix: (error as Error).message }];
   }
 }

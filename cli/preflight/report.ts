@@ -94,7 +94,7 @@ export function markdown(report: Report): string {
         report.findings.filter((it) => it.verdict === verdict),
       ),
     ),
-    "\nEach id stands in docs/fly-reality.md with the assumption's source and the test that plays the other case.\n",
+    "\ndocs/fly-reality.md lists each id with the assumption's source and the test that plays the other case.\n",
   ].join("\n");
 }
 

@@ -3,7 +3,7 @@ import { Agent, request } from "node:http";
 import { connect, type Socket } from "node:net";
 
 export interface Visitor {
-  /** Opens a connection to a public address. Rejects with NoConnection when none comes to be. */
+  /** Opens a connection to a public address. Rejects with NoConnection if there is none. */
   open(ip: string, port: number): Promise<Connection>;
 }
 

@@ -64,11 +64,11 @@ func (it *blockList) run(command string, arguments []string, out io.Writer) erro
 	seconds := flags.Int64("for", 0, "")
 	all := flags.Bool("all", false, "")
 	if err := flags.Parse(arguments); err != nil {
-		return exit.With(exit.Mistake, fmt.Errorf("%s: %w", command, err))
+		return exit.WithCode(exit.Usage, fmt.Errorf("%s: %w", command, err))
 	}
 	addresses, err := parsePrefixes(flags.Args())
 	if err != nil {
-		return exit.With(exit.Mistake, fmt.Errorf("%s: %w", command, err))
+		return exit.WithCode(exit.Usage, fmt.Errorf("%s: %w", command, err))
 	}
 	length := time.Duration(*seconds) * time.Second
 	switch {
@@ -80,7 +80,7 @@ func (it *blockList) run(command string, arguments []string, out io.Writer) erro
 		err = errors.New("blocked: takes no address")
 	}
 	if err != nil {
-		return exit.With(exit.Mistake, err)
+		return exit.WithCode(exit.Usage, err)
 	}
 	var left []block
 	switch command {
@@ -128,7 +128,7 @@ func (it *blockList) change(how func([]block) []block) ([]block, error) {
 	}
 	blocks = how(blocks)
 	if len(blocks) > mostBlocks {
-		return nil, exit.With(exit.Mistake, fmt.Errorf("block: there would be %d blocks, and at most %d are kept. Block ranges, or write a list into the stack file (access.deny)", len(blocks), mostBlocks))
+		return nil, exit.WithCode(exit.Usage, fmt.Errorf("block: there would be %d blocks, and at most %d are kept. Block ranges, or write a list into the stack file (access.deny)", len(blocks), mostBlocks))
 	}
 	slices.SortFunc(blocks, func(a, b block) int { return a.Address.Compare(b.Address) })
 	var text strings.Builder

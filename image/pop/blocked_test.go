@@ -111,7 +111,7 @@ func TestNoMoreBlocksThanNginxCanKeep(t *testing.T) {
 		addresses = append(addresses, fmt.Sprintf("203.%d.%d.1", at/256, at%256))
 	}
 	err := it.run("block", addresses, &bytes.Buffer{})
-	if exit.Code(err) != exit.Mistake || it.says("blocked") != "" {
+	if exit.Code(err) != exit.Usage || it.says("blocked") != "" {
 		t.Errorf("%v", err)
 	}
 }
@@ -123,7 +123,7 @@ func TestWhatCannotBeBlocked(t *testing.T) {
 		{"block", "--for", "60", "::/0"}, {"block", "--for", "60", "fe80::1%eth0"}, {"block", "--for", "60", "203.0.113.7 0\n::/0"}, {"unblock"}, {"blocked", "203.0.113.7"},
 	} {
 		it := newBlocked(t)
-		if err := it.run(arguments[0], arguments[1:], &bytes.Buffer{}); exit.Code(err) != exit.Mistake {
+		if err := it.run(arguments[0], arguments[1:], &bytes.Buffer{}); exit.Code(err) != exit.Usage {
 			t.Errorf("%v: %v", arguments, err)
 		}
 		if _, err := os.Stat(it.file); err == nil {

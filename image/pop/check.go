@@ -51,7 +51,7 @@ func statusOf(run, name string) string { return filepath.Join(run, "luggage", na
 func check(manifest *Manifest, name, run string) error {
 	it, known := manifest.Luggage[name]
 	if !known {
-		return exit.With(exit.Mistake, fmt.Errorf("check: no luggage %q with health", name))
+		return exit.WithCode(exit.Usage, fmt.Errorf("check: no luggage %q with health", name))
 	}
 	status := checkStatus{}
 	err := it.ask()
@@ -118,15 +118,15 @@ const (
 	longestReason = 200
 )
 
-// luggagePart is what luggage left of itself.
-func (h *health) luggagePart(name string, how Check) part {
+// luggageComponent is what luggage left of itself.
+func (h *health) luggageComponent(name string, how Check) component {
 	var status checkStatus
 	if readPlain(statusOf(h.run, name), longestStatus, &status) != nil {
-		return part{Status: degraded, Reason: "no word from it"}
+		return component{Status: degraded, Reason: "no word from it"}
 	}
 	silence := time.Duration(missedTurns*how.EverySeconds+how.TimeoutSeconds) * time.Second
 	if h.now().Sub(status.At) > silence {
-		return part{Status: degraded, Reason: "no word since " + status.At.Format(time.RFC3339)}
+		return component{Status: degraded, Reason: "no word since " + status.At.Format(time.RFC3339)}
 	}
 	return judge(degraded, told(status.Error[:min(len(status.Error), longestReason)]))
 }

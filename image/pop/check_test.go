@@ -61,10 +61,10 @@ func TestACheckIsWellOrSaysWhyNot(t *testing.T) {
 			it := blog(t, test.how)
 			it.now = time.Now
 			err := check(it.manifest, "blog", it.run)
-			if (err == nil) != (test.reason == "") || exit.Code(err) > exit.Again {
+			if (err == nil) != (test.reason == "") || exit.Code(err) > exit.Retryable {
 				t.Fatalf("%v", err)
 			}
-			found := it.luggagePart("blog", it.manifest.Luggage["blog"])
+			found := it.luggageComponent("blog", it.manifest.Luggage["blog"])
 			if found.Status == ok != (test.reason == "") || !strings.Contains(found.Reason, test.reason) {
 				t.Errorf("%+v", found)
 			}
@@ -78,7 +78,7 @@ func TestACheckIsWellOrSaysWhyNot(t *testing.T) {
 func TestLuggageThatFailsMakesAPoPDegradedAndNeverDead(t *testing.T) {
 	it := blog(t, Check{URL: "http://127.0.0.1:1/"})
 	status, seen := get(t, it, "GET", "/healthz")
-	if status != 200 || seen.Parts["luggage-blog"] != (part{degraded, "no word from it"}) {
+	if status != 200 || seen.Components["luggage-blog"] != (component{degraded, "no word from it"}) {
 		t.Errorf("%d %+v", status, seen)
 	}
 }
@@ -89,7 +89,7 @@ func TestLuggageThatFallsSilentIsTold(t *testing.T) {
 	for age, want := range map[time.Duration]string{30 * time.Second: ok, 32 * time.Second: degraded} {
 		text, _ := json.Marshal(checkStatus{At: now.Add(-age)})
 		write(t, it, "luggage/blog/status.json", string(text))
-		if found := it.luggagePart("blog", how); found.Status != want {
+		if found := it.luggageComponent("blog", how); found.Status != want {
 			t.Errorf("%s: %+v", age, found)
 		}
 	}
@@ -110,8 +110,8 @@ func TestWhatLuggagePutsInTheStatusFilesPlaceHurtsNobody(t *testing.T) {
 			if err := put(statusOf(it.run, "blog")); err != nil {
 				t.Fatal(err)
 			}
-			found := it.luggagePart("blog", it.manifest.Luggage["blog"])
-			if found != (part{degraded, "no word from it"}) {
+			found := it.luggageComponent("blog", it.manifest.Luggage["blog"])
+			if found != (component{degraded, "no word from it"}) {
 				t.Errorf("%+v", found)
 			}
 		})
@@ -122,7 +122,7 @@ func TestALongReasonIsCut(t *testing.T) {
 	it := blog(t, Check{URL: "http://127.0.0.1:1/"})
 	text, _ := json.Marshal(checkStatus{At: now, Error: strings.Repeat("é", 400)})
 	write(t, it, "luggage/blog/status.json", string(text))
-	found := it.luggagePart("blog", it.manifest.Luggage["blog"])
+	found := it.luggageComponent("blog", it.manifest.Luggage["blog"])
 	if len(found.Reason) > longestReason || found.Status != degraded {
 		t.Errorf("%d %+v", len(found.Reason), found)
 	}
@@ -130,7 +130,7 @@ func TestALongReasonIsCut(t *testing.T) {
 
 func TestACheckOfLuggageThatIsNotThereIsAMistake(t *testing.T) {
 	it := blog(t, Check{URL: "http://127.0.0.1:1/"})
-	if err := check(it.manifest, "other", it.run); exit.Code(err) != exit.Mistake {
+	if err := check(it.manifest, "other", it.run); exit.Code(err) != exit.Usage {
 		t.Errorf("%v", err)
 	}
 }

@@ -71,6 +71,6 @@ func queryUnbound(ctx context.Context, port int, name string, validate bool) (dn
 	if name == "." {
 		kind = dnsmessage.TypeSOA
 	}
-	answer, err := resolve.Ask(ctx, fmt.Sprintf("127.0.0.1:%d", port), resolve.Question{Name: name, Type: kind, Unchecked: !validate})
+	answer, err := resolve.Query(ctx, fmt.Sprintf("127.0.0.1:%d", port), resolve.Question{Name: name, Type: kind, Unchecked: !validate})
 	return answer.Code, answer.Reason, err
 }

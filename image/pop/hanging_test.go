@@ -71,13 +71,13 @@ func TestWhatHangsIsDegradedAndEverybodyIsAnswered(t *testing.T) {
 		t.Errorf("%d %+v", status, seen)
 	}
 	for _, name := range []string{"unbound", "tailnet", "volume"} {
-		if seen.Parts[name] != (part{degraded, silence}) {
-			t.Errorf("%s is %+v", name, seen.Parts[name])
+		if seen.Components[name] != (component{degraded, silence}) {
+			t.Errorf("%s is %+v", name, seen.Components[name])
 		}
 	}
 	for _, name := range []string{"nginx", "certificates", "counts"} {
-		if seen.Parts[name].Status != ok {
-			t.Errorf("%s is %+v", name, seen.Parts[name])
+		if seen.Components[name].Status != ok {
+			t.Errorf("%s is %+v", name, seen.Components[name])
 		}
 	}
 }
@@ -85,10 +85,10 @@ func TestWhatHangsIsDegradedAndEverybodyIsAnswered(t *testing.T) {
 func TestAnNginxThatHangsFails(t *testing.T) {
 	h := hung(t, nil)
 	status, seen := get(t, h, "GET", "/healthz")
-	if status != 503 || seen.Status != failing || seen.Parts["nginx"] != (part{failing, "did not answer within 0.05 s"}) {
+	if status != 503 || seen.Status != failing || seen.Components["nginx"] != (component{failing, "did not answer within 0.05 s"}) {
 		t.Errorf("%d %+v", status, seen)
 	}
-	wants(t, scrape(t, h), `pop_info{pop="cdg-1"} 1`, `pop_serving 0`, `pop_part_ok{part="volume"} 0`, `pop_part_ok{part="certificates"} 1`)
+	wants(t, scrape(t, h), `pop_info{pop="cdg-1"} 1`, `pop_serving 0`, `pop_component_up{component="volume"} 0`, `pop_component_up{component="certificates"} 1`)
 }
 
 func TestAPipeInAWordsPlaceIsNoWord(t *testing.T) {
@@ -101,8 +101,8 @@ func TestAPipeInAWordsPlaceIsNoWord(t *testing.T) {
 			}
 			_, seen := get(t, h, "GET", "/healthz")
 			for _, name := range h.manifest.Expects {
-				if seen.Parts[name] != (part{degraded, "no word from it"}) {
-					t.Errorf("%s is %+v", name, seen.Parts[name])
+				if seen.Components[name] != (component{degraded, "no word from it"}) {
+					t.Errorf("%s is %+v", name, seen.Components[name])
 				}
 			}
 		})
@@ -111,8 +111,8 @@ func TestAPipeInAWordsPlaceIsNoWord(t *testing.T) {
 	if err := errors.Join(os.Remove(filepath.Join(h.run, "certs/status.json")), syscall.Mkfifo(filepath.Join(h.run, "certs/status.json"), 0o644)); err != nil {
 		t.Fatal(err)
 	}
-	if _, seen := get(t, h, "GET", "/healthz"); seen.Parts["certificates"] != (part{degraded, "no plain file"}) {
-		t.Errorf("%+v", seen.Parts["certificates"])
+	if _, seen := get(t, h, "GET", "/healthz"); seen.Components["certificates"] != (component{degraded, "no plain file"}) {
+		t.Errorf("%+v", seen.Components["certificates"])
 	}
 }
 
@@ -128,7 +128,7 @@ func inFakeTime(t *testing.T, test func(t *testing.T, h *health)) {
 func TestHoweverManyAskNobodyWaitsLongerThanPatience(t *testing.T) {
 	inFakeTime(t, func(t *testing.T, h *health) {
 		var asked atomic.Int32
-		h.questions = []*question{{part: "unbound", otherwise: degraded, ask: func(ctx context.Context) answer {
+		h.questions = []*question{{component: "unbound", otherwise: degraded, ask: func(ctx context.Context) answer {
 			asked.Add(1)
 			<-ctx.Done()
 			return is("unbound", h.asked(degraded, ctx.Err()))
@@ -143,8 +143,8 @@ func TestHoweverManyAskNobodyWaitsLongerThanPatience(t *testing.T) {
 				if waited := time.Since(arrived); waited > h.patience {
 					t.Errorf("caller %d waited %s", at, waited)
 				}
-				if found.Parts["unbound"] != (part{degraded, "did not answer within 2.5 s"}) {
-					t.Errorf("caller %d was told %+v", at, found.Parts["unbound"])
+				if found.Components["unbound"] != (component{degraded, "did not answer within 2.5 s"}) {
+					t.Errorf("caller %d was told %+v", at, found.Components["unbound"])
 				}
 			})
 		}
@@ -158,16 +158,16 @@ func TestHoweverManyAskNobodyWaitsLongerThanPatience(t *testing.T) {
 
 func TestWhatAnsweredCountsWhenAnotherUsedUpTheTime(t *testing.T) {
 	inFakeTime(t, func(t *testing.T, h *health) {
-		h.questions = []*question{{part: "hung", otherwise: degraded, ask: func(ctx context.Context) answer {
+		h.questions = []*question{{component: "hung", otherwise: degraded, ask: func(ctx context.Context) answer {
 			<-ctx.Done()
 			return nil
 		}}}
 		for at := range 50 {
 			name := fmt.Sprint(at)
-			h.questions = append(h.questions, &question{part: name, otherwise: failing, ask: func(context.Context) answer { return is(name, part{Status: ok}) }})
+			h.questions = append(h.questions, &question{component: name, otherwise: failing, ask: func(context.Context) answer { return is(name, component{Status: ok}) }})
 		}
 		if found := h.current(); found.Status != degraded {
-			t.Errorf("%+v", found.Parts)
+			t.Errorf("%+v", found.Components)
 		}
 	})
 }
@@ -176,14 +176,14 @@ func TestWhatHangsInTheKernelIsAskedOnceUntilItComesBack(t *testing.T) {
 	inFakeTime(t, func(t *testing.T, h *health) {
 		var asked atomic.Int32
 		disk := make(chan struct{})
-		h.questions = []*question{{part: "volume", otherwise: degraded, ask: func(context.Context) answer {
+		h.questions = []*question{{component: "volume", otherwise: degraded, ask: func(context.Context) answer {
 			asked.Add(1)
 			<-disk
-			return is("volume", part{Status: ok})
+			return is("volume", component{Status: ok})
 		}}}
 		for range 20 {
-			if found := h.current(); found.Parts["volume"].Reason != "did not answer within 2.5 s" {
-				t.Errorf("%+v", found.Parts)
+			if found := h.current(); found.Components["volume"].Reason != "did not answer within 2.5 s" {
+				t.Errorf("%+v", found.Components)
 			}
 			time.Sleep(freshFor)
 		}
@@ -192,8 +192,8 @@ func TestWhatHangsInTheKernelIsAskedOnceUntilItComesBack(t *testing.T) {
 		}
 		close(disk)
 		synctest.Wait()
-		if found := h.current(); asked.Load() != 2 || found.Parts["volume"].Status != ok {
-			t.Errorf("after it came back, asked %d times: %+v", asked.Load(), found.Parts)
+		if found := h.current(); asked.Load() != 2 || found.Components["volume"].Status != ok {
+			t.Errorf("after it came back, asked %d times: %+v", asked.Load(), found.Components)
 		}
 	})
 }

@@ -2,11 +2,11 @@ package main
 
 // pop health answers GET /healthz on the health port with one JSON object and one status, and GET /metrics (metrics.go) with numbers for Prometheus.
 //
-// It has no flags; ports, hosts, the parts to expect and the time Fly's check allows are in /etc/pop/pop.json. It asks nginx, unbound and tailscaled (when
+// It has no flags; ports, hosts, the components to expect and the time Fly's check allows are in /etc/pop/pop.json. It asks nginx, unbound and tailscaled (when
 // its socket is there) directly, and reads what postInit, secrets and certs left under /run/pop. All checks run in parallel and end within half the
-// timeout of Fly's check: a part that hangs is degraded, and every client gets a response. The status is 503 only if nginx does not answer, while no host
+// timeout of Fly's check: a component that hangs is degraded, and every client gets a response. The status is 503 only if nginx does not answer, while no host
 // has a certificate from the vault that has yet to send the first, or when the image is not the expected one (image.go). Any other fault makes the PoP
-// "degraded", with the reason beside the part, and a machine that still serves stays in service.
+// "degraded", with the reason beside the component, and a machine that still serves stays in service.
 
 import (
 	"context"
@@ -21,7 +21,7 @@ import (
 	"time"
 
 	"fly-pops/pop/certs"
-	"fly-pops/pop/internal/small"
+	"fly-pops/pop/internal/gctune"
 	"fly-pops/pop/tailnet"
 )
 
@@ -45,22 +45,22 @@ const (
 	mostConnections = 200
 )
 
-type part struct {
+type component struct {
 	Status string `json:"status"`
 	Reason string `json:"reason,omitempty"`
 }
 
 type report struct {
 	Status string `json:"status"`
-	// Why it is failing, by part. Near the front: Fly keeps a little of a body as the check's output, and who deploys reads the first 200 characters.
+	// Why it is failing, by component. Near the front: Fly keeps a little of a body as the check's output, and who deploys reads the first 200 characters.
 	Reason string `json:"reason,omitempty"`
 	Pop    string `json:"pop"`
 	// Digest of the build context the image was made from; absent where the image does not say.
 	Image string `json:"image,omitempty"`
 	// What secrets must be sealed to for this PoP.
-	Recipient    string              `json:"recipient,omitempty"`
-	Parts        map[string]part     `json:"parts"`
-	Certificates []certificateStatus `json:"certificates"`
+	Recipient    string               `json:"recipient,omitempty"`
+	Components   map[string]component `json:"components"`
+	Certificates []certificateStatus  `json:"certificates"`
 	// What the PoP logs in to the vault with. Absent where there is no vault, or it was not asked yet.
 	VaultSecretID *certs.SecretIDStatus `json:"vaultSecretId,omitempty"`
 	// Since this process started.
@@ -134,7 +134,7 @@ func newHealth(manifest *Manifest, run string) *health {
 }
 
 func serveHealth(h *health) error {
-	small.Memory()
+	gctune.LimitMemory()
 	go h.keepCounting()
 	if h.manifest.Tailnet != nil {
 		go h.origins.keep(context.Background(), h.probeOrigins)
@@ -230,10 +230,10 @@ func (h *health) ask(r *round) {
 	if h.questions == nil {
 		h.questions = h.allQuestions()
 	}
-	found := snapshot{report: report{Parts: map[string]part{}, Certificates: []certificateStatus{}, Maintenance: []string{}}}
+	found := snapshot{report: report{Components: map[string]component{}, Certificates: []certificateStatus{}, Maintenance: []string{}}}
 	found.Traffic.Cache = map[string]uint64{}
 	found.Image = h.image.context
-	isIfAny("image", h.image.part())(&found)
+	isIfAny("image", h.image.component())(&found)
 	started := map[*question]bool{}
 	for _, question := range h.questions {
 		started[question] = question.start(ctx)
@@ -245,16 +245,16 @@ func (h *health) ask(r *round) {
 		}
 		if answer != nil {
 			answer(&found)
-		} else if question.part != "" {
-			found.Parts[question.part] = part{Status: question.otherwise, Reason: h.noAnswer()}
+		} else if question.component != "" {
+			found.Components[question.component] = component{Status: question.otherwise, Reason: h.noAnswer()}
 		}
 	}
 	for _, name := range h.manifest.Expects {
-		if _, there := found.Parts[name]; !there {
-			found.Parts[name] = part{Status: degraded, Reason: "no word from it"}
+		if _, there := found.Components[name]; !there {
+			found.Components[name] = component{Status: degraded, Reason: "no word from it"}
 		}
 	}
-	found.Status, found.Reason = worst(found.Parts), whyFailing(found.Parts)
+	found.Status, found.Reason = worst(found.Components), whyFailing(found.Components)
 	r.found, r.at = found, h.now()
 	close(r.done)
 }
@@ -264,33 +264,33 @@ func (h *health) noAnswer() string {
 }
 
 // asked is judge for checks over a connection: the various timeout errors become one message.
-func (h *health) asked(otherwise string, err error) part {
+func (h *health) asked(otherwise string, err error) component {
 	var timed interface{ Timeout() bool }
 	if errors.As(err, &timed) && timed.Timeout() {
-		return part{Status: otherwise, Reason: h.noAnswer()}
+		return component{Status: otherwise, Reason: h.noAnswer()}
 	}
 	return judge(otherwise, err)
 }
 
 func (h *health) allQuestions() []*question {
-	// Checks without a part of their own are left out if they do not answer.
+	// Checks without a component of their own are left out if they do not answer.
 	silent := func(ask func(context.Context) answer) *question { return &question{ask: ask} }
 	all := []*question{
-		{part: "nginx", otherwise: failing, ask: func(ctx context.Context) answer {
+		{component: "nginx", otherwise: failing, ask: func(ctx context.Context) answer {
 			return is("nginx", h.asked(failing, askNginx(ctx, h.manifest.Ports.NginxStatus)))
 		}},
 		// Cached pages, sites in the image and origins given by address still work without DNS.
-		{part: "unbound", otherwise: degraded, ask: func(ctx context.Context) answer {
+		{component: "unbound", otherwise: degraded, ask: func(ctx context.Context) answer {
 			if err := askUnbound(ctx, h.manifest.Ports.DNS); err != nil {
 				return is("unbound", h.asked(degraded, err))
 			}
 			return is("unbound", judge(degraded, h.dnssec.get()))
 		}},
-		{part: "tailnet", otherwise: degraded, ask: h.tailnet},
-		{part: "secrets", otherwise: degraded, ask: h.secrets},
-		{part: "certificates", otherwise: degraded, ask: h.certificates},
-		{part: "volume", otherwise: degraded, ask: h.volumePart},
-		{part: "counts", otherwise: degraded, ask: h.counts},
+		{component: "tailnet", otherwise: degraded, ask: h.tailnet},
+		{component: "secrets", otherwise: degraded, ask: h.secrets},
+		{component: "certificates", otherwise: degraded, ask: h.certificates},
+		{component: "volume", otherwise: degraded, ask: h.volumeComponent},
+		{component: "counts", otherwise: degraded, ask: h.counts},
 		silent(func(ctx context.Context) answer {
 			status, err := askStubStatus(ctx, h.manifest.Ports.NginxStatus)
 			return func(to *snapshot) {
@@ -317,69 +317,71 @@ func (h *health) allQuestions() []*question {
 		}),
 	}
 	for name, how := range h.manifest.Luggage {
-		part := "luggage-" + name
-		all = append(all, &question{part: part, otherwise: degraded, ask: func(context.Context) answer {
-			return is(part, h.luggagePart(name, how))
+		component := "luggage-" + name
+		all = append(all, &question{component: component, otherwise: degraded, ask: func(context.Context) answer {
+			return is(component, h.luggageComponent(name, how))
 		}})
 	}
 	return all
 }
 
-func is(name string, found part) answer { return func(to *snapshot) { to.Parts[name] = found } }
+func is(name string, found component) answer {
+	return func(to *snapshot) { to.Components[name] = found }
+}
 
 // isIfAny leaves out what is not there: the PoP may not have it.
-func isIfAny(name string, found *part) answer {
+func isIfAny(name string, found *component) answer {
 	return func(to *snapshot) {
 		if found != nil {
-			to.Parts[name] = *found
+			to.Components[name] = *found
 		}
 	}
 }
 
-func judge(otherwise string, err error) part {
+func judge(otherwise string, err error) component {
 	if err == nil {
-		return part{Status: ok}
+		return component{Status: ok}
 	}
-	return part{Status: otherwise, Reason: err.Error()}
+	return component{Status: otherwise, Reason: err.Error()}
 }
 
-func worst(parts map[string]part) string {
+func worst(components map[string]component) string {
 	status := ok
-	for _, part := range parts {
-		if part.Status == failing || (part.Status == degraded && status == ok) {
-			status = part.Status
+	for _, component := range components {
+		if component.Status == failing || (component.Status == degraded && status == ok) {
+			status = component.Status
 		}
 	}
 	return status
 }
 
-func whyFailing(parts map[string]part) string {
+func whyFailing(components map[string]component) string {
 	var reasons []string
-	for _, name := range sorted(parts) {
-		if parts[name].Status == failing {
-			reasons = append(reasons, name+": "+parts[name].Reason)
+	for _, name := range sorted(components) {
+		if components[name].Status == failing {
+			reasons = append(reasons, name+": "+components[name].Reason)
 		}
 	}
 	return strings.Join(reasons, ", ")
 }
 
-// volumePart combines what postInit found at boot (an empty file means no fault) with how full the volume is now.
-func (h *health) volumePart(context.Context) answer {
+// volumeComponent combines what postInit found at boot (an empty file means no fault) with how full the volume is now.
+func (h *health) volumeComponent(context.Context) answer {
 	atBoot := h.volumeAtBoot()
 	now, err := h.volume()
-	found := volumePart(atBoot, err)
+	found := volumeComponent(atBoot, err)
 	if err == nil {
-		found = volumePart(atBoot, now.shortage())
+		found = volumeComponent(atBoot, now.shortage())
 	}
 	return func(to *snapshot) {
-		to.Parts["volume"] = found
+		to.Components["volume"] = found
 		if err == nil {
 			to.volume = &now
 		}
 	}
 }
 
-func volumePart(atBoot, now error) part {
+func volumeComponent(atBoot, now error) component {
 	if atBoot != nil && now != nil {
 		return judge(degraded, fmt.Errorf("%w. Also: %w", atBoot, now))
 	}
@@ -404,7 +406,7 @@ func (h *health) counts(context.Context) answer {
 		ports, passThrough = tcp.ports.traffic(), tcp.sites.traffic()
 	})
 	return func(to *snapshot) {
-		to.Parts["counts"] = judge(degraded, err)
+		to.Components["counts"] = judge(degraded, err)
 		to.Traffic, to.counts = sum, all
 		to.Ports, to.PassThrough = ports, passThrough
 	}

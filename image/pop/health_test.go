@@ -70,10 +70,10 @@ func fine(answer http.ResponseWriter, _ *http.Request) { fmt.Fprintln(answer, "o
 func TestDegradedIsNotDead(t *testing.T) {
 	it := popWith(t, fine)
 	status, seen := get(t, it, "GET", "/healthz")
-	if status != 200 || seen.Status != degraded || seen.Parts["unbound"].Status != degraded || seen.Parts["unbound"].Reason == "" {
+	if status != 200 || seen.Status != degraded || seen.Components["unbound"].Status != degraded || seen.Components["unbound"].Reason == "" {
 		t.Errorf("%d %+v", status, seen)
 	}
-	if seen.Parts["nginx"].Status != ok || seen.Pop != "cdg-1" {
+	if seen.Components["nginx"].Status != ok || seen.Pop != "cdg-1" {
 		t.Errorf("%+v", seen)
 	}
 }
@@ -85,7 +85,7 @@ func TestWithoutNginxItFails(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			status, seen := get(t, popWith(t, nginx), "GET", "/healthz")
-			if status != 503 || seen.Status != failing || seen.Parts["nginx"].Reason == "" {
+			if status != 503 || seen.Status != failing || seen.Components["nginx"].Reason == "" {
 				t.Errorf("%d %+v", status, seen)
 			}
 		})
@@ -145,7 +145,7 @@ func TestCertificates(t *testing.T) {
 			}
 			write(t, it, "certs/status.json", string(text))
 			status, seen := get(t, it, "GET", "/healthz")
-			if status != 200 || seen.Parts["certificates"].Status != test.status || len(seen.Certificates) != 1 {
+			if status != 200 || seen.Components["certificates"].Status != test.status || len(seen.Certificates) != 1 {
 				t.Errorf("%d %+v", status, seen)
 			}
 		})
@@ -154,7 +154,7 @@ func TestCertificates(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			it := popWith(t, fine)
 			write(t, it, "certs/status.json", text)
-			if status, seen := get(t, it, "GET", "/healthz"); status != 200 || seen.Parts["certificates"].Status != degraded {
+			if status, seen := get(t, it, "GET", "/healthz"); status != 200 || seen.Components["certificates"].Status != degraded {
 				t.Errorf("%d %+v", status, seen)
 			}
 		})

@@ -23,8 +23,8 @@ func imageOfEnvironment() image {
 	return image{context: os.Getenv(contextVariable), expected: os.Getenv(expectedContextVariable)}
 }
 
-// part is nil when no image in particular is expected.
-func (i image) part() *part {
+// component is nil when no image in particular is expected.
+func (i image) component() *component {
 	if i.expected == "" {
 		return nil
 	}

@@ -21,7 +21,7 @@ func TestTheWrongImageFails(t *testing.T) {
 			it := popWith(t, fine)
 			it.image = test.image
 			status, seen := get(t, it, "GET", "/healthz")
-			if status != 503 || seen.Status != failing || seen.Parts["image"] != (part{failing, test.reason}) || seen.Image != test.image.context {
+			if status != 503 || seen.Status != failing || seen.Components["image"] != (component{failing, test.reason}) || seen.Image != test.image.context {
 				t.Errorf("%d %+v", status, seen)
 			}
 			// What Fly keeps of the body has the sentence in it.
@@ -30,7 +30,7 @@ func TestTheWrongImageFails(t *testing.T) {
 			if body := answer.Body.String(); !strings.Contains(body[:min(len(body), 180)], test.reason) {
 				t.Errorf("the reason is not in the first 180 characters of %s", body)
 			}
-			wants(t, scrape(t, it), `pop_serving 0`, `pop_part_ok{part="image"} 0`)
+			wants(t, scrape(t, it), `pop_serving 0`, `pop_component_up{component="image"} 0`)
 		})
 	}
 }
@@ -39,10 +39,10 @@ func TestTheRightImageIsTold(t *testing.T) {
 	it := popWith(t, fine)
 	it.image = image{wantedContext, wantedContext}
 	status, seen := get(t, it, "GET", "/healthz")
-	if status != 200 || seen.Parts["image"].Status != ok || seen.Image != wantedContext {
+	if status != 200 || seen.Components["image"].Status != ok || seen.Image != wantedContext {
 		t.Errorf("%d %+v", status, seen)
 	}
-	wants(t, scrape(t, it), `pop_build_info{context="`+wantedContext+`"} 1`, `pop_part_ok{part="image"} 1`)
+	wants(t, scrape(t, it), `pop_build_info{context="`+wantedContext+`"} 1`, `pop_component_up{component="image"} 1`)
 }
 
 func TestWhereNoImageIsExpectedAnyWillDo(t *testing.T) {
@@ -50,7 +50,7 @@ func TestWhereNoImageIsExpectedAnyWillDo(t *testing.T) {
 		it := popWith(t, fine)
 		it.image = image{context: context}
 		status, seen := get(t, it, "GET", "/healthz")
-		if _, there := seen.Parts["image"]; status != 200 || there || seen.Image != context {
+		if _, there := seen.Components["image"]; status != 200 || there || seen.Image != context {
 			t.Errorf("%q: %d %+v", context, status, seen)
 		}
 		if told := strings.Contains(scrape(t, it), "pop_build_info"); told != (context != "") {

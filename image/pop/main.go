@@ -46,7 +46,7 @@ func main() {
 
 func run(arguments []string) error {
 	if len(arguments) == 0 {
-		return exit.With(exit.Mistake, errors.New("no command\n"+usage))
+		return exit.WithCode(exit.Usage, errors.New("no command\n"+usage))
 	}
 	command, rest := arguments[0], arguments[1:]
 	switch command {
@@ -85,14 +85,14 @@ func run(arguments []string) error {
 	case "join":
 		return withManifest(func(manifest *Manifest) error {
 			if manifest.Tailnet == nil {
-				return exit.With(exit.Mistake, errors.New("join: this image has no tailnet"))
+				return exit.WithCode(exit.Usage, errors.New("join: this image has no tailnet"))
 			}
 			return tailnet.NewJoiner(manifest.Tailnet, os.Stdout).Run(context.Background())
 		})
 	case "syslog":
 		return withManifest(func(manifest *Manifest) error {
 			if manifest.Syslog == nil {
-				return exit.With(exit.Mistake, errors.New("syslog: this image has no collector"))
+				return exit.WithCode(exit.Usage, errors.New("syslog: this image has no collector"))
 			}
 			return runSyslog(context.Background(), manifest, popName(runFolder), os.Stdout)
 		})
@@ -101,7 +101,7 @@ func run(arguments []string) error {
 			return selfSigned(slices.Concat(it.Hosts, it.Aliases), certificateFolder, runFolder+"/certs", time.Now())
 		})
 	default:
-		return exit.With(exit.Mistake, fmt.Errorf("%s: no such command\n%s", strings.Join(arguments, " "), usage))
+		return exit.WithCode(exit.Usage, fmt.Errorf("%s: no such command\n%s", strings.Join(arguments, " "), usage))
 	}
 }
 

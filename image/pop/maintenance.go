@@ -24,14 +24,14 @@ const maintenanceFolder = "/var/lib/pop/maintenance"
 // setMaintenance says in one line of JSON how the site is, and whether it was otherwise before.
 func setMaintenance(manifest *Manifest, folder string, arguments []string, now time.Time, out io.Writer) error {
 	if len(arguments) != 2 || arguments[0] != "on" && arguments[0] != "off" {
-		return exit.With(exit.Mistake, errors.New("maintenance: takes on or off, and a host"))
+		return exit.WithCode(exit.Usage, errors.New("maintenance: takes on or off, and a host"))
 	}
 	state, host := arguments[0], arguments[1]
 	if slices.Contains(manifest.PassThrough, host) {
-		return exit.With(exit.Mistake, fmt.Errorf("maintenance: TLS of %s is passed through, so its own server has to tell visitors", host))
+		return exit.WithCode(exit.Usage, fmt.Errorf("maintenance: TLS of %s is passed through, so its own server has to tell visitors", host))
 	}
 	if !slices.Contains(manifest.Hosts, host) {
-		return exit.With(exit.Mistake, fmt.Errorf("maintenance: %s is no site of this image, which has %s", host, strings.Join(manifest.Hosts, ", ")))
+		return exit.WithCode(exit.Usage, fmt.Errorf("maintenance: %s is no site of this image, which has %s", host, strings.Join(manifest.Hosts, ", ")))
 	}
 	path := filepath.Join(folder, host)
 	var err error

@@ -26,7 +26,7 @@ type Manifest struct {
 	Aliases []string `json:"aliases"`
 	// Of these and their aliases, the ones whose certificates an authority gives.
 	ACMEHosts []string `json:"acmeHosts"`
-	// Parts that must report a status, besides those every PoP has: tailnet, secrets, certs, acme. If one does not, the PoP is degraded.
+	// Components that must report a status, besides those every PoP has: tailnet, secrets, certs, acme. If one does not, the PoP is degraded.
 	Expects []string `json:"expects"`
 	Ports   struct {
 		NginxStatus int `json:"nginxStatus"`
@@ -58,9 +58,9 @@ func readManifest(path string) (*Manifest, error) {
 	if err := strict.Decode(text, manifest); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	for _, part := range manifest.Expects {
-		if !slices.Contains(optionalParts, part) {
-			return nil, fmt.Errorf("%s: expects has %q, allowed are %s", path, part, strings.Join(optionalParts, ", "))
+	for _, component := range manifest.Expects {
+		if !slices.Contains(optionalComponents, component) {
+			return nil, fmt.Errorf("%s: expects has %q, allowed are %s", path, component, strings.Join(optionalComponents, ", "))
 		}
 	}
 	for name, port := range map[string]int{
@@ -106,7 +106,7 @@ func (m *Manifest) checkTimeout() time.Duration {
 	return time.Duration(m.CheckTimeoutSeconds) * time.Second
 }
 
-func (m *Manifest) expects(part string) bool { return slices.Contains(m.Expects, part) }
+func (m *Manifest) expects(component string) bool { return slices.Contains(m.Expects, component) }
 
 // patience is how long `pop health` waits for its checks. The other half of the timeout is for connecting, and for a busy machine.
 func (m *Manifest) patience() time.Duration { return m.checkTimeout() / 2 }

@@ -11,22 +11,22 @@ func TestManifest(t *testing.T) {
 	const blogCheck = `{"url":"http://127.0.0.1:9000/","everySeconds":10,"timeoutSeconds":3}`
 	const whole = `{"hosts":["a.example.test"],"ports":{"nginxStatus":1103,"dns":1104,"health":1105},"checkTimeoutSeconds":5}`
 	for name, test := range map[string]struct{ text, failure string }{
-		"whole":               {whole, ""},
-		"a newline after":     {whole + "\n", ""},
-		"empty":               {"", "EOF"},
-		"half":                {whole[:40], "unexpected EOF"},
-		"a typo":              {strings.Replace(whole, "hosts", "host", 1), "unknown: host"},
-		"two of them":         {whole + whole, "more in it than one object"},
-		"a port too high":     {strings.Replace(whole, "1104", "65536", 1), "ports.dns is 65536"},
-		"a port left out":     {strings.Replace(whole, `"dns":1104,`, "", 1), "ports.dns is 0"},
-		"no time for health":  {strings.Replace(whole, `"checkTimeoutSeconds":5`, `"checkTimeoutSeconds":0`, 1), "checkTimeoutSeconds is 0"},
-		"an expected part":    {strings.Replace(whole, `{"hosts"`, `{"expects":["certs","tailnet"],"hosts"`, 1), ""},
-		"a part nobody knows": {strings.Replace(whole, `{"hosts"`, `{"expects":["cert"],"hosts"`, 1), `expects has "cert", allowed are tailnet, secrets, certs`},
-		"luggage":             {strings.Replace(whole, `{"hosts"`, `{"luggage":{"blog":`+blogCheck+`},"hosts"`, 1), ""},
-		"luggage's typo":      {strings.Replace(whole, `{"hosts"`, `{"luggage":{"blog":{"ulr":"http://127.0.0.1:1/"}},"hosts"`, 1), "unknown: luggage.blog.ulr"},
-		"luggage unasked":     {strings.Replace(whole, `{"hosts"`, `{"luggage":{"blog":{"everySeconds":1,"timeoutSeconds":1}},"hosts"`, 1), "luggage.blog takes exactly one of url, command"},
-		"luggage for ever":    {strings.Replace(whole, `{"hosts"`, `{"luggage":{"blog":`+strings.Replace(blogCheck, "10", "0", 1)+`},"hosts"`, 1), "everySeconds and timeoutSeconds are 1 at least"},
-		"a port that is text": {strings.Replace(whole, "1104", `"1104"`, 1), "ports.dns is a string, wanted is a int"},
+		"whole":                    {whole, ""},
+		"a newline after":          {whole + "\n", ""},
+		"empty":                    {"", "EOF"},
+		"half":                     {whole[:40], "unexpected EOF"},
+		"a typo":                   {strings.Replace(whole, "hosts", "host", 1), "unknown: host"},
+		"two of them":              {whole + whole, "more in it than one object"},
+		"a port too high":          {strings.Replace(whole, "1104", "65536", 1), "ports.dns is 65536"},
+		"a port left out":          {strings.Replace(whole, `"dns":1104,`, "", 1), "ports.dns is 0"},
+		"no time for health":       {strings.Replace(whole, `"checkTimeoutSeconds":5`, `"checkTimeoutSeconds":0`, 1), "checkTimeoutSeconds is 0"},
+		"an expected component":    {strings.Replace(whole, `{"hosts"`, `{"expects":["certs","tailnet"],"hosts"`, 1), ""},
+		"a component nobody knows": {strings.Replace(whole, `{"hosts"`, `{"expects":["cert"],"hosts"`, 1), `expects has "cert", allowed are tailnet, secrets, certs`},
+		"luggage":                  {strings.Replace(whole, `{"hosts"`, `{"luggage":{"blog":`+blogCheck+`},"hosts"`, 1), ""},
+		"luggage's typo":           {strings.Replace(whole, `{"hosts"`, `{"luggage":{"blog":{"ulr":"http://127.0.0.1:1/"}},"hosts"`, 1), "unknown: luggage.blog.ulr"},
+		"luggage unasked":          {strings.Replace(whole, `{"hosts"`, `{"luggage":{"blog":{"everySeconds":1,"timeoutSeconds":1}},"hosts"`, 1), "luggage.blog takes exactly one of url, command"},
+		"luggage for ever":         {strings.Replace(whole, `{"hosts"`, `{"luggage":{"blog":`+strings.Replace(blogCheck, "10", "0", 1)+`},"hosts"`, 1), "everySeconds and timeoutSeconds are 1 at least"},
+		"a port that is text":      {strings.Replace(whole, "1104", `"1104"`, 1), "ports.dns is a string, expected int"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "pop.json")

@@ -48,15 +48,15 @@ func (h *health) metrics() []metric {
 	all := []metric{
 		{"pop_info", "gauge", "1, with the name of the PoP.", []sample{one(1, "pop", now.Pop)}},
 		buildMetric(now.Image),
-		{"pop_serving", "gauge", "1 while visitors are served: what Fly's check sees.", []sample{one(truth(now.Status != failing))}},
-		partsMetric(now.Parts),
-		certificatesMetric("pop_certificate_not_before_timestamp_seconds", "When the certificate of a site began, seconds since 1970.", now.Certificates,
+		{"pop_serving", "gauge", "1 while visitors are served, which is what Fly's check sees.", []sample{one(truth(now.Status != failing))}},
+		componentsMetric(now.Components),
+		certificatesMetric("pop_certificate_not_before_timestamp_seconds", "Start of a certificate's validity, in seconds since 1970.", now.Certificates,
 			func(it certificateStatus) (float64, bool) {
 				return float64(it.NotBefore.Unix()), !it.NotBefore.IsZero()
 			}),
-		certificatesMetric("pop_certificate_not_after_timestamp_seconds", "When the certificate of a site ends, seconds since 1970.", now.Certificates,
+		certificatesMetric("pop_certificate_not_after_timestamp_seconds", "End of a certificate's validity, in seconds since 1970.", now.Certificates,
 			func(it certificateStatus) (float64, bool) { return float64(it.NotAfter.Unix()), !it.NotAfter.IsZero() }),
-		certificatesMetric("pop_certificate_self_signed", "1 while a site has a certificate of the PoP's own making.", now.Certificates,
+		certificatesMetric("pop_certificate_self_signed", "1 while a site has a certificate that the PoP signed itself.", now.Certificates,
 			func(it certificateStatus) (float64, bool) { return truth(it.SelfSigned), !it.NotAfter.IsZero() }),
 	}
 	all = append(all, secretIDMetrics(now.VaultSecretID)...)
@@ -76,10 +76,10 @@ func buildMetric(context string) metric {
 	return it
 }
 
-func partsMetric(parts map[string]part) metric {
-	it := metric{"pop_part_ok", "gauge", "1 while a part of the PoP is all right; /healthz has the reason when not.", nil}
-	for _, name := range sorted(parts) {
-		it.samples = append(it.samples, one(truth(parts[name].Status == ok), "part", name))
+func componentsMetric(components map[string]component) metric {
+	it := metric{"pop_component_up", "gauge", "1 while a component of the PoP is healthy. If it is not, /healthz has the reason.", nil}
+	for _, name := range sorted(components) {
+		it.samples = append(it.samples, one(truth(components[name].Status == ok), "component", name))
 	}
 	return it
 }
@@ -96,10 +96,10 @@ func certificatesMetric(name, help string, all []certificateStatus, value func(c
 
 // secretIDMetrics are there as far as they are known; what does not end is +Inf.
 func secretIDMetrics(found *certs.SecretIDStatus) []metric {
-	known := metric{"pop_vault_secret_id_known", "gauge", "1 while the vault knows the secret_id: a PoP that starts can log in.", nil}
-	created := metric{"pop_vault_secret_id_created_timestamp_seconds", "gauge", "When the secret_id for the vault was made, seconds since 1970.", nil}
-	ends := metric{"pop_vault_secret_id_not_after_timestamp_seconds", "gauge", "When the secret_id for the vault ends, seconds since 1970; +Inf: it does not.", nil}
-	uses := metric{"pop_vault_secret_id_uses_left", "gauge", "Logins that the secret_id for the vault is still good for; +Inf: any number.", nil}
+	known := metric{"pop_vault_secret_id_known", "gauge", "1 while the vault knows the secret_id, so that a PoP that starts can log in.", nil}
+	created := metric{"pop_vault_secret_id_created_timestamp_seconds", "gauge", "Creation time of the vault's secret_id, in seconds since 1970.", nil}
+	ends := metric{"pop_vault_secret_id_not_after_timestamp_seconds", "gauge", "End of the vault's secret_id, in seconds since 1970. +Inf: it does not end.", nil}
+	uses := metric{"pop_vault_secret_id_uses_left", "gauge", "Logins left with the vault's secret_id. +Inf: any number.", nil}
 	if found == nil {
 		return nil
 	}
@@ -131,20 +131,20 @@ func nginxMetrics(status *stubStatus) []metric {
 		return nil
 	}
 	return []metric{
-		{"pop_nginx_connections", "gauge", "Connections of visitors by what they do now; active is all of them.", []sample{
+		{"pop_nginx_connections", "gauge", "Connections of visitors by state. active is the sum of the others.", []sample{
 			one(status.active, "state", "active"), one(status.reading, "state", "reading"),
 			one(status.writing, "state", "writing"), one(status.waiting, "state", "waiting"),
 		}},
 		{"pop_nginx_connections_accepted_total", "counter", "Connections accepted since nginx started.", []sample{one(status.accepted)}},
-		{"pop_nginx_connections_handled_total", "counter", "Connections taken up since nginx started; fewer than accepted when it had too many.", []sample{one(status.handled)}},
+		{"pop_nginx_connections_handled_total", "counter", "Connections handled since nginx started. Fewer than accepted if there were too many.", []sample{one(status.handled)}},
 	}
 }
 
 func (it *counts) metrics() []metric {
 	requests := metric{"pop_requests_total", "counter", "Requests by site and class of status.", nil}
-	cache := metric{"pop_cache_requests_total", "counter", "Requests of proxied sites by what the cache said of them.", nil}
-	rejected := metric{"pop_rejected_requests_total", "counter", "Requests rejected by site and reason: a visitor's limit of requests or connections, or a blocked address.", nil}
-	sent := metric{"pop_sent_bytes_total", "counter", "Bytes sent to visitors, before TLS.", nil}
+	cache := metric{"pop_cache_requests_total", "counter", "Requests of proxied sites by cache status.", nil}
+	rejected := metric{"pop_requests_rejected_total", "counter", "Rejected requests by site and reason: a limit of requests or connections, or a blocked address.", nil}
+	sent := metric{"pop_sent_bytes_total", "counter", "Bytes of responses, before TLS.", nil}
 	received := metric{"pop_received_bytes_total", "counter", "Bytes of requests, before TLS.", nil}
 	for _, name := range sorted(it.sites) {
 		site := it.sites[name]
@@ -163,12 +163,12 @@ func (it *counts) metrics() []metric {
 		sent.samples = append(sent.samples, one(float64(site.sent), "site", name))
 		received.samples = append(received.samples, one(float64(site.received), "site", name))
 	}
-	refused := metric{"pop_count_lines_refused_total", "counter", "Lines of nginx that could not be counted: 0, or this program and nginx.conf disagree.", []sample{one(float64(it.refused))}}
+	refused := metric{"pop_access_log_parse_errors_total", "counter", "Lines of nginx's access log that could not be parsed. More than 0: this program and nginx.conf do not match.", []sample{one(float64(it.refused))}}
 	return []metric{requests, cache, rejected, sent, received, it.secondsMetric(), refused}
 }
 
 func (it *counts) secondsMetric() metric {
-	found := metric{"pop_request_seconds", "histogram", "Seconds from a request's first byte to its answer's last, by site.", nil}
+	found := metric{"pop_request_duration_seconds", "histogram", "Time from a request's first byte to its response's last, in seconds, by site.", nil}
 	for _, name := range sorted(it.sites) {
 		found.samples = append(found.samples, it.sites[name].secondsSamples(name)...)
 	}
@@ -195,9 +195,9 @@ func memoryMetrics(found *memory) []metric {
 		return nil
 	}
 	return []metric{
-		{"pop_memory_used_bytes", "gauge", "Memory of the whole PoP, without what the kernel can drop at once.", []sample{one(float64(found.UsedBytes))}},
-		{"pop_memory_limit_bytes", "gauge", "Memory the PoP has.", []sample{one(float64(found.LimitBytes))}},
-		{"pop_oom_kills_total", "counter", "Processes killed for want of memory since boot.", []sample{one(float64(found.OomKills))}},
+		{"pop_memory_used_bytes", "gauge", "Memory of the whole PoP, without what the kernel can free at once.", []sample{one(float64(found.UsedBytes))}},
+		{"pop_memory_limit_bytes", "gauge", "Memory of the machine.", []sample{one(float64(found.LimitBytes))}},
+		{"pop_oom_kills_total", "counter", "Processes killed because memory ran out, since boot.", []sample{one(float64(found.OomKills))}},
 	}
 }
 
@@ -207,7 +207,7 @@ func volumeMetrics(found *volume) []metric {
 	}
 	return []metric{
 		{"pop_volume_size_bytes", "gauge", "Size of the volume.", []sample{one(found.sizeBytes)}},
-		{"pop_volume_free_bytes", "gauge", "Space on the volume that is left.", []sample{one(found.freeBytes)}},
+		{"pop_volume_free_bytes", "gauge", "Free space on the volume.", []sample{one(found.freeBytes)}},
 	}
 }
 

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"fly-pops/pop/tailnet"
 )
 
 const stubText = "Active connections: 7 \nserver accepts handled requests\n 30 29 400 \nReading: 1 Writing: 2 Waiting: 4 \n"
@@ -62,7 +64,7 @@ func busy(t *testing.T) *health {
 func TestMetrics(t *testing.T) {
 	text := scrape(t, busy(t))
 	wants(t, text,
-		`pop_info{pop="cdg-1"} 1`, `pop_serving 1`, `pop_part_ok{part="nginx"} 1`, `pop_part_ok{part="unbound"} 0`,
+		`pop_info{pop="cdg-1"} 1`, `pop_serving 1`, `pop_component_up{component="nginx"} 1`, `pop_component_up{component="unbound"} 0`,
 		fmt.Sprintf(`pop_certificate_not_after_timestamp_seconds{site="%s"} %d`, host, now.Add(time.Hour).Unix()),
 		fmt.Sprintf(`pop_certificate_not_before_timestamp_seconds{site="%s"} %d`, host, now.Add(-time.Hour).Unix()),
 		fmt.Sprintf(`pop_certificate_self_signed{site="%s"} 1`, host),
@@ -71,9 +73,9 @@ func TestMetrics(t *testing.T) {
 		fmt.Sprintf(`pop_requests_total{site="%s",status="2xx"} 1`, host), fmt.Sprintf(`pop_requests_total{site="%s",status="5xx"} 1`, host),
 		`pop_requests_total{site="other",status="4xx"} 1`,
 		fmt.Sprintf(`pop_cache_requests_total{site="%s",cache="HIT"} 1`, host), fmt.Sprintf(`pop_sent_bytes_total{site="%s"} 5100`, host),
-		fmt.Sprintf(`pop_request_seconds_bucket{site="%s",le="0.005"} 1`, host), fmt.Sprintf(`pop_request_seconds_bucket{site="%s",le="+Inf"} 2`, host),
-		fmt.Sprintf(`pop_request_seconds_sum{site="%s"} 3.004`, host), fmt.Sprintf(`pop_request_seconds_count{site="%s"} 2`, host),
-		`pop_request_seconds_bucket{site="other",le="0.005"} 1`, `pop_request_seconds_count{site="other"} 1`,
+		fmt.Sprintf(`pop_request_duration_seconds_bucket{site="%s",le="0.005"} 1`, host), fmt.Sprintf(`pop_request_duration_seconds_bucket{site="%s",le="+Inf"} 2`, host),
+		fmt.Sprintf(`pop_request_duration_seconds_sum{site="%s"} 3.004`, host), fmt.Sprintf(`pop_request_duration_seconds_count{site="%s"} 2`, host),
+		`pop_request_duration_seconds_bucket{site="other",le="0.005"} 1`, `pop_request_duration_seconds_count{site="other"} 1`,
 		`pop_memory_used_bytes 104857600`, `pop_memory_limit_bytes 268435456`, `pop_oom_kills_total 2`,
 	)
 }
@@ -110,11 +112,25 @@ func TestMetricsAreInTheFormat(t *testing.T) {
 	}
 }
 
+func TestTailnetMetricsHaveAFamilyPerDirection(t *testing.T) {
+	var text strings.Builder
+	for _, family := range tailnetMetrics([]tailnet.Traffic{
+		{Direction: "in", Path: "derp", Bytes: 5}, {Direction: "out", Path: "derp", Bytes: 7}, {Direction: "in", Path: "direct_ipv4", Bytes: 9},
+	}) {
+		family.write(&text)
+	}
+	wants(t, text.String(), `pop_tailnet_received_bytes_total{path="derp"} 5`, `pop_tailnet_received_bytes_total{path="direct_ipv4"} 9`,
+		`pop_tailnet_sent_bytes_total{path="derp"} 7`)
+	if strings.Contains(text.String(), "direction") {
+		t.Error(text.String())
+	}
+}
+
 func TestWhatCannotBeHadIsLeftOut(t *testing.T) {
 	it := popWith(t, func(answer http.ResponseWriter, _ *http.Request) { answer.WriteHeader(500) })
 	it.memory = func() (memory, error) { return memory{}, os.ErrNotExist }
 	text := scrape(t, it)
-	wants(t, text, `pop_serving 0`, `pop_part_ok{part="nginx"} 0`)
+	wants(t, text, `pop_serving 0`, `pop_component_up{component="nginx"} 0`)
 	for _, name := range []string{"pop_nginx_connections", "pop_memory_used_bytes", "pop_certificate_not_after_timestamp_seconds"} {
 		if strings.Contains(text, name) {
 			t.Errorf("%s has a value, of what?", name)
@@ -142,8 +158,8 @@ func TestReportHasTrafficAndMemory(t *testing.T) {
 	if seen.Traffic.Requests != 3 || seen.Traffic.SentBytes != 5110 || seen.Traffic.HitRate == nil || *seen.Traffic.HitRate != 0.5 {
 		t.Errorf("%+v", seen.Traffic)
 	}
-	if seen.Memory == nil || seen.Memory.LimitBytes != 256<<20 || seen.Parts["counts"].Status != ok {
-		t.Errorf("%+v %+v", seen.Memory, seen.Parts["counts"])
+	if seen.Memory == nil || seen.Memory.LimitBytes != 256<<20 || seen.Components["counts"].Status != ok {
+		t.Errorf("%+v %+v", seen.Memory, seen.Components["counts"])
 	}
 }
 
@@ -152,7 +168,7 @@ func TestCountsThatCannotBeReadAreSaid(t *testing.T) {
 	if err := os.MkdirAll(filepath.Join(it.run, "counts", "requests"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if status, seen := get(t, it, "GET", "/healthz"); status != 200 || seen.Parts["counts"].Status != degraded || seen.Parts["counts"].Reason == "" {
-		t.Errorf("%d %+v", status, seen.Parts["counts"])
+	if status, seen := get(t, it, "GET", "/healthz"); status != 200 || seen.Components["counts"].Status != degraded || seen.Components["counts"].Reason == "" {
+		t.Errorf("%d %+v", status, seen.Components["counts"])
 	}
 }

@@ -51,7 +51,7 @@ func TestPortsAreInHealthAndMetrics(t *testing.T) {
 		`pop_port_connections_total{port="22",result="served"} 1`, `pop_port_connections_total{port="22",result="limited"} 1`,
 		`pop_port_connections_total{port="22",result="blocked"} 0`, `pop_port_connections_total{port="22",result="failed"} 0`,
 		`pop_port_sent_bytes_total{port="22"} 500`, `pop_port_received_bytes_total{port="22"} 300`, `pop_port_connection_seconds_total{port="22"} 2.5`,
-		"pop_count_lines_refused_total 1")
+		"pop_access_log_parse_errors_total 1")
 }
 
 func TestSitesWhoseTLSEndsAtHomeAreInHealthAndMetrics(t *testing.T) {
@@ -72,7 +72,7 @@ func TestSitesWhoseTLSEndsAtHomeAreInHealthAndMetrics(t *testing.T) {
 	wants(t, scrape(t, it),
 		`pop_pass_through_connections_total{site="git.example.org",result="served"} 1`, `pop_pass_through_connections_total{site="cloud.example.org",result="failed"} 0`,
 		`pop_pass_through_sent_bytes_total{site="git.example.org"} 500`, `pop_pass_through_received_bytes_total{site="git.example.org"} 300`,
-		`pop_pass_through_connection_seconds_total{site="git.example.org"} 2.5`, "pop_count_lines_refused_total 1")
+		`pop_pass_through_connection_seconds_total{site="git.example.org"} 2.5`, "pop_access_log_parse_errors_total 1")
 }
 
 func TestWithoutPortsThereIsNoWordOfThem(t *testing.T) {

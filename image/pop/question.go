@@ -7,8 +7,8 @@ type answer func(*snapshot)
 
 // question is one check of a round; they run in parallel.
 type question struct {
-	// The part to report if there is no answer; empty if there is none.
-	part string
+	// The component to report if there is no answer; empty if there is none.
+	component string
 	// Its status in that case.
 	otherwise string
 	ask       func(context.Context) answer

@@ -14,7 +14,7 @@ import (
 	"fly-pops/pop/tailnet"
 )
 
-// tailnet is the part of that name and the paths to origins. No part when there is no socket, for then the PoP has no tailnet (or, said by "expects", should
+// tailnet is the component of that name and the paths to origins. No component when there is no socket, for then the PoP has no tailnet (or, said by "expects", should
 // have).
 func (h *health) tailnet(ctx context.Context) answer {
 	if _, err := os.Stat(h.tailscaled); errors.Is(err, fs.ErrNotExist) {
@@ -33,7 +33,7 @@ func (h *health) tailnet(ctx context.Context) answer {
 		faults = pathProblems(paths)
 	}
 	return func(to *snapshot) {
-		to.Parts["tailnet"] = judge(degraded, told(strings.Join(faults, "; ")))
+		to.Components["tailnet"] = judge(degraded, told(strings.Join(faults, "; ")))
 		to.Origins, to.tailnet = paths, traffic
 	}
 }
@@ -75,8 +75,8 @@ func unboundResolver(port int) *net.Resolver {
 // pathMetrics: what does not answer has no latency.
 func pathMetrics(paths []tailnet.Path) []metric {
 	up := metric{"pop_origin_up", "gauge", "1 while an origin's node answers over the tailnet.", nil}
-	direct := metric{"pop_origin_direct", "gauge", "1 while the way to an origin's node is direct, 0 while it goes through a relay.", nil}
-	latency := metric{"pop_origin_latency_seconds", "gauge", "Time until an origin's node answers over the tailnet.", nil}
+	direct := metric{"pop_origin_direct", "gauge", "1 while the path to an origin's node is direct, 0 while it goes through a relay.", nil}
+	latency := metric{"pop_origin_latency_seconds", "gauge", "Round trip to an origin's node over the tailnet, in seconds.", nil}
 	for _, path := range paths {
 		up.samples = append(up.samples, one(truth(path.Via != ""), "origin", path.Origin))
 		if path.Via != "" {
@@ -88,9 +88,14 @@ func pathMetrics(paths []tailnet.Path) []metric {
 }
 
 func tailnetMetrics(traffic []tailnet.Traffic) []metric {
-	bytes := metric{"pop_tailnet_bytes_total", "counter", "Bytes to and from all nodes since tailscaled started, by the way they took.", nil}
+	received := metric{"pop_tailnet_received_bytes_total", "counter", "Bytes from all nodes since tailscaled started, by path.", nil}
+	sent := metric{"pop_tailnet_sent_bytes_total", "counter", "Bytes to all nodes since tailscaled started, by path.", nil}
 	for _, sum := range traffic {
-		bytes.samples = append(bytes.samples, one(sum.Bytes, "direction", sum.Direction, "path", sum.Path))
+		family := &received
+		if sum.Direction == "out" {
+			family = &sent
+		}
+		family.samples = append(family.samples, one(sum.Bytes, "path", sum.Path))
 	}
-	return []metric{bytes}
+	return []metric{received, sent}
 }

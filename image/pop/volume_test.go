@@ -40,7 +40,7 @@ func TestVolume(t *testing.T) {
 			write(t, h, "volume", test.atBoot)
 			h.volume = func() (volume, error) { return test.now, test.err }
 			status, seen := get(t, h, "GET", "/healthz")
-			found := seen.Parts["volume"]
+			found := seen.Components["volume"]
 			if status != 200 || found.Status != test.status || (found.Reason == "") != (test.status == ok) {
 				t.Errorf("%d %+v", status, found)
 			}
@@ -64,8 +64,8 @@ func TestAFullVolumeIsSaidAsItHappens(t *testing.T) {
 	}{{1 << 30, ok}, {0, degraded}, {1 << 30, ok}} {
 		free, at = step.free, at.Add(freshFor)
 		h.now = func() time.Time { return at }
-		if _, seen := get(t, h, "GET", "/healthz"); seen.Parts["volume"].Status != step.status {
-			t.Errorf("with %g bytes free: %+v", step.free, seen.Parts["volume"])
+		if _, seen := get(t, h, "GET", "/healthz"); seen.Components["volume"].Status != step.status {
+			t.Errorf("with %g bytes free: %+v", step.free, seen.Components["volume"])
 		}
 	}
 }

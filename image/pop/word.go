@@ -17,8 +17,8 @@ import (
 	secrets "fly-pops/pop/secrets/status"
 )
 
-// Parts a PoP may have or not; one that left no word is left out unless the manifest expects it.
-var optionalParts = []string{"tailnet", "secrets", "certs", "acme"}
+// Components a PoP may have or not; one that left no word is left out unless the manifest expects it.
+var optionalComponents = []string{"tailnet", "secrets", "certs", "acme"}
 
 // silentAfter so long without a round `certs` hangs: its longest pause between two is an hour, its usual one half a minute.
 const silentAfter = 2 * time.Hour
@@ -60,16 +60,16 @@ func (h *health) secrets(context.Context) answer {
 	status := read[secrets.Status](h.run, secrets.DefaultFile)
 	return func(to *snapshot) {
 		if status != nil {
-			to.Parts["secrets"], to.Recipient = judge(degraded, told(status.Error)), status.Recipient
+			to.Components["secrets"], to.Recipient = judge(degraded, told(status.Error)), status.Recipient
 		}
 	}
 }
 
-// certificates are one part; the state of the agent that renews them is another.
+// certificates are one component; the state of the agent that renews them is another.
 func (h *health) certificates(context.Context) answer {
 	vault, authority := read[certs.Status](h.run, certs.StatusFile), read[acme.Status](h.run, acme.StatusFile)
 	all, err := h.allCertificates(vault, authority)
-	vaultPart, authorityPart := h.certsPart(vault), h.acmePart(authority)
+	vaultComponent, authorityComponent := h.certsComponent(vault), h.acmeComponent(authority)
 	found, missing := judge(degraded, err), h.withoutCertificate(all)
 	severity := degraded
 	// While others are served, a host without is a fault of its own; with none at all there is nothing a visitor could be sent here for.
@@ -80,12 +80,12 @@ func (h *health) certificates(context.Context) answer {
 		found = judge(severity, errors.Join(errors.Join(missing...), err))
 	}
 	return func(to *snapshot) {
-		to.Certificates, to.Parts["certificates"] = all, found
+		to.Certificates, to.Components["certificates"] = all, found
 		if vault != nil {
 			to.VaultSecretID = vault.Vault.SecretID
 		}
-		isIfAny("certs", vaultPart)(to)
-		isIfAny("acme", authorityPart)(to)
+		isIfAny("certs", vaultComponent)(to)
+		isIfAny("acme", authorityComponent)(to)
 	}
 }
 
@@ -123,8 +123,8 @@ func (h *health) isOrdered(of certificateStatus) bool {
 	return slices.Contains(h.manifest.ACMEHosts, of.Host)
 }
 
-// certsPart is how the agent fares; what is wrong with a single certificate stands in the part "certificates".
-func (h *health) certsPart(status *certs.Status) *part {
+// certsComponent is how the agent fares; what is wrong with a single certificate stands in the component "certificates".
+func (h *health) certsComponent(status *certs.Status) *component {
 	if status == nil {
 		return nil
 	}
@@ -136,8 +136,8 @@ func (h *health) certsPart(status *certs.Status) *part {
 	return &found
 }
 
-// acmePart is what holds for all orders; what is wrong with a single certificate stands in the part "certificates".
-func (h *health) acmePart(status *acme.Status) *part {
+// acmeComponent is what holds for all orders; what is wrong with a single certificate stands in the component "certificates".
+func (h *health) acmeComponent(status *acme.Status) *component {
 	if status == nil {
 		return nil
 	}

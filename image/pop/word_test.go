@@ -17,15 +17,15 @@ func TestPartsThatMayBeThere(t *testing.T) {
 	const past, recent = "2026-11-24T09:00:00Z", "2026-11-24T11:59:30Z"
 	for name, test := range map[string]struct {
 		file, text string
-		part       string
-		want       part
+		component  string
+		want       component
 	}{
-		"secrets, set up":           {"secrets.json", `{"recipient":"ssh-ed25519 AAAA","at":"` + recent + `","generation":1}`, "secrets", part{ok, ""}},
-		"secrets, sealed to others": {"secrets.json", `{"recipient":"ssh-ed25519 AAAA","error":"sealed to others"}`, "secrets", part{degraded, "sealed to others"}},
-		"certs, at work":            {"certs/vault.json", `{"vault":{"reachable":true,"at":"` + recent + `"}}`, "certs", part{ok, ""}},
-		"certs, vault away":         {"certs/vault.json", `{"vault":{"at":"` + past + `","error":"connection refused"}}`, "certs", part{degraded, "connection refused"}},
-		"certs, silent":             {"certs/vault.json", `{"vault":{"reachable":true,"at":"` + past + `"}}`, "certs", part{degraded, "no word since " + past}},
-		"certs, before its first":   {"certs/vault.json", `{"vault":{}}`, "certs", part{ok, ""}},
+		"secrets, set up":           {"secrets.json", `{"recipient":"ssh-ed25519 AAAA","at":"` + recent + `","generation":1}`, "secrets", component{ok, ""}},
+		"secrets, sealed to others": {"secrets.json", `{"recipient":"ssh-ed25519 AAAA","error":"sealed to others"}`, "secrets", component{degraded, "sealed to others"}},
+		"certs, at work":            {"certs/vault.json", `{"vault":{"reachable":true,"at":"` + recent + `"}}`, "certs", component{ok, ""}},
+		"certs, vault away":         {"certs/vault.json", `{"vault":{"at":"` + past + `","error":"connection refused"}}`, "certs", component{degraded, "connection refused"}},
+		"certs, silent":             {"certs/vault.json", `{"vault":{"reachable":true,"at":"` + past + `"}}`, "certs", component{degraded, "no word since " + past}},
+		"certs, before its first":   {"certs/vault.json", `{"vault":{}}`, "certs", component{ok, ""}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			it := popWith(t, fine)
@@ -34,7 +34,7 @@ func TestPartsThatMayBeThere(t *testing.T) {
 			}
 			write(t, it, test.file, test.text)
 			status, seen := get(t, it, "GET", "/healthz")
-			if found, there := seen.Parts[test.part]; status != 200 || !there || found != test.want {
+			if found, there := seen.Components[test.component]; status != 200 || !there || found != test.want {
 				t.Errorf("%d, there %v: %+v, want %+v", status, there, found, test.want)
 			}
 		})
@@ -50,16 +50,16 @@ func TestPartsWithoutAWord(t *testing.T) {
 			it := popWith(t, fine)
 			leave(it)
 			_, seen := get(t, it, "GET", "/healthz")
-			for _, name := range optionalParts {
-				if _, there := seen.Parts[name]; there {
+			for _, name := range optionalComponents {
+				if _, there := seen.Components[name]; there {
 					t.Errorf("%s is there", name)
 				}
 			}
-			it.manifest.Expects = optionalParts
+			it.manifest.Expects = optionalComponents
 			it.now = func() time.Time { return now.Add(time.Minute) }
 			_, seen = get(t, it, "GET", "/healthz")
-			for _, name := range optionalParts {
-				if found := seen.Parts[name]; found.Status != degraded || found.Reason != "no word from it" {
+			for _, name := range optionalComponents {
+				if found := seen.Components[name]; found.Status != degraded || found.Reason != "no word from it" {
 					t.Errorf("%s is %+v", name, found)
 				}
 			}
@@ -105,8 +105,8 @@ func TestCertificatesOfBothSources(t *testing.T) {
 			write(t, it, "certs/status.json", test.boot)
 			write(t, it, "certs/vault.json", test.agent)
 			_, seen := get(t, it, "GET", "/healthz")
-			if found := seen.Parts["certificates"]; found.Status != test.status || !strings.Contains(found.Reason, test.says) {
-				t.Errorf("part %+v", found)
+			if found := seen.Components["certificates"]; found.Status != test.status || !strings.Contains(found.Reason, test.says) {
+				t.Errorf("component %+v", found)
 			}
 			found, err := json.Marshal(seen.Certificates)
 			want, _ := json.Marshal([]certificateStatus{test.want})
@@ -161,7 +161,7 @@ func TestWaitsForItsFirstCertificate(t *testing.T) {
 			if test.code == 503 {
 				want = failing
 			}
-			if found := seen.Parts["certificates"]; code != test.code || found.Status != want || !strings.Contains(found.Reason, test.says) {
+			if found := seen.Components["certificates"]; code != test.code || found.Status != want || !strings.Contains(found.Reason, test.says) {
 				t.Errorf("%d %+v, want %s", code, found, want)
 			}
 		})
@@ -199,7 +199,7 @@ func TestWaitsForAnAuthoritysFirstCertificate(t *testing.T) {
 				write(t, it, "certs/acme.json", test.acme)
 			}
 			code, seen := get(t, it, "GET", "/healthz")
-			if found := seen.Parts["certificates"]; code != test.code || found.Status != test.want || !strings.Contains(found.Reason, test.says) {
+			if found := seen.Components["certificates"]; code != test.code || found.Status != test.want || !strings.Contains(found.Reason, test.says) {
 				t.Errorf("%d %+v", code, found)
 			}
 		})
@@ -216,8 +216,8 @@ func TestThePartOfTheAuthority(t *testing.T) {
 			it := popWith(t, fine)
 			write(t, it, "certs/status.json", "[]")
 			write(t, it, "certs/acme.json", test.text)
-			if _, seen := get(t, it, "GET", "/healthz"); seen.Parts["acme"].Reason != test.want {
-				t.Errorf("%+v", seen.Parts["acme"])
+			if _, seen := get(t, it, "GET", "/healthz"); seen.Components["acme"].Reason != test.want {
+				t.Errorf("%+v", seen.Components["acme"])
 			}
 		})
 	}
@@ -270,7 +270,7 @@ func TestTailnet(t *testing.T) {
 			it := popWith(t, fine)
 			tailscaled(t, it, test.answer)
 			status, seen := get(t, it, "GET", "/healthz")
-			if found := seen.Parts["tailnet"]; status != 200 || found.Status != test.status || !strings.Contains(found.Reason, test.says) {
+			if found := seen.Components["tailnet"]; status != 200 || found.Status != test.status || !strings.Contains(found.Reason, test.says) {
 				t.Errorf("%d %+v", status, found)
 			}
 		})
@@ -281,8 +281,8 @@ func TestTailnet(t *testing.T) {
 		if err := os.WriteFile(it.tailscaled, nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, seen := get(t, it, "GET", "/healthz"); seen.Parts["tailnet"].Status != degraded {
-			t.Errorf("%+v", seen.Parts["tailnet"])
+		if _, seen := get(t, it, "GET", "/healthz"); seen.Components["tailnet"].Status != degraded {
+			t.Errorf("%+v", seen.Components["tailnet"])
 		}
 	})
 }

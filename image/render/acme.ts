@@ -15,18 +15,18 @@ export const challengeSocket = `${challengeFolder}/socket`;
 /** Account keys, orders and pairs. */
 export const acmeFolder = "/var/lib/pop/acme";
 
-/** What `pop certs` is told by the machine and not by the image: image/pop/acme/environment.go. */
+/** Variables that `pop certs` gets from the machine and not from the image: image/pop/acme/environment.go. */
 export const acmeVariables = {
   /** The app's addresses, with spaces between them. */
   addresses: "POP_ADDRESSES",
   pop: "POP_NAME",
   app: "FLY_APP_NAME",
   private: "FLY_PRIVATE_IP",
-  /** Who knows the app's other machines, where it is not Fly's resolver. */
+  /** The resolver that knows the app's other machines, if it is not Fly's. */
   peers: "POP_PEER_RESOLVER",
 } as const;
 
-type Told = Pick<ImageSpec, "sites" | "dns" | "tailnet">;
+type AcmeSpec = Pick<ImageSpec, "sites" | "dns" | "tailnet">;
 
 export const isOrdered = ({ certificateFrom }: { certificateFrom?: "acme" }): boolean => certificateFrom === "acme";
 
@@ -35,7 +35,7 @@ export const orderedNames = ({ sites }: Pick<ImageSpec, "sites">): string[] =>
   sites.filter(isOrdered).flatMap(namesOf).toSorted();
 
 /** The part `acme` of /etc/pop/certs.json. Nothing in it is secret. */
-export function acmeConfig({ sites, dns, tailnet }: Told, acme: Acme) {
+export function acmeConfig({ sites, dns, tailnet }: AcmeSpec, acme: Acme) {
   const certificates = sites
     .filter(isOrdered)
     .map((site) => ({ names: namesOf(site).map(acme.dns === undefined ? hostName : siteName) }))

@@ -8,14 +8,14 @@ import { hostName, originUrl, parseOrigin } from "./validators.ts";
 /** Where the authorities of the vault's certificate lie in the image. */
 export const vaultCaFile = "etc/pop/vault-ca.pem";
 
-type Told = Pick<ImageSpec, "sites" | "dns" | "tailnet" | "certificates">;
+type CertsSpec = Pick<ImageSpec, "sites" | "dns" | "tailnet" | "certificates">;
 
 /** Sites whose certificates lie in the vault. */
 export const vaultSites = ({ sites, certificates }: Pick<ImageSpec, "sites" | "certificates">): ImageSpec["sites"] =>
   certificates?.vault === undefined ? [] : sites.filter((site) => !isOrdered(site));
 
 /** /etc/pop/certs.json, for `pop certs`: which certificates to fetch or to order, and where from. Nothing in it is secret. Undefined: there are none. */
-export function certsConfig(spec: Told): string | undefined {
+export function certsConfig(spec: CertsSpec): string | undefined {
   const { acme, vault } = spec.certificates ?? {};
   const fetched = vaultSites(spec);
   const ordered = spec.sites.filter(isOrdered);

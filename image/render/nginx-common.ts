@@ -42,7 +42,7 @@ export const general = [
   "include /run/pop/nginx-name.conf;",
 ];
 
-/** A line a request, for `pop health`, which gives back the space of what it has read. */
+/** One line per request, for `pop health`, which frees the space of the lines it has read. */
 const countsFile = "/run/pop/counts/requests";
 
 export const logging = (logs: Logs = {}): string[] => [
@@ -53,7 +53,7 @@ export const logging = (logs: Logs = {}): string[] => [
   `log_format json escape=json '{"time":"$time_iso8601","client":"${client(logs)}","host":"$host","method":"$logged_method","uri":"$request_uri",'`,
   `  '"protocol":"$server_protocol","status":$status,"bytes":$body_bytes_sent,"seconds":$request_time,"cache":"$pop_cache_status",'`,
   `  '"originSeconds":"$upstream_response_time","referer":"$http_referer","agent":"$http_user_agent"}';`,
-  // Buffered: a write a request would cost more than many a request, and every line passes through process-compose.
+  // Buffered: one write per request would cost more than many a request, and every line passes through process-compose.
   ...accessLogs(logs),
   // What `pop health` counts (image/pop/counts.go): by the site's own name, as a visitor may ask for any. Not the log above, which is root's alone to read.
   `log_format counts "$server_name $pop_cache_status $status $bytes_sent $request_length $request_time $pop_rejected";`,
@@ -64,8 +64,8 @@ export const logging = (logs: Logs = {}): string[] => [
 export const certificateCacheSeconds = 1;
 
 /**
- * Mozilla's intermediate set without DHE, https://wiki.mozilla.org/Security/Server_Side_TLS. Curves are OpenSSL's own choice: a list would turn X25519MLKEM768 off.
- * No stapling: Let's Encrypt ended OCSP.
+ * Mozilla's intermediate set without DHE, https://wiki.mozilla.org/Security/Server_Side_TLS. Curves are OpenSSL's own choice: a list would turn X25519MLKEM768
+ * off. No stapling: Let's Encrypt ended OCSP.
  */
 export const tls = [
   "ssl_protocols TLSv1.2 TLSv1.3;",
@@ -191,7 +191,8 @@ export const bounds = [
   ...connectionBounds,
   "limit_conn_log_level info;",
   `pop_blocked ${blockedFile};`,
-  // Memory of the other processes. The module computes its limit from the rest when nginx starts (image/nginx/memory.c), because one image runs on machines of all sizes.
+  // Memory of the other processes. The module computes its limit from the rest when nginx starts (image/nginx/memory.c), because one image runs on machines of
+  // all sizes.
   `pop_memory_of_others ${processesMb}m;`,
 ];
 

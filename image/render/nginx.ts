@@ -114,7 +114,7 @@ export function nginxConf(
   ]);
 }
 
-/** Seconds that a worker waits for open requests, including WebSockets, after it was told to quit. The stop timeout of the process is longer. */
+/** Seconds that a worker waits for open requests, including WebSockets, after it got the signal to quit. The stop timeout of the process is longer. */
 export const drainSeconds = 15;
 
 const byHost = (a: Site, b: Site): number => (a.host < b.host ? -1 : a.host > b.host ? 1 : 0);

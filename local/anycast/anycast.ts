@@ -105,7 +105,7 @@ function keepLinks(port: number, listeners: AnycastOptions["listeners"], over: A
     let taken = false;
     const link = connect({ host: "127.0.0.1", port, allowHalfOpen: true, noDelay: true });
     open.add(link);
-    link.on("error", () => {}); // told by its end
+    link.on("error", () => {}); // its end reports it
     link.once("close", () => {
       open.delete(link);
       if (!taken && !over.aborted) setTimeout(openOne, retryMs).unref();

@@ -51,7 +51,7 @@ func welcome(visitor *net.TCPConn, links <-chan *net.TCPConn) {
 	for {
 		select {
 		case link := <-links:
-			// One that local Fly has closed meanwhile is passed over.
+			// Skips one that local Fly has closed in between.
 			if _, err := fmt.Fprintf(link, "%s\n", visitor.LocalAddr()); err != nil {
 				link.Close()
 				continue

@@ -1,4 +1,4 @@
-/** `npm run local -- status --open`: the status page in the browser of whoever sits here. */
+/** `npm run local -- status --open`: opens the status page in the browser. */
 import { spawn } from "node:child_process";
 import { readDaemon } from "../daemon-file.ts";
 
@@ -11,7 +11,7 @@ const openers: Partial<Record<NodeJS.Platform, string[]>> = {
 export async function openStatusPage(): Promise<void> {
   const daemon = await readDaemon();
   if (!daemon) throw new Error("The local stack is not running. Start it: npm run local");
-  // Said in any case: a machine without a screen has no browser, and whoever came by SSH another one.
+  // Always printed: a machine without a screen has no browser, and an operator on SSH uses another one.
   console.log(`${daemon.api}/`);
   openInBrowser(`${daemon.api}/`);
 }
@@ -21,6 +21,6 @@ export function openInBrowser(url: string): void {
   const [program, ...args] = openers[process.platform] ?? [];
   if (program === undefined) return;
   const child = spawn(program, [...args, url], { detached: true, stdio: "ignore" });
-  child.on("error", () => {}); // there is none: the address stands above
+  child.on("error", () => {}); // there is no browser, but the address is printed above
   child.unref();
 }

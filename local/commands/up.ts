@@ -201,8 +201,8 @@ function deployed(): "nothing" | Stage {
 
 function summary(changes: Changes): string {
   const { same: _, ...done } = changes;
-  const told = Object.entries(done).map(([operation, count]) => `${count} ${operation}`);
-  return told.length === 0 ? "no change" : told.join(", ");
+  const counts = Object.entries(done).map(([operation, count]) => `${count} ${operation}`);
+  return counts.length === 0 ? "no change" : counts.join(", ");
 }
 
 function ending(shown: readonly Shown[], homelab: boolean): string {

@@ -61,7 +61,7 @@ export async function startAttached(options: AttachedOptions): Promise<Attached>
     },
     NetworkingConfig: { EndpointsConfig: { [network]: { IPAMConfig: addresses } } },
   });
-  /** Its end is our doing, or told by another way. */
+  /** We ended it, or its end is reported elsewhere. */
   let expected = true;
   try {
     if (outward !== undefined) await docker.getNetwork(outward).connect({ Container: container.id });
@@ -72,7 +72,7 @@ export async function startAttached(options: AttachedOptions): Promise<Attached>
       stdout: true,
       stderr: true,
     })) as unknown as Duplex;
-    stream.on("error", () => {}); // told by its end
+    stream.on("error", () => {}); // its end reports it
     const ready = Promise.withResolvers<void>();
     let failure: Error | undefined;
     const over = options.follow(stream, ready.resolve).then((said) => {
@@ -84,7 +84,7 @@ export async function startAttached(options: AttachedOptions): Promise<Attached>
     await container.start();
     await ready.promise;
     const { NetworkSettings } = await container.inspect();
-    if (failure) throw failure; // meanwhile
+    if (failure) throw failure; // it may have failed in between
     expected = false;
     const published = NetworkSettings.Ports[port]?.[0]?.HostPort;
     return {

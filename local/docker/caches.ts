@@ -61,7 +61,7 @@ const layersSize = async (docker: Docker): Promise<number> =>
   ((await docker.df()) as { LayersSize?: number }).LayersSize ?? 0;
 
 /**
- * Bytes of the engine's build cache that builds of this project made. They are told and not removed: layers and mounts are shared with whatever else is
+ * Bytes of the engine's build cache that builds of this project made. They are reported and not removed: layers and mounts are shared with whatever else is
  * built there, and dockerode's pruneBuilder takes no filter, so it would remove them all.
  */
 export async function buildCacheSize(docker: Docker): Promise<number> {
@@ -117,7 +117,10 @@ export async function removeCacheFolder(): Promise<number> {
   return size;
 }
 
-/** Bytes of a file, or of all files in a folder; 0 when it is not there. By hand: readdir's `recursive` follows links to folders, and glob leaves out names with a dot. */
+/**
+ * Bytes of a file, or of all files in a directory; 0 if it does not exist. Written by hand, because readdir's `recursive` follows links to directories, and
+ * glob leaves out names with a dot.
+ */
 export function sizeOf(path: string): number {
   const stat = lstatSync(path, { throwIfNoEntry: false });
   if (stat?.isDirectory()) return readdirSync(path).reduce((sum, name) => sum + sizeOf(join(path, name)), 0);

@@ -1,6 +1,6 @@
 /**
  * What everything that talks to the Docker Engine here shares: the marks on what is ours, failures as sentences, and the way to be rid of
- * it all. Each local Fly bears a stack id of its own, so that several (a user's, each test's) live side by side and none touches another's.
+ * it all. Each local Fly has its own stack id, so that several (a user's, each test's) live side by side and none touches another's.
  */
 import Docker from "dockerode";
 

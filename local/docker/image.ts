@@ -20,9 +20,9 @@ export interface ImageBuild {
   dockerfile?: string;
   /** Stage of the Dockerfile. Absent: the last one. */
   target?: string;
-  /** Every step anew, even when the same image is there. Absent: no. */
+  /** Runs every step again, even if the same image exists. Absent: no. */
   noCache?: boolean;
-  /** Told each step as it begins. */
+  /** Called with each step when it begins. */
   log: (line: string) => void;
 }
 
@@ -45,7 +45,7 @@ export async function builtImage(docker: Docker, build: Omit<ImageBuild, "log">)
   return there?.Config.Labels?.[labels.inputs] === (await hashOf(build)) ? there?.Id : undefined;
 }
 
-/** The image's id. One that bears the hash of the same files is taken as it is, so a second call costs milliseconds. */
+/** The image's id. An image with the hash of the same files is used as it is, so a second call costs milliseconds. */
 export async function buildImage(docker: Docker, build: ImageBuild): Promise<string> {
   const there = build.noCache ? undefined : await builtImage(docker, build);
   if (there !== undefined) return there;
@@ -85,7 +85,7 @@ interface BuildEvent {
 
 const lastLinesOfFailure = 20;
 
-/** BuildKit's own steps, of which there are as many as ours, are not told. */
+/** BuildKit's own steps, which are as many as ours, are not reported. */
 const internal = /^(\[internal\]|copy \/context|exporting)/;
 
 async function follow(stream: NodeJS.ReadableStream, log: (line: string) => void): Promise<void> {

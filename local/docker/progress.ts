@@ -5,7 +5,7 @@
 import type { Readable } from "node:stream";
 import { textLines } from "./output.ts";
 
-/** Resolves when the work is done. Rejects with the engine's words when it failed. `event` is told every line. */
+/** Resolves when the work is done. Rejects with the engine's words when it failed. `event` gets every line. */
 export async function followProgress(
   stream: NodeJS.ReadableStream,
   event: (line: object) => void = () => {},

@@ -1,5 +1,5 @@
 /**
- * Where a public address is served on this machine. Local Fly's anycast addresses are documentation addresses that no interface bears,
+ * Where a public address is served on this machine. Local Fly's anycast addresses are documentation addresses that no interface has,
  * so IPv4 ones live on 127.0.0.1 and IPv6 ones on ::1, each public port on a port of its own.
  */
 import { isIPv6 } from "node:net";

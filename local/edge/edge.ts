@@ -204,7 +204,7 @@ class LocalEdge implements Edge {
     const refusals = new Map<string, string>();
     const untried = () => this.#backends(listener).filter((it) => !refusals.has(it.machineId));
     let replay: Buffer[] = [];
-    // Chosen anew after each refusal: limits and routes may have changed while a dial was under way.
+    // Chosen again after each refusal: limits and routes may have changed while a dial was under way.
     for (let backend = this.#choose(untried()); backend && !gone.signal.aborted; backend = this.#choose(untried())) {
       this.#counters.opened(backend.machineId); // before the dial, so that a burst cannot overrun the hard limit
       const result = await this.#try(backend, client, { source, listener, replay, gone: gone.signal });
@@ -266,7 +266,7 @@ const key = ({ app, ip, port }: Listener): string => `${app} ${ip} ${port}`;
 
 const show = (host: string, port: number): string => (host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`);
 
-/** An address family this machine lacks is no reason to serve nothing. */
+/** If this machine lacks an address family, the edge serves the other one. */
 const lacksAddress = (problem: ListenError): boolean =>
   ["EADDRNOTAVAIL", "EAFNOSUPPORT"].includes((problem.cause as NodeJS.ErrnoException | undefined)?.code ?? "");
 

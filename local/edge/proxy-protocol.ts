@@ -51,7 +51,7 @@ const mapped = (bytes: Buffer): Buffer => (bytes.length === 4 ? Buffer.concat([v
 
 /**
  * 4 or 16 bytes. An IPv4-mapped address counts as IPv4: that is how a dual-stack socket shows an IPv4 client.
- * @throws RangeError when the text is no address.
+ * @throws RangeError when the text is not an address.
  */
 export function addressBytes(address: string): Buffer {
   const bare = address.replace(/%.*$/, "");

@@ -103,7 +103,7 @@ function untilTaken(
       keptBytes += chunk.length;
       if (keptBytes > replayLimit) taken();
     };
-    // A client that has nothing more to say expects an end in return: that is no refusal.
+    // A client that has nothing more to say expects an end in return. That is not a refusal.
     const clientEnded = () => {
       upstream.end();
       taken();

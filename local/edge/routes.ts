@@ -1,10 +1,10 @@
-/** What the edge proxy must know of the fleet. Asked anew for every connection, so a cordon counts at once. */
+/** What the edge proxy must know of the fleet. Read for every connection, so that a cordon takes effect at once. */
 export interface Routes {
   /** Every public address with its ports, of all apps. */
   listeners(): Listener[];
   /** Machines that may take a connection now: started, uncordoned, no routing check failing. */
   backends(app: string, port: number): Backend[];
-  /** Told when `listeners()` may have changed. Returns what ends it. */
+  /** Calls back when `listeners()` may have changed. Returns a function that ends this. */
   onChange(changed: () => void): () => void;
 }
 

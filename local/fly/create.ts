@@ -56,7 +56,7 @@ export interface LocalFly {
   faults: FaultPlan;
   calls: CallLog;
   platform: PlatformEvents;
-  /** What machines are told by the name server of their private network. */
+  /** The records that machines get from the name server of their private network. */
   names: PrivateNames;
   /** All it knows, as a copy. */
   snapshot(): World;

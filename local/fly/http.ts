@@ -1,4 +1,4 @@
-/** Local Fly on a socket. Loopback only: whoever reaches the port and knows the token can start machines on this host. */
+/** Local Fly on a socket. Loopback only, because a client that reaches the port and knows the token can start machines on this host. */
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { Dropped } from "./core/errors.ts";

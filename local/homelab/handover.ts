@@ -40,12 +40,12 @@ export async function homelabRoots(docker: Docker, stack: string): Promise<strin
 async function keepSealed(operatorKey: string, secrets: Record<string, string>): Promise<void> {
   const sops = createSops({ env: { ...process.env, SOPS_AGE_KEY_FILE: home.operatorKey } });
   const sealed = readIfThere(home.secrets);
-  // Encrypted anew it would be another file, and every PoP would be given it.
+  // Encrypting it again would give another file, and every PoP would be updated.
   if (sealed !== undefined) {
     const opened = await sops.decrypt(sealed, home.secrets).catch(() => undefined);
     if (JSON.stringify(opened) === JSON.stringify(secrets)) return;
   }
   const recipient = /age1[a-z0-9]+/.exec(operatorKey)?.[0];
-  if (recipient === undefined) throw new Error(`${home.operatorKey} is no key of age. Remove it, then run again.`);
+  if (recipient === undefined) throw new Error(`${home.operatorKey} is not an age key. Remove it, then run again.`);
   writeWhole(home.secrets, await sops.encrypt(secrets, recipient));
 }

@@ -1,4 +1,4 @@
-/** What stands behind the PoPs of the local stack, as one container: it is started or found, told the sites' hosts, and waited for. */
+/** The services behind the PoPs of the local stack, as one container. It is started or found, gets the hosts of the sites, and is waited for. */
 import type { Readable } from "node:stream";
 import { setTimeout } from "node:timers/promises";
 import { stripVTControlCharacters } from "node:util";
@@ -84,7 +84,7 @@ interface Certificates {
 async function untilReady(docker: Docker, id: string, hosts: string[], log: (line: string) => void): Promise<void> {
   const container = docker.getContainer(id);
   const deadline = Date.now() + patienceMs;
-  const told = await tellOutput(container, log);
+  const output = await tellOutput(container, log);
   let seen: Certificates | undefined;
   let missing = hosts;
   try {
@@ -99,12 +99,12 @@ async function untilReady(docker: Docker, id: string, hosts: string[], log: (lin
       await setTimeout(250);
     }
   } finally {
-    told.stop();
+    output.stop();
   }
-  const why = seen?.failures.join(" ") || told.last().join("\n  ");
+  const why = seen?.failures.join(" ") || output.last().join("\n  ");
   if (Date.now() < deadline) await removeContainer(docker, id);
   throw new Error(
-    `homelab: not ready${Date.now() < deadline ? ", it ended" : ` in ${patienceMs / 1000} s`}. It said:\n  ${why}\nRun again, or begin anew: npm run local -- down`,
+    `homelab: not ready${Date.now() < deadline ? ", it ended" : ` in ${patienceMs / 1000} s`}. Its output:\n  ${why}\nRun again, or start from nothing: npm run local -- down`,
   );
 }
 

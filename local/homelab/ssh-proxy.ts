@@ -1,4 +1,4 @@
-/** ssh's ProxyCommand into the local stack's tailnet: this machine is no node of it, the homelab is. Arguments: name of a node, port. */
+/** ssh's ProxyCommand into the local stack's tailnet: this machine is not a node of it, but the homelab is. Arguments: name of a node, port. */
 import { consoleIn } from "../console.ts";
 import { labels } from "../docker/engine.ts";
 import { role } from "./homelab.ts";

@@ -28,7 +28,7 @@ export async function showPage(
   say: (line: string) => void,
 ): Promise<Shown> {
   const daemon = await readDaemon();
-  if (!daemon) throw new Error("Local Fly has ended meanwhile. Its last words: npm run local -- logs");
+  if (!daemon) throw new Error("Local Fly has ended. Its log: npm run local -- logs");
   if (daemon.problems.length > 0) throw new Error(daemon.problems.join("\n"));
   const edge = daemon.edge.https;
   const ca = readFileSync(paths.siteRoots, "utf8");
@@ -42,7 +42,7 @@ async function untilServed(
   say: (line: string) => void,
 ): Promise<Page> {
   const deadline = Date.now() + joiningMs;
-  let told = "";
+  let reported = "";
   for (;;) {
     const page = await fetchPage(edge, host, ca).catch((error: Error) => error);
     if (!(page instanceof Error) && page.status === 200) return page;
@@ -53,13 +53,13 @@ async function untilServed(
       );
     // Node's words for a certificate that the PoP signed itself are advice of another kind.
     const waiting = /certificate/.test(seen) ? `the PoP still ${lacks}` : seen;
-    if (waiting !== told) say(`waiting: ${waiting}`);
-    told = waiting;
+    if (waiting !== reported) say(`waiting: ${waiting}`);
+    reported = waiting;
     await setTimeout(200);
   }
 }
 
-/** What is told of a page: its URL, when it was there, both visits. */
+/** The report of a page: its URL, when it was there, both visits. */
 export const pageLines = ({ host, edge, pages, by, afterMs }: Shown): string[] => [
   `https://${host}/ through the edge at ${edge}, ${inWords(afterMs)} after the start, ${by}:`,
   ...pages.map(

@@ -11,7 +11,7 @@ export function inBackground<T>(work: (log: (line: string) => void) => Promise<T
     last = line;
   };
   const result = work((line) => tell(line));
-  result.catch(() => undefined); // told to those who wait
+  result.catch(() => undefined); // reported to those who wait
   return {
     wait(say) {
       if (last !== undefined) say(last);

@@ -30,7 +30,10 @@ export interface Ahead {
 /** What is left of a step. 0: it takes longer than expected. */
 export const leftMs = ({ expectedMs: expected = 0, elapsedMs }: Ahead): number => Math.max(0, expected - elapsedMs);
 
-/** "about 8 s left, first page in 12 s, everything in 1 min 10 s": of the first of these steps, then of what is reached at ends of later ones. Empty when nobody knows. */
+/**
+ * "about 8 s left, first page in 12 s, everything in 1 min 10 s": for the first of these steps, then for what the ends of later steps reach. Empty if it is
+ * unknown.
+ */
 export function leftText([current, ...later]: readonly Ahead[]): string {
   if (current?.expectedMs === undefined) return "";
   let sum = leftMs(current);

@@ -56,7 +56,7 @@ export async function runSteps<State extends object>(
         } catch (error) {
           failure = error;
           task.title = title;
-          // The reason is told once, whole, by whoever ends the program: here it would be cut to a line.
+          // The code that ends the program prints the whole reason once. Here it would be cut to one line.
           throw new Error("see below");
         } finally {
           stop();
@@ -81,7 +81,7 @@ export async function runSteps<State extends object>(
 
 const titled = (title: string, more: string): string => (more === "" ? title : `${title} (${more})`);
 
-/** On a terminal in the title, each second anew; elsewhere one line when it begins. */
+/** On a terminal in the title, updated each second; elsewhere one line when it begins. */
 function showLeft<State>(
   task: ListrTaskWrapper<State, ListrRendererFactory, ListrRendererFactory>,
   title: string,

@@ -45,7 +45,7 @@ export async function startRegistry(options: RegistryOptions): Promise<{ address
   return { address };
 }
 
-/** One that ends, or does not answer in time, is removed and its first words told: the next start begins afresh. */
+/** One that ends, or does not answer in time, is removed, and its first output is reported. The next start begins from nothing. */
 async function untilAnswers(address: string, docker: Docker, id: string): Promise<void> {
   const container = docker.getContainer(id);
   const deadline = AbortSignal.timeout(patienceMs);

@@ -117,7 +117,7 @@ async function relay(stream: Duplex, { answer, address }: ResolverOptions, ready
 
 const endOf = (bytes: Buffer): number => (bytes.length < 4 ? Number.POSITIVE_INFINITY : 4 + bytes.readUInt32BE(0));
 
-/** The frame's layout is main.go's. Who asks by IPv4, as the engine does for a machine, is somebody of the network: `here`. */
+/** The frame's layout is main.go's. A client on IPv4, as the engine is for a machine, counts as a machine of the network: `here`. */
 function answerOne(stream: Duplex, frame: Buffer, answer: AnswerQuestion, here: string): void {
   const asker = addressOf(frame.subarray(5, 21));
   const address = asker.startsWith(mapped) ? here : asker;

@@ -12,7 +12,7 @@ import { localEnvironment } from "./environment.ts";
 export type Changes = Record<string, number>;
 
 /**
- * Deploys the stack. `progress` is told a line for each step and each message, `imageIsThere` when the PoPs' image is; rejects with what Pulumi's
+ * Deploys the stack. `progress` gets one line for each step and each message, `imageIsThere` is called when the PoPs' image is; rejects with what Pulumi's
  * diagnostics said.
  */
 export async function deploy(
@@ -99,7 +99,7 @@ function describe(event: EngineEvent): string | undefined {
     return op === "same" || op === "read" ? undefined : `${op} ${nameOf(urn)}`;
   }
   const { diagnosticEvent } = event;
-  // Debug messages come too, whatever the type says; errors are told at the end.
+  // Debug messages come too, whatever the type says; errors are reported at the end.
   if (!diagnosticEvent || !shown.has(diagnosticEvent.severity)) return undefined;
   return plainText(diagnosticEvent.message) || undefined;
 }
@@ -108,9 +108,9 @@ const isImage = (type: string): boolean => type === "docker:index/image:Image";
 
 /** What went wrong, each thing once. The last thing the engine says is only that something did. */
 function failure(errors: string[], error: unknown): Error {
-  const told = errors.filter((line) => line !== "" && !/^(update|preview) failed$/.test(line));
+  const reasons = errors.filter((line) => line !== "" && !/^(update|preview) failed$/.test(line));
   // Without events the CLI itself refused: the Automation API wraps its words in exit code and empty streams.
   const words = error instanceof Error ? error.message : String(error);
   const refusals = [...words.matchAll(/^error: (.+)$/gm)].map(([, line]) => line ?? "");
-  return new Error([...new Set(told.length > 0 ? told : refusals)].join("\n") || words, { cause: error });
+  return new Error([...new Set(reasons.length > 0 ? reasons : refusals)].join("\n") || words, { cause: error });
 }

@@ -6,7 +6,7 @@ import { internetRoot } from "../internet/internet.ts";
 import { paths } from "../paths.ts";
 
 /**
- * Brings it up to date with what runs: an authority forgets its key whenever it is started anew. The roots before stay in it, for their certificates may
+ * Brings it up to date with what runs: an authority creates a new key whenever it starts. The roots before stay in it, for their certificates may
  * still be in use.
  */
 export async function refreshSiteRoots(docker: Docker, stack: string): Promise<void> {

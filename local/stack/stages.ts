@@ -59,7 +59,7 @@ export function stagesOf({ deployed, homelab, hasFirst }: Asked): Stage[] {
   if (homelab) return deployed === "homelab" || !hasFirst ? ["homelab"] : ["first", "homelab"];
   if (deployed === "homelab")
     throw new Error(
-      "--no-homelab: the PoPs have tailnet and vault already. Nothing was changed. Leave the option out, or begin anew: npm run local -- down",
+      "--no-homelab: the PoPs have tailnet and vault already. Nothing was changed. Leave the option out, or start from nothing: npm run local -- down",
     );
   if (!hasFirst)
     throw new Error(

@@ -37,8 +37,8 @@ export function picture(world: World, { now, clientRegion, counts, traffic }: Su
     .toSorted((a, b) => a.name.localeCompare(b.name));
   const open = new Map(counts.map((it) => [it.machineId, it.open]));
   const pops = machines.map((machine) => popOf(machine, now, open.get(machine.id) ?? 0, traffic.get(machine.id)));
-  const told = machines.flatMap((machine) => traffic.get(machine.id) ?? []);
-  const asked = told.reduce((sum, it) => sum + it.cacheable, 0);
+  const samples = machines.flatMap((machine) => traffic.get(machine.id) ?? []);
+  const asked = samples.reduce((sum, it) => sum + it.cacheable, 0);
   return {
     at: now,
     head,
@@ -47,9 +47,9 @@ export function picture(world: World, { now, clientRegion, counts, traffic }: Su
     sites: [],
     totals: {
       serving: pops.filter(({ phase }) => phase === "serving").length,
-      requestsPerSecond: told.length === 0 ? null : told.reduce((sum, it) => sum + it.requestsPerSecond, 0),
+      requestsPerSecond: samples.length === 0 ? null : samples.reduce((sum, it) => sum + it.requestsPerSecond, 0),
       errorsPerSecond: null,
-      hitRate: asked === 0 ? null : told.reduce((sum, it) => sum + it.hits, 0) / asked,
+      hitRate: asked === 0 ? null : samples.reduce((sum, it) => sum + it.hits, 0) / asked,
       connections: counts.reduce((sum, it) => sum + it.open, 0),
     },
     rollout: rolloutOf(machines, pops),

@@ -5,7 +5,7 @@ import type { Clock } from "../../lib/clock.ts";
 
 /** The part of `pop health`'s answer that is shown. */
 const Report = z.object({
-  parts: z.record(z.string(), z.object({ status: z.string(), reason: z.string().optional() })).default({}),
+  components: z.record(z.string(), z.object({ status: z.string(), reason: z.string().optional() })).default({}),
   traffic: z.object({ requests: z.number(), cache: z.record(z.string(), z.number()) }),
   memory: z.object({ usedBytes: z.number(), limitBytes: z.number() }).optional(),
 });
@@ -106,13 +106,13 @@ export function rates(samples: Sample[]): PopTraffic | undefined {
     hits: grown(hits),
     cacheable: grown(cacheable),
     memory: last.report.memory ?? null,
-    reasons: Object.entries(last.report.parts)
-      .filter(([, part]) => part.status !== "ok")
-      .map(([name, part]) => `${name}: ${part.reason ?? part.status}`),
+    reasons: Object.entries(last.report.components)
+      .filter(([, component]) => component.status !== "ok")
+      .map(([name, { status, reason }]) => `${name}: ${reason ?? status}`),
   };
 }
 
-/** Undefined when nobody answers, or what answers is no PoP. */
+/** Undefined if there is no response, or the response is not a PoP's. */
 async function ask({ host, port }: Source): Promise<Report | undefined> {
   try {
     const answer = await fetch(`http://${host}:${port}/healthz`, { signal: AbortSignal.timeout(patienceMs) });

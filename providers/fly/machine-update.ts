@@ -227,7 +227,9 @@ class MachineUpdate {
     return (await this.#waitForLateCordon()) ? healthy() : machine;
   }
 
-  /** Waits until a cordon without a response can no longer take effect: after the uncordon, it would take the machine out of routing for good. True: it waited. */
+  /**
+   * Waits until a cordon without a response can no longer take effect: after the uncordon, it would take the machine out of routing for good. True: it waited.
+   */
   async #waitForLateCordon(): Promise<boolean> {
     const { clock } = this.#context;
     const pause = this.#target.routed ? this.#cordonTakesEffectBy - clock.now() : 0;

@@ -1,4 +1,7 @@
-/** Which stack an object on Fly belongs to. Machines have their stack in their metadata; apps, addresses and volumes belong to the stack of the live machines of their app. */
+/**
+ * Which stack an object on Fly belongs to. Machines have their stack in their metadata; apps, addresses and volumes belong to the stack of the live machines of
+ * their app.
+ */
 
 import type { Fly } from "../../fly/api.ts";
 import { isNotFound } from "../../fly/errors.ts";

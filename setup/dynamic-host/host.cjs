@@ -31,7 +31,7 @@ function heard(methods) {
     noteUrn(call.request.getUrn());
     return remove.call(this, call, callback);
   };
-  // `pulumi import` reads without the state in which the provider's text is; the host would complain of code that is no string.
+  // `pulumi import` reads without the state that has the provider's text. The host would reject code that is not a string.
   methods.read = function (call, callback) {
     noteUrn(call.request.getUrn());
     const properties = call.request.getProperties()?.toJavaScript() ?? {};

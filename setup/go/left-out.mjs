@@ -6,7 +6,8 @@
 /** @type {Record<string, import("../go-overlay.mjs").Cut>} */
 export const leftOut = {
   "github.com/pulumi/pulumi/pkg/v3": {
-    // Keys and logs in the clouds of Amazon, Microsoft and Google, state in the latter two, the browser of Pulumi Cloud's API. State in S3 stays: many a house has it.
+    // Keys and logs in the clouds of Amazon, Microsoft and Google, state in the latter two, the browser of Pulumi Cloud's API. State in S3 stays, because it is
+    // common.
     patch: "setup/go/pulumi.patch",
     files: "setup/go/_pulumi",
     // What writes programs, packages or prose, and what only Pulumi Cloud has.

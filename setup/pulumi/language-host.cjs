@@ -7,7 +7,7 @@
  * it beside a CLI built from source; where the vendor's host is present that one is used. It answers what `up`,
  * `preview`, `refresh`, `destroy`, `stack`, `config`, `about`, `install`, `new` and policy packs ask.
  *
- * Not answered: plugins that are programs and no policy packs, code generation, the debugger. A policy pack is not told
+ * Not answered: plugins that are programs and no policy packs, code generation, the debugger. A policy pack does not get
  * the stack's configuration: getStack and Config are of no use in it.
  */
 
@@ -16,12 +16,12 @@ const { existsSync, readFileSync } = require("node:fs");
 const { createRequire } = require("node:module");
 const path = require("node:path");
 
-/** @pulumi/pulumi's exit code for "the user has been told"; the engine then adds no message of its own. */
+/** @pulumi/pulumi's exit code for "the user has seen the error"; the engine then adds no message of its own. */
 const USER_HAS_BEEN_TOLD = 32;
 /** Milliseconds between the polite and the firm end of a program, as in the vendor's host. */
 const GRACE = 5000;
 
-/** npm's arguments: no word of what users cannot act on. */
+/** npm's arguments: no messages that users cannot act on. */
 const quietly = ["--no-audit", "--no-fund", "--loglevel=error"];
 
 /**

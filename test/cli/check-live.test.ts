@@ -44,11 +44,11 @@ test("records that are the app's addresses, a certificate and a PoP behind each:
     visit: async (_, ip) => ({ status: 200, pop: ip === v4 ? "cdg-1" : "ewr-1", certificate }),
   });
   expect(seen).toEqual({
-    [`${host} A`]: { verdict: "good", detail: v4 },
-    [`${host} AAAA`]: { verdict: "good", detail: v6 },
-    [`${host} at ${v4}`]: { verdict: "good", detail: "200 from cdg-1, certificate for 60 d" },
-    [`${host} at ${v6}`]: { verdict: "good", detail: "200 from ewr-1, certificate for 60 d" },
-    PoPs: { verdict: "good", detail: "each of them responded" },
+    [`${host} A`]: { status: "ok", detail: v4 },
+    [`${host} AAAA`]: { status: "ok", detail: v6 },
+    [`${host} at ${v4}`]: { status: "ok", detail: "200 from cdg-1, certificate for 60 d" },
+    [`${host} at ${v6}`]: { status: "ok", detail: "200 from ewr-1, certificate for 60 d" },
+    PoPs: { status: "ok", detail: "each of them responded" },
   });
 });
 
@@ -75,15 +75,15 @@ test("a site that is passed through is answered by its own server, whose certifi
     },
   });
   expect(seen).toMatchObject({
-    "git.example.org A": { verdict: "good" },
-    [`git.example.org at ${v4}`]: { verdict: "good", detail: "200 from its own server, certificate for 60 d" },
-    "*.git.example.org": { verdict: "skipped" },
+    "git.example.org A": { status: "ok" },
+    [`git.example.org at ${v4}`]: { status: "ok", detail: "200 from its own server, certificate for 60 d" },
+    "*.git.example.org": { status: "skipped" },
     [`old.example.org at ${v6}`]: {
-      verdict: "bad",
+      status: "failed",
       detail: "200 from its own server, with a certificate that browsers reject: certificate has expired",
       fix: "The site's own server presents that certificate: renew it there.",
     },
-    [`${host} at ${v4}`]: { verdict: "good", detail: "200 from cdg-1, certificate for 60 d" },
+    [`${host} at ${v4}`]: { status: "ok", detail: "200 from cdg-1, certificate for 60 d" },
   });
 });
 
@@ -100,16 +100,16 @@ test("a record that is missing, leads elsewhere or cannot be had: each with what
     },
   });
   expect(seen["a.example.org A"]).toMatchObject({
-    verdict: "bad",
+    status: "failed",
     detail: "leads to 192.0.2.7, which does not belong to the app",
   });
   expect(seen["a.example.org AAAA"]).toMatchObject({
-    verdict: "bad",
+    status: "failed",
     detail: "no record",
     fix: `Add the AAAA record of a.example.org: ${v6}`,
   });
-  expect(seen["b.example.org A"]).toMatchObject({ verdict: "good" });
-  expect(seen["c.example.org A"]).toMatchObject({ verdict: "bad", detail: "no response from DNS, ETIMEOUT" });
+  expect(seen["b.example.org A"]).toMatchObject({ status: "ok" });
+  expect(seen["c.example.org A"]).toMatchObject({ status: "failed", detail: "no response from DNS, ETIMEOUT" });
 });
 
 test.each<[string, Partial<Visit>, string]>([
@@ -128,7 +128,7 @@ test.each<[string, Partial<Visit>, string]>([
   const { it, v4 } = await deployed();
   await using _it = it;
   const seen = await look(it, { visit: async () => ({ status: 200, pop: "cdg-1", certificate, ...over }) });
-  expect(seen[`${host} at ${v4}`]).toMatchObject({ verdict: "bad", detail });
+  expect(seen[`${host} at ${v4}`]).toMatchObject({ status: "failed", detail });
 });
 
 test("who answers without being a PoP, who does not answer, and where there is no IPv6", async () => {
@@ -136,12 +136,15 @@ test("who answers without being a PoP, who does not answer, and where there is n
   await using _ = it;
   const failing = (code: string) => Promise.reject(Object.assign(new Error(code), { code }));
   const foreign = await look(it, { visit: async () => ({ status: 200, certificate }) });
-  expect(foreign[`${host} at ${v4}`]).toMatchObject({ verdict: "bad", detail: "200 from a server that is not a PoP" });
+  expect(foreign[`${host} at ${v4}`]).toMatchObject({
+    status: "failed",
+    detail: "200 from a server that is not a PoP",
+  });
   const seen = await look(it, { visit: (_, ip) => failing(ip === v4 ? "ECONNREFUSED" : "ENETUNREACH") });
-  expect(seen[`${host} at ${v4}`]).toMatchObject({ verdict: "bad", detail: "no response over HTTPS, ECONNREFUSED" });
-  expect(seen[`${host} at ${v6}`]).toEqual({ verdict: "skipped", detail: "this machine has no IPv6" });
+  expect(seen[`${host} at ${v4}`]).toMatchObject({ status: "failed", detail: "no response over HTTPS, ECONNREFUSED" });
+  expect(seen[`${host} at ${v6}`]).toEqual({ status: "skipped", detail: "this machine has no IPv6" });
   expect(seen.PoPs).toMatchObject({
-    verdict: "skipped",
+    status: "skipped",
     detail: expect.stringContaining("not reachable from here: cdg-1, ewr-1"),
   });
 });

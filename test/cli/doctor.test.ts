@@ -28,19 +28,19 @@ async function findings(it: Cli, env: NodeJS.ProcessEnv) {
 test("all there: nothing to do, nothing changed", async () => {
   await using it = await cli();
   const { code, calls, list } = await findings(it, withPulumi(it));
-  expect(list.map(({ name, verdict }) => [name, verdict])).toEqual([
-    ["Node", "good"],
-    ["Pulumi CLI", "good"],
-    ["Pulumi's Node language host", "good"],
-    ["Pulumi's Docker plugin", "good"],
-    ["stack", "good"],
-    ["stack file", "good"],
-    ["Fly token", "good"],
-    ["Fly app", "good"],
-    ["room in cdg", "good"],
-    ["room in ewr", "good"],
-    ["hosts", "good"],
-    ["egress addresses", "good"],
+  expect(list.map(({ name, status }) => [name, status])).toEqual([
+    ["Node", "ok"],
+    ["Pulumi CLI", "ok"],
+    ["Pulumi's Node language host", "ok"],
+    ["Pulumi's Docker plugin", "ok"],
+    ["stack", "ok"],
+    ["stack file", "ok"],
+    ["Fly token", "ok"],
+    ["Fly app", "ok"],
+    ["room in cdg", "ok"],
+    ["room in ewr", "ok"],
+    ["hosts", "ok"],
+    ["egress addresses", "ok"],
     ["Docker", "skipped"],
     ["registry", "skipped"],
   ]);
@@ -59,8 +59,8 @@ test("for people: a table, then each fix", async () => {
   await using it = await cli();
   const { code, out } = await it.run(["doctor"], { env: { ...withPulumi(it), FLY_API_TOKEN: plantedToken } });
   expect(code).toBe(3);
-  expect(out).toMatch(/^good +Pulumi CLI +v3\./m);
-  expect(out).toMatch(/^bad +Fly token +read the token's scope: .*\(401, /m);
+  expect(out).toMatch(/^ok +Pulumi CLI +v3\./m);
+  expect(out).toMatch(/^failed +Fly token +read the token's scope: .*\(401, /m);
   expect(out).toContain(
     "\nFly token: Fly does not take it. Make one (fly tokens create org ORGANIZATION) and set it: ",
   );
@@ -72,13 +72,13 @@ test("another CLI than the tested one, no plugins", async () => {
   const env = { ...withPulumi(it, "v3.1.0"), PULUMI_HOME: join(it.dir, "pulumi") };
   expect((await findings(it, env)).of("Pulumi CLI")).toEqual({
     name: "Pulumi CLI",
-    verdict: "bad",
+    status: "failed",
     detail: `v3.1.0, tested is v${manifest.dependencies.pulumi}`,
-    fix: "Let setup bring it: npm run setup -- --only pulumi",
+    fix: "Let setup install it: npm run setup -- --only pulumi",
   });
   const nothing = await findings(it, { ...it.env, PULUMI_HOME: join(it.dir, "none"), PATH: "/nowhere" });
-  expect(nothing.of("Pulumi CLI")).toMatchObject({ verdict: "bad", detail: "not there" });
-  expect(nothing.of("Pulumi's Docker plugin")).toMatchObject({ verdict: "bad" });
+  expect(nothing.of("Pulumi CLI")).toMatchObject({ status: "failed", detail: "not there" });
+  expect(nothing.of("Pulumi's Docker plugin")).toMatchObject({ status: "failed" });
   expect(nothing.code).toBe(3);
 });
 
@@ -88,7 +88,7 @@ test("an app of somebody else's organization, a token of another", async () => {
   it.config(values({ organization: "acme" }));
   const { of } = await findings(it, withPulumi(it));
   expect(of("Fly token")).toMatchObject({
-    verdict: "bad",
+    status: "failed",
     detail: "good for personal",
     fix: "The stack file says fly-pops:organization: acme. Correct it, or make a token there: fly tokens create org acme",
   });
@@ -101,7 +101,7 @@ test("an app of somebody else's organization, a token of another", async () => {
 test("an app of another stack, unless that is the one to take over from", async () => {
   await using it = await cli();
   await it.deploy();
-  expect((await findings(it, withPulumi(it))).of("Fly app")).toMatchObject({ verdict: "good", detail: "my-edge" });
+  expect((await findings(it, withPulumi(it))).of("Fly app")).toMatchObject({ status: "ok", detail: "my-edge" });
   const env = { ...withPulumi(it), PULUMI_STACK: "other" };
   const other = async (over: Record<string, unknown>) => {
     it.config(values(over));
@@ -110,19 +110,19 @@ test("an app of another stack, unless that is the one to take over from", async 
   };
   expect(await other({})).toEqual({
     name: "Fly app",
-    verdict: "bad",
+    status: "failed",
     detail: "my-edge belongs to stack organization/fly-pops/test, whose machine cdg-1 runs in it",
     fix: "Two stacks cannot share an app, its addresses and its registry: choose another fly-pops:app. If that stack is gone and this one should adopt its objects, set fly-pops:adopt.from to organization/fly-pops/test",
   });
-  expect(await other({ adopt: { from: "organization/fly-pops/test" } })).toMatchObject({ verdict: "good" });
-  expect(await other({ adopt: { from: "organization/fly-pops/else" } })).toMatchObject({ verdict: "bad" });
+  expect(await other({ adopt: { from: "organization/fly-pops/test" } })).toMatchObject({ status: "ok" });
+  expect(await other({ adopt: { from: "organization/fly-pops/else" } })).toMatchObject({ status: "failed" });
 });
 
 test("a region without room", async () => {
   await using it = await cli();
   it.local.faults.next("POST platform/placements", { kind: "status", status: 200, body: { Regions: [] } });
   const { list } = await findings(it, withPulumi(it));
-  const full = list.filter(({ name, verdict }) => name.startsWith("room in") && verdict === "bad");
+  const full = list.filter(({ name, status }) => name.startsWith("room in") && status === "failed");
   expect(full).toHaveLength(1);
   expect(full[0]).toMatchObject({ detail: "none for shared-cpu-1x, 256 MB, 3 GB" });
 });
@@ -138,9 +138,9 @@ test("a stack file with mistakes: they are the fix, and Fly is not asked", async
 test("no token", async () => {
   await using it = await cli();
   const { of } = await findings(it, { ...withPulumi(it), FLY_API_TOKEN: undefined });
-  expect(of("Fly token")).toMatchObject({ verdict: "bad", detail: "none" });
+  expect(of("Fly token")).toMatchObject({ status: "failed", detail: "none" });
   expect(of("Fly token")?.fix).toContain("set FLY_API_TOKEN");
-  expect(of("Fly app")).toMatchObject({ verdict: "skipped" });
+  expect(of("Fly app")).toMatchObject({ status: "skipped" });
 });
 
 test("a Fly that does not answer is no missing token", async () => {
@@ -148,11 +148,11 @@ test("a Fly that does not answer is no missing token", async () => {
   const { of } = await findings(it, { ...withPulumi(it), FLY_API_HOSTNAME: "http://127.0.0.1:1" });
   expect(of("Fly token")).toBeUndefined();
   expect(of("Fly API")).toMatchObject({
-    verdict: "bad",
+    status: "failed",
     detail: expect.stringContaining("nothing listens at http://127.0.0.1:1"),
     fix: "See that Fly can be reached from here, then run again. How Fly is: https://status.flyio.net",
   });
-  expect(of("Fly app")).toMatchObject({ verdict: "skipped" });
+  expect(of("Fly app")).toMatchObject({ status: "skipped" });
 });
 
 test("a token that the passphrase does not open is no missing token", async () => {
@@ -167,7 +167,7 @@ test("a token that the passphrase does not open is no missing token", async () =
   const { of } = await findings(it, env);
   expect(of("Fly token")).toEqual({
     name: "Fly token",
-    verdict: "bad",
+    status: "failed",
     detail: "set, and cannot be opened",
     fix: "fly:token: incorrect passphrase. Nothing was changed.",
   });
@@ -180,7 +180,7 @@ test("a registry: open, closed, logged in, away", async () => {
   const server = registry.url.replace("http://", "");
   it.config({ ...values(), imageRef: "" }, { "fly:registry": server });
   const env = withPulumi(it);
-  expect((await findings(it, env)).of("registry")).toEqual({ name: "registry", verdict: "good", detail: server });
+  expect((await findings(it, env)).of("registry")).toEqual({ name: "registry", status: "ok", detail: server });
   status = 401;
   expect((await findings(it, env)).of("registry")).toMatchObject({
     detail: `${server} answers 401`,
@@ -188,7 +188,7 @@ test("a registry: open, closed, logged in, away", async () => {
   });
   mkdirSync(join(it.dir, ".docker"));
   writeFileSync(join(it.dir, ".docker", "config.json"), JSON.stringify({ auths: { [server]: {} } }));
-  expect((await findings(it, env)).of("registry")).toMatchObject({ verdict: "good" });
+  expect((await findings(it, env)).of("registry")).toMatchObject({ status: "ok" });
   it.config({ ...values(), imageRef: "" }, { "fly:registry": "127.0.0.1:1" });
   expect((await findings(it, env)).of("registry")).toMatchObject({
     detail: "127.0.0.1:1 does not answer (ECONNREFUSED)",
@@ -203,7 +203,7 @@ test("a deploy token of one app is told from one of the organization, with the c
   const { code, of } = await findings(it, withPulumi(it));
   expect(code).toBe(3);
   expect(of("Fly token")).toMatchObject({
-    verdict: "bad",
+    status: "failed",
     detail: "a deploy token, good for my-edge alone",
     fix: expect.stringContaining("fly tokens create org personal"),
   });
@@ -224,13 +224,13 @@ test("a fleet larger than what Let's Encrypt gives in a week", async () => {
   const { code, of } = await findings(it, withPulumi(it));
   expect(of("orders of certificates")).toEqual({
     name: "orders of certificates",
-    verdict: "warning",
+    status: "warning",
     detail: expect.stringMatching(/^\d+ by 6 PoPs, more than a week's worth$/),
     fix: expect.stringContaining("6 PoPs order a certificate each for the same names"),
   });
   expect(code).toBe(0);
   it.config(values({ regions: { cdg: { replicas: 2 } }, certificates }));
-  expect((await findings(it, withPulumi(it))).of("orders of certificates")).toMatchObject({ verdict: "good" });
+  expect((await findings(it, withPulumi(it))).of("orders of certificates")).toMatchObject({ status: "ok" });
 });
 
 describe("the vault, asked by a PoP that runs", () => {
@@ -249,7 +249,7 @@ describe("the vault, asked by a PoP that runs", () => {
     await using it = await cli({ behaviour: { exec: says({ status: "ok", vaultSecretId }) } });
     const { of, calls } = await deployed(it);
     expect(of("vault")).toMatchObject({
-      verdict: "good",
+      status: "ok",
       detail: expect.stringMatching(/^its secret_id ends in \d+ d$/),
     });
     expect(calls.filter((call) => call.endsWith("/exec"))).toHaveLength(1);
@@ -259,7 +259,7 @@ describe("the vault, asked by a PoP that runs", () => {
     await using it = await cli({ behaviour: { exec: says({ status: "degraded", vaultSecretId: { gone: true } }) } });
     const { of, code } = await deployed(it);
     expect(of("vault")).toMatchObject({
-      verdict: "bad",
+      status: "failed",
       detail: "it does not know the secret_id: a PoP that starts is refused",
       fix: expect.stringContaining("npx fly-pops secrets edit, vaultSecretId"),
     });
@@ -270,12 +270,12 @@ describe("the vault, asked by a PoP that runs", () => {
     await using it = await cli({ behaviour: { exec: () => ({ exitCode: 1, stdout: "", stderr: "no answer" }) } });
     it.config(values(wanted));
     expect((await findings(it, withPulumi(it))).of("vault")).toMatchObject({
-      verdict: "skipped",
+      status: "skipped",
       detail: "no PoP runs that could be asked when its secret_id ends",
     });
     it.config(values());
     expect((await deployed(it)).of("vault")).toMatchObject({
-      verdict: "skipped",
+      status: "skipped",
       detail: expect.stringContaining("cdg-1: "),
     });
   });
@@ -286,25 +286,25 @@ describe("what is known of a secret_id", () => {
   const at = (days: number) => new Date(now + days * 86_400_000).toISOString();
   test.each<[string, Parameters<typeof secretIdFinding>[0], string, RegExp]>([
     ["nothing", undefined, "skipped", /^no PoP has logged in/],
-    ["no end", { createdAt: at(-1) }, "good", /^its secret_id does not end$/],
-    ["an end that is far", { createdAt: at(-1), endsAt: at(89) }, "good", /^its secret_id ends in 89 d$/],
+    ["no end", { createdAt: at(-1) }, "ok", /^its secret_id does not end$/],
+    ["an end that is far", { createdAt: at(-1), endsAt: at(89) }, "ok", /^its secret_id ends in 89 d$/],
     [
       "an end that is said",
       { createdAt: at(-1), endsAt: at(89), unknown: "x" },
-      "good",
+      "ok",
       /ends in 89 d, as the stack file says$/,
     ],
-    ["an eighth that is left", { createdAt: at(-78), endsAt: at(12) }, "good", /ends in 12 d$/],
-    ["less than an eighth", { createdAt: at(-80), endsAt: at(10) }, "bad", /^its secret_id ends in 10 d$/],
-    ["less than an eighth of a day", { createdAt: at(-0.9), endsAt: at(0.1) }, "bad", /ends in 2 h$/],
-    ["an end that was", { createdAt: at(-90), endsAt: at(-1) }, "bad", /^its secret_id ended at 2026-11-28/],
+    ["an eighth that is left", { createdAt: at(-78), endsAt: at(12) }, "ok", /ends in 12 d$/],
+    ["less than an eighth", { createdAt: at(-80), endsAt: at(10) }, "failed", /^its secret_id ends in 10 d$/],
+    ["less than an eighth of a day", { createdAt: at(-0.9), endsAt: at(0.1) }, "failed", /ends in 2 h$/],
+    ["an end that was", { createdAt: at(-90), endsAt: at(-1) }, "failed", /^its secret_id ended at 2026-11-28/],
     [
       "gone before its end",
       { createdAt: at(-1), endsAt: at(89), gone: true },
-      "bad",
+      "failed",
       /^it does not know the secret_id/,
     ],
-    ["few logins", { createdAt: at(-1), usesLeft: 19 }, "bad", /^logins that its secret_id is good for: 19$/],
+    ["few logins", { createdAt: at(-1), usesLeft: 19 }, "failed", /^logins that its secret_id is good for: 19$/],
     ["a bound", { createdAt: at(-1), usesLeft: 400 }, "warning", /^logins that its secret_id is good for: 400$/],
     [
       "a policy that does not let look",
@@ -312,10 +312,10 @@ describe("what is known of a secret_id", () => {
       "warning",
       /^when its secret_id ends is not known$/,
     ],
-  ])("%s", (_, found, verdict, detail) => {
+  ])("%s", (_, found, status, detail) => {
     const finding = secretIdFinding(found, now);
-    expect(finding).toMatchObject({ verdict, detail: expect.stringMatching(detail) });
-    expect(finding.fix === undefined).toBe(verdict === "good" || verdict === "skipped");
+    expect(finding).toMatchObject({ status, detail: expect.stringMatching(detail) });
+    expect(finding.fix === undefined).toBe(status === "ok" || status === "skipped");
   });
 
   test("the command that makes another names the stack's mount and namespace", () => {

@@ -402,7 +402,7 @@ test("an old instance whose end looks like the new one's", async () => {
     events: body.events.toSorted((a, b) => Number(b.type === "exit") - Number(a.type === "exit")),
   }));
   using bench = await preflightBench();
-  expect((await bench.run({}, { road })).of("update-ends-told-apart")).toMatchObject({ verdict: "does not hold" });
+  expect((await bench.run({}, { road })).of("update-ends-differ")).toMatchObject({ verdict: "does not hold" });
 });
 
 test("versions that are forgotten", async () => {
@@ -448,7 +448,7 @@ test("a stop that looks like a fall, an update that starts what was stopped", as
     return body;
   });
   using bench = await preflightBench();
-  expect((await bench.run({}, { road: fell })).of("stop-is-told")).toMatchObject({ verdict: "does not hold" });
+  expect((await bench.run({}, { road: fell })).of("stop-is-requested")).toMatchObject({ verdict: "does not hold" });
   const runs = rewriting(read, (body: { state: string; config: { env?: Record<string, string> } }) =>
     body.config.env?.PREFLIGHT_VERSION === "3" && body.state === "stopped" ? { ...body, state: "started" } : body,
   );

@@ -33,7 +33,10 @@ test("a volume that was taken over is not given up", () => {
 
 test("a certificate put there by hand is not given up where there is no vault", () => {
   const health = (selfSigned: boolean) =>
-    ({ parts: {}, certificates: [{ host: "www.example.org", notAfter: "2030-01-01T00:00:00Z", selfSigned }] }) as never;
+    ({
+      components: {},
+      certificates: [{ host: "www.example.org", notAfter: "2030-01-01T00:00:00Z", selfSigned }],
+    }) as never;
   expect(replacementLoss("cdg-1", edge(), health(true)).blockers).toEqual([]);
   expect(replacementLoss("cdg-1", edge(), health(false)).blockers.join()).toContain(
     "/var/lib/pop/certs/www.example.org.pem",
@@ -69,8 +72,8 @@ test("doctor names hosts that are shared, and egress addresses", async () => {
       (JSON.parse((await it.run(["doctor", "--json"])).out) as { name: string }[]).map((row) => [row.name, row]),
     );
   expect(await found()).toMatchObject({
-    hosts: { verdict: "bad", fix: expect.stringContaining("cdg-1 and cdg-2 are on one host, cdg-04") },
-    "egress addresses": { verdict: "good", detail: expect.stringMatching(/^not fixed/) },
+    hosts: { status: "failed", fix: expect.stringContaining("cdg-1 and cdg-2 are on one host, cdg-04") },
+    "egress addresses": { status: "ok", detail: expect.stringMatching(/^not fixed/) },
   });
   await it.local.call("POST", "/apps/my-edge/ip_assignments", { type: "egress_v4" });
   expect(await found()).toMatchObject({ "egress addresses": { detail: "fixed: 198.51.100.1" } });

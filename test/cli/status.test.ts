@@ -7,7 +7,7 @@ const megabyte = 1024 * 1024;
 const health = (over: Record<string, unknown> = {}) => ({
   status: "ok",
   pop: "cdg-1",
-  parts: { nginx: { status: "ok" }, unbound: { status: "ok" }, tailnet: { status: "ok" } },
+  components: { nginx: { status: "ok" }, unbound: { status: "ok" }, tailnet: { status: "ok" } },
   certificates: [{ host: "www.example.org", notAfter: "2030-01-01T00:00:00Z", selfSigned: false }],
   memory: { usedBytes: 90 * megabyte, limitBytes: 256 * megabyte, oomKills: 0 },
   traffic: { requests: 100, rejected: 12, sentBytes: 1, receivedBytes: 1, cache: { hit: 90, miss: 10 }, hitRate: 0.9 },
@@ -140,8 +140,8 @@ test("nothing is deployed yet: each PoP is missing, and the next step is named",
 });
 
 test("a part that is degraded is told with its reason, and the exit code says so", async () => {
-  const parts = { nginx: { status: "ok" }, tailnet: { status: "degraded", reason: "logged out" } };
-  await using it = await cli({ behaviour: { exec: says(health({ status: "degraded", parts })) } });
+  const components = { nginx: { status: "ok" }, tailnet: { status: "degraded", reason: "logged out" } };
+  await using it = await cli({ behaviour: { exec: says(health({ status: "degraded", components })) } });
   await it.deploy();
   const { code, out } = await it.run(["status"]);
   expect(code).toBe(3);
@@ -179,11 +179,20 @@ test("the way to each origin: direct or relayed, by whom, and how long an answer
 
 test("what to do about a fault of the tailnet is told to its end", async () => {
   const reason = `locked out by tailnet lock, no node talks to this one: sign it, \`tailscale lock sign nodekey:${"a".repeat(64)}\`; origin http://x.tail.example: ${"no ".repeat(60)}end`;
-  const parts = { nginx: { status: "ok" }, tailnet: { status: "degraded", reason } };
-  await using it = await cli({ behaviour: { exec: says(health({ status: "degraded", parts })) } });
+  const components = { nginx: { status: "ok" }, tailnet: { status: "degraded", reason } };
+  await using it = await cli({ behaviour: { exec: says(health({ status: "degraded", components })) } });
   it.config(values({ regions: { cdg: {} } }));
   await it.deploy();
   expect((await it.run(["status"])).out).toContain(`cdg-1: tailnet is degraded, ${reason}`);
+});
+
+test("a PoP that is not updated yet reports its components as parts", async () => {
+  const { components, ...rest } = health({ status: "degraded" });
+  const parts = { ...components, unbound: { status: "degraded", reason: "no response" } };
+  await using it = await cli({ behaviour: { exec: says({ ...rest, parts }) } });
+  it.config(values({ regions: { cdg: {} } }));
+  await it.deploy();
+  expect((await it.run(["status"])).out).toContain("cdg-1: unbound is degraded, no response");
 });
 
 test("a PoP that cannot be asked still has its row", async () => {
@@ -441,8 +450,8 @@ test("a stack without a file names those that have one", async () => {
 test("what PoPs log in to the vault with: until when, and that it ends soon", async () => {
   const reason = "the secret_id for the vault ends at 2026-12-10T12:00:00Z: a PoP that starts after that is refused.";
   const vaultSecretId = { createdAt: "2026-09-11T12:00:00Z", endsAt: "2026-12-10T12:00:00Z", usesLeft: 30 };
-  const parts = { certs: { status: "degraded", reason } };
-  await using it = await cli({ behaviour: { exec: says(health({ status: "degraded", parts, vaultSecretId })) } });
+  const components = { certs: { status: "degraded", reason } };
+  await using it = await cli({ behaviour: { exec: says(health({ status: "degraded", components, vaultSecretId })) } });
   await it.deploy();
   const { pops } = JSON.parse((await it.run(["status", "--json"])).out) as { pops: Record<string, unknown>[] };
   expect(pops[0]).toMatchObject({

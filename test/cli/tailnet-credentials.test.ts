@@ -32,7 +32,7 @@ test("credentials that are taken: doctor says so, and makes no key", async () =>
   at.api.joined("n1", "pop-cdg-1");
   expect(await at.finding({ TAILSCALE_API_KEY: planted.apiKey })).toEqual({
     name: "tailnet",
-    verdict: "good",
+    status: "ok",
     detail: "the credentials are taken; nodes in the tailnet: 1",
   });
   expect(at.api.asked()).toEqual(["GET /api/v2/tailnet/-/devices"]);
@@ -42,7 +42,7 @@ test("credentials that may not see devices are good for keys all the same", asyn
   await using at = await scene({ scopes: ["auth_keys"] });
   const client = { TAILSCALE_OAUTH_CLIENT_ID: "client1", TAILSCALE_OAUTH_CLIENT_SECRET: planted.clientSecret };
   expect(await at.finding(client)).toMatchObject({
-    verdict: "good",
+    status: "ok",
     detail: expect.stringContaining("may not see devices"),
   });
 });
@@ -53,7 +53,7 @@ test.each([
   ["no URL", { TAILSCALE_BASE_URL: "nowhere", TAILSCALE_API_KEY: planted.apiKey }, /must be an http or https URL/],
 ] as const)("credentials: %s. doctor says what to do, and replace leaves the PoP as it is", async (_, more, reason) => {
   await using at = await scene();
-  expect(await at.finding(more)).toMatchObject({ verdict: "bad", fix: expect.stringMatching(reason) });
+  expect(await at.finding(more)).toMatchObject({ status: "failed", fix: expect.stringMatching(reason) });
   const before = ids(at.it);
   const { code, err, calls } = await at.it.run(["replace", "cdg-1", "--yes"], at.env(more));
   expect(code).toBe(1);

@@ -65,16 +65,17 @@ const base64 = (text: string) => Buffer.from(text).toString("base64");
 
 async function healthOf(
   id: string,
-): Promise<{ recipient?: string; parts: Record<string, { status: string; reason?: string }> }> {
+): Promise<{ recipient?: string; components: Record<string, { status: string; reason?: string }> }> {
   // Whatever its status; nothing before `pop health` is up.
   const { stdout } = await context.fly.execMachine(app, id, ["/usr/bin/pop", "ask", "health"], 20);
-  return stdout ? JSON.parse(stdout) : { parts: {} };
+  return stdout ? JSON.parse(stdout) : { components: {} };
 }
 
 async function untilSecrets(id: string, wanted: (reason: string) => boolean) {
   for (;;) {
-    const { parts, recipient } = await healthOf(id);
-    if (wanted(parts.secrets?.status === "ok" ? "ok" : (parts.secrets?.reason ?? ""))) return { parts, recipient };
+    const { components, recipient } = await healthOf(id);
+    if (wanted(components.secrets?.status === "ok" ? "ok" : (components.secrets?.reason ?? "")))
+      return { components, recipient };
     await new Promise((resolve) => setTimeout(resolve, 500));
   }
 }
@@ -94,7 +95,7 @@ test("an identity is born on the volume, kept, and opens what was sealed to it",
   const machine = machineInputs(volume, { config: unchecked({ secrets }), drainSeconds: 0 });
   const { id, outs } = await machineHandler.create(machine, context);
   const lacking = await untilSecrets(id, (reason) => reason.includes("sealed-tailnet"));
-  expect(lacking.parts.secrets?.reason).toMatch(/sops file open \/etc\/pop\/sealed-tailnet\.yaml: no such file/);
+  expect(lacking.components.secrets?.reason).toMatch(/sops file open \/etc\/pop\/sealed-tailnet\.yaml: no such file/);
   expect(lacking.recipient).toBe(recipient);
 
   // The PoP runs: it is asked, and no second machine is made.

@@ -32,7 +32,7 @@ beforeAll(async () => {
     perSecond: 40,
     hitRate: 0.5,
     connections: 2,
-    parts: { unbound: { status: "degraded", reason: "no answer" } },
+    components: { unbound: { status: "degraded", reason: "no answer" } },
   });
   page = await openPage(browser, errors);
   page.on("request", (request) => asked.push(request.url()));

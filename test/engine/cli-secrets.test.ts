@@ -158,7 +158,7 @@ describe("recipients of PoPs that left", () => {
     const doctor = JSON.parse((await it.run(["doctor", "--json"], { env })).out) as Finding[];
     expect(doctor.find(({ name }) => name === "secrets recipients")).toEqual({
       name: "secrets recipients",
-      verdict: "warning",
+      status: "warning",
       detail: "1 operator, 1 unknown",
       fix: sentence,
     });
@@ -177,7 +177,7 @@ describe("recipients of PoPs that left", () => {
     expect(await run("check")).toMatchObject({ code: 3, out: expect.stringContaining(sentence) });
     const doctor = JSON.parse((await it.run(["doctor", "--json"], { env })).out) as Finding[];
     expect(doctor.find(({ name }) => name === "secrets recipients")).toMatchObject({
-      verdict: "bad",
+      status: "failed",
       fix: expect.stringContaining(sentence),
     });
   });
@@ -342,11 +342,11 @@ describe("doctor", () => {
     await using it = await cli();
     const { env } = await desk(it);
     const { found } = await looks(it, env);
-    expect(found.map(({ name, verdict }) => [name, verdict])).toEqual([
-      ["sops", "good"],
-      ["secrets file", "good"],
-      ["sops key", "good"],
-      ["secrets recipients", "good"],
+    expect(found.map(({ name, status }) => [name, status])).toEqual([
+      ["sops", "ok"],
+      ["secrets file", "ok"],
+      ["sops key", "ok"],
+      ["secrets recipients", "ok"],
     ]);
     expect(found[2]?.detail).toBe("opens secrets.yaml");
   });
@@ -355,7 +355,7 @@ describe("doctor", () => {
     await using it = await cli();
     const { env } = await desk(it);
     const { found, fixes } = await looks(it, { ...env, SOPS_AGE_SSH_PRIVATE_KEY_FILE: undefined });
-    expect(found.map(({ verdict }) => verdict)).toEqual(["good", "good", "bad", "good"]);
+    expect(found.map(({ status }) => status)).toEqual(["ok", "ok", "failed", "ok"]);
     expect(fixes).toContain("none of your keys can decrypt it. Set SOPS_AGE_KEY_FILE");
   });
 
@@ -364,7 +364,7 @@ describe("doctor", () => {
     const { own, path, env } = await desk(it);
     writeFileSync(path, await own.seal({ other: "x" }));
     const { found, fixes } = await looks(it, env);
-    expect(found.map(({ verdict }) => verdict)).toEqual(["good", "bad", "skipped"]);
+    expect(found.map(({ status }) => status)).toEqual(["ok", "failed", "skipped"]);
     expect(fixes).toContain("token");
   });
 

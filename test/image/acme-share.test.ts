@@ -71,7 +71,7 @@ async function unseal(pop: Pop): Promise<void> {
 const serialOf = async (pop: Pop): Promise<string | undefined> =>
   (await trustedCertificate(pop.https, host, authority.root))?.serialNumber;
 
-const partsOf = async (pop: Pop) => (await health(pop))?.report.parts;
+const partsOf = async (pop: Pop) => (await health(pop))?.report.components;
 
 test("before the secret is there nothing is ordered, and health says what is missing", async () => {
   const missing = "the secret of certificates.acme.share: open /run/secrets/acme.share";

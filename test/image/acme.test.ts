@@ -78,17 +78,17 @@ async function untilTrusted(pop: Pop, servername: string): Promise<PeerCertifica
   return found.certificate;
 }
 
-const certificatesPart = async (pop: Pop) => (await health(pop))?.report.parts.certificates;
+const certificatesPart = async (pop: Pop) => (await health(pop))?.report.components.certificates;
 const checkAgain = (pop: Pop) => pop.exec(processCompose("restart", "certs"));
 
 test("a first deployment succeeds before DNS points to it, and health says what is missing", async () => {
   const seen = await until(
     () => health(first),
-    (it) => it?.code === 200 && /does not resolve/.test(it.report.parts.certificates?.reason ?? ""),
+    (it) => it?.code === 200 && /does not resolve/.test(it.report.components.certificates?.reason ?? ""),
     60,
   );
   expect(seen?.report.status).toBe("degraded");
-  expect(seen?.report.parts.certificates?.reason).toContain(
+  expect(seen?.report.components.certificates?.reason).toContain(
     `${host} does not resolve: set its A record to ${edgeAddress}`,
   );
   expect(ca.orders()).toBe(0);
@@ -98,10 +98,10 @@ test("a self-signed certificate is served while the CA's name does not resolve",
   for (const name of [host, alias]) names.say(name, [edgeAddress]);
   const seen = await until(
     () => health(first),
-    (it) => /its name cannot be resolved/.test(it?.report.parts.certificates?.reason ?? ""),
+    (it) => /its name cannot be resolved/.test(it?.report.components.certificates?.reason ?? ""),
     60,
   );
-  expect(seen?.report.parts.certificates?.reason).toContain(
+  expect(seen?.report.components.certificates?.reason).toContain(
     `${host}: only a self-signed certificate so far: ${originName}:${labPorts.authority}: its name cannot be resolved`,
   );
   // No other PoP serves, so challenges have to arrive here.

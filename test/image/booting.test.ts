@@ -42,7 +42,7 @@ describe("a machine of 256 MB", () => {
       report: {
         status: "ok",
         pop: "cdg-1",
-        parts: {
+        components: {
           nginx: { status: "ok" },
           unbound: { status: "ok" },
           volume: { status: "ok" },
@@ -121,7 +121,7 @@ describe("a machine of 256 MB", () => {
     await compose("stop");
     const seen = await until(
       () => health(pop),
-      (now) => now?.report.parts.unbound?.status === "degraded",
+      (now) => now?.report.components.unbound?.status === "degraded",
     );
     expect([seen?.code, seen?.report.status, (await page(pop)).status]).toEqual([200, "degraded", 200]);
     await compose("start");
@@ -193,9 +193,9 @@ describe("a machine of 256 MB", () => {
     pop = await pop.restart();
     const seen = await until(
       () => health(pop),
-      (now) => now?.report.parts.nginx?.status === "ok" && now.report.parts.unbound?.status === "ok",
+      (now) => now?.report.components.nginx?.status === "ok" && now.report.components.unbound?.status === "ok",
     );
-    expect(seen?.report.parts.certificates?.reason).toContain(`${broken} cannot be used`);
+    expect(seen?.report.components.certificates?.reason).toContain(`${broken} cannot be used`);
     expect((await page(pop)).status).toBe(200);
     expect((await pop.exec(["cat", `${broken}.broken`])).output).toBe("garbage\n");
     await pop.exec(["/bin/sh", "-c", `rm ${broken}.broken; runas certs /usr/bin/pop self-signed`]);
@@ -237,7 +237,7 @@ describe("a machine without its tailnet, vault and secrets", () => {
     pop = await bench.start(await build("outward", outward()), { volume: await bench.newVolume() });
     await until(
       () => health(pop),
-      (seen) => seen?.report.parts.nginx?.status === "ok",
+      (seen) => seen?.report.components.nginx?.status === "ok",
     );
   });
 
@@ -255,7 +255,7 @@ describe("a machine without its tailnet, vault and secrets", () => {
   test("gets no visitors while it is new and no host has a trusted certificate", async () => {
     const seen = await until(
       () => health(pop),
-      (now) => now?.report.parts.certificates?.status === "failing",
+      (now) => now?.report.components.certificates?.status === "failing",
     );
     expect([seen?.code, seen?.report.status]).toEqual([503, "failing"]);
     expect(seen?.report.reason).toContain("only a self-signed certificate so far, the vault's is still to come");
@@ -265,11 +265,11 @@ describe("a machine without its tailnet, vault and secrets", () => {
     await giveCertificate(pop, "files.example.test");
     const seen = await until(
       () => health(pop),
-      (now) => now?.report.parts.secrets?.status === "degraded" && now.code === 200,
+      (now) => now?.report.components.secrets?.status === "degraded" && now.code === 200,
     );
     expect([seen?.code, seen?.report.status]).toEqual([200, "degraded"]);
     for (const part of ["tailnet", "secrets", "certs", "certificates"])
-      expect([part, seen?.report.parts[part]]).toEqual([part, { status: "degraded", reason: expect.any(String) }]);
+      expect([part, seen?.report.components[part]]).toEqual([part, { status: "degraded", reason: expect.any(String) }]);
     expect(seen?.report).toHaveProperty("recipient", expect.stringMatching(/^ssh-ed25519 /));
   });
 
@@ -325,13 +325,13 @@ describe("a volume that cannot be written to", () => {
     const pop = await bench.start(image, { volume: structuredClone(volume) as never });
     const seen = await until(
       () => health(pop),
-      (now) => now?.report.parts.nginx?.status === "ok",
+      (now) => now?.report.components.nginx?.status === "ok",
     );
     expect(seen).toMatchObject({
       code: 200,
-      report: { status: "degraded", parts: { volume: { status: "degraded" } } },
+      report: { status: "degraded", components: { volume: { status: "degraded" } } },
     });
-    expect(seen?.report.parts.volume?.reason).toMatch(reason);
+    expect(seen?.report.components.volume?.reason).toMatch(reason);
     expect((await page(pop)).status).toBe(200);
     expect((await pop.container.inspect()).RestartCount).toBe(0);
     await pop.container.remove({ force: true });

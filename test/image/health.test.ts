@@ -43,12 +43,12 @@ describe("a PoP with a process that hangs", () => {
         ({ text }) => text.includes(silence),
       );
       expect(seen.status).toBe(200);
-      const { status, parts } = JSON.parse(seen.text) as Health;
-      expect([status, parts.unbound]).toEqual(["degraded", { status: "degraded", reason: silence }]);
-      expect(parts.nginx?.status).toBe("ok");
+      const { status, components } = JSON.parse(seen.text) as Health;
+      expect([status, components.unbound]).toEqual(["degraded", { status: "degraded", reason: silence }]);
+      expect(components.nginx?.status).toBe("ok");
       expect((await https({ port: pop.https, host: "files.example.test" })).status).toBe(200);
       const metrics = await check(pop, "/metrics");
-      expect(metrics.text).toContain('pop_part_ok{part="unbound"} 0');
+      expect(metrics.text).toContain('pop_component_up{component="unbound"} 0');
     });
     await untilHealthy(pop);
   });
@@ -68,9 +68,9 @@ describe("a PoP with a process that hangs", () => {
         () => check(pop),
         ({ status }) => status === 503,
       );
-      const { status, parts } = JSON.parse(seen.text) as Health;
-      expect([status, parts.nginx]).toEqual(["failing", { status: "failing", reason: silence }]);
-      expect(parts.unbound?.status).toBe("ok");
+      const { status, components } = JSON.parse(seen.text) as Health;
+      expect([status, components.nginx]).toEqual(["failing", { status: "failing", reason: silence }]);
+      expect(components.unbound?.status).toBe("ok");
     });
     await untilHealthy(pop);
   });
@@ -81,7 +81,8 @@ test("tailscaled: only the tailnet is affected", async () => {
   await until(
     () => health(pop),
     (seen) =>
-      seen?.report.parts.nginx?.status === "ok" && seen.report.parts.tailnet?.reason?.includes("state") === true,
+      seen?.report.components.nginx?.status === "ok" &&
+      seen.report.components.tailnet?.reason?.includes("state") === true,
   );
   await giveCertificate(pop, "files.example.test");
   await stopped(pop, "tailscaled", async () => {
@@ -90,13 +91,13 @@ test("tailscaled: only the tailnet is affected", async () => {
       ({ text }) => text.includes(silence),
     );
     expect(seen.status).toBe(200);
-    expect((JSON.parse(seen.text) as Health).parts).toMatchObject({
+    expect((JSON.parse(seen.text) as Health).components).toMatchObject({
       nginx: { status: "ok" },
       tailnet: { status: "degraded", reason: silence },
     });
   });
   await until(
     () => health(pop),
-    (seen) => seen?.report.parts.tailnet?.reason?.includes("state") === true,
+    (seen) => seen?.report.components.tailnet?.reason?.includes("state") === true,
   );
 });

@@ -25,7 +25,7 @@ const start = async (of: string, expected: string | undefined) =>
 test("the expected image: it says so, and serves", async () => {
   const pop = await start(image, context);
   await untilHealthy(pop);
-  expect((await health(pop))?.report).toMatchObject({ image: context, parts: { image: { status: "ok" } } });
+  expect((await health(pop))?.report).toMatchObject({ image: context, components: { image: { status: "ok" } } });
   expect(await (await fetch(`http://127.0.0.1:${pop.health}/metrics`)).text()).toContain(
     `pop_build_info{context="${context}"} 1\n`,
   );
@@ -36,7 +36,7 @@ test("no expected image: it reports its own, and serves", async () => {
   await untilHealthy(pop);
   const { report } = (await health(pop)) ?? {};
   expect(report?.image).toBe(context);
-  expect(report?.parts).not.toHaveProperty("image");
+  expect(report?.components).not.toHaveProperty("image");
 });
 
 test("another image, otherwise healthy: 503, with the reason", async () => {
@@ -44,12 +44,12 @@ test("another image, otherwise healthy: 503, with the reason", async () => {
   const pop = await start(image, wanted);
   const seen = await until(
     () => health(pop),
-    (now) => now?.report.parts.nginx?.status === "ok",
+    (now) => now?.report.components.nginx?.status === "ok",
   );
   const reason = `wrong image: context ${wanted.slice(0, 16)} is expected, this image was made from ${context.slice(0, 16)}`;
   expect(seen).toMatchObject({
     code: 503,
-    report: { status: "failing", reason: `image: ${reason}`, parts: { image: { status: "failing", reason } } },
+    report: { status: "failing", reason: `image: ${reason}`, components: { image: { status: "failing", reason } } },
   });
 });
 
@@ -58,7 +58,7 @@ test("the machine's variable does not override the image's, and an image without
   const pop = await start(old, context);
   const seen = await until(
     () => health(pop),
-    (now) => now?.report.parts.nginx?.status === "ok",
+    (now) => now?.report.components.nginx?.status === "ok",
   );
   expect(seen).toMatchObject({
     code: 503,

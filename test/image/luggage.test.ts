@@ -41,14 +41,14 @@ beforeAll(async () => {
   pop = await bench.start(image, { volume: await bench.newVolume() });
   await until(
     () => health(pop),
-    (seen) => seen?.report.parts["luggage-worker"]?.status === "ok",
+    (seen) => seen?.report.components["luggage-worker"]?.status === "ok",
     40,
   );
 });
 
 afterAll(() => bench.sweep());
 
-const part = async (name: string) => (await health(pop))?.report.parts[`luggage-${name}`];
+const part = async (name: string) => (await health(pop))?.report.components[`luggage-${name}`];
 
 describe("luggage with dependencies and health", () => {
   test("starts once its dependency is healthy, as the user it names", async () => {
@@ -67,8 +67,8 @@ describe("luggage with dependencies and health", () => {
   test("that cannot run makes the PoP degraded, with the reason; the PoP stays in service", async () => {
     const seen = await health(pop);
     expect([seen?.code, seen?.report.status]).toEqual([200, "degraded"]);
-    expect(seen?.report.parts["luggage-blog"]).toEqual({ status: "ok" });
-    expect(seen?.report.parts["luggage-dead"]?.status).toBe("degraded");
+    expect(seen?.report.components["luggage-blog"]).toEqual({ status: "ok" });
+    expect(seen?.report.components["luggage-dead"]?.status).toBe("degraded");
   });
 
   test("that fails its health check is restarted after six failures, and becomes healthy again by itself", async () => {

@@ -53,14 +53,14 @@ test("requests are counted by site and class, once each, however they arrived", 
   // Each of nginx's workers flushes its lines once per second of its own.
   const timed = (text: string) =>
     ["files.example.test", "example.test"]
-      .map((site) => grown(text, `pop_request_seconds_count{site="${site}"}`))
+      .map((site) => grown(text, `pop_request_duration_seconds_count{site="${site}"}`))
       .reduce((sum, count) => sum + count);
   const after = await until(scrape, (text) => timed(text) >= 7);
   expect(grown(after, series("files.example.test", "2xx"))).toBe(5);
   expect(grown(after, series("files.example.test", "4xx"))).toBe(1);
   expect(grown(after, series("example.test", "3xx"))).toBe(1);
   expect(timed(after)).toBe(7);
-  expect(sampleOf(after, "pop_count_lines_refused_total")).toBe(0);
+  expect(sampleOf(after, "pop_access_log_parse_errors_total")).toBe(0);
 });
 
 test("`pop ask metrics` prints the same, for use without access to the port", async () => {
@@ -74,9 +74,11 @@ test("its memory is the container's, and its health reports the totals", async (
   expect(sampleOf(text, "pop_memory_limit_bytes")).toBe(256 * 2 ** 20);
   expect(sampleOf(text, "pop_memory_used_bytes")).toBeGreaterThan(20 * 2 ** 20);
   expect(sampleOf(text, "pop_memory_used_bytes")).toBeLessThan(256 * 2 ** 20);
-  const { report } = (await health(pop)) as unknown as { report: { traffic: { requests: number }; parts: object } };
+  const { report } = (await health(pop)) as unknown as {
+    report: { traffic: { requests: number }; components: object };
+  };
   expect(report.traffic.requests).toBeGreaterThanOrEqual(7);
-  expect(report.parts).toMatchObject({ counts: { status: "ok" } });
+  expect(report.components).toMatchObject({ counts: { status: "ok" } });
 });
 
 test("a killed health process counts again, and nginx did not wait for it", async () => {

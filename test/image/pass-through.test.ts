@@ -339,7 +339,7 @@ describe("connections that are not passed on", () => {
     expect(await block("unblock", "--all")).toMatchObject({ code: 0 });
     expect(await refused("git.test.org", "192.0.2.7")).toBe("served");
     await until(metrics, (text) =>
-      text.includes('pop_rejected_requests_total{site="files.test.org",reason="blocked"} 1\n'),
+      text.includes('pop_requests_rejected_total{site="files.test.org",reason="blocked"} 1\n'),
     );
   });
 
@@ -457,7 +457,7 @@ test("the log has one line per connection, by site, and the metrics have the cou
   expect(familiesOf(text)).toEqual([...documentedMetrics.always, ...documentedMetrics.passThrough].toSorted());
   expect(text).toMatch(/^pop_pass_through_connections_total\{site="git\.test\.org",result="served"\} [1-9]/m);
   expect(text).toMatch(/^pop_pass_through_received_bytes_total\{site="git\.test\.org"\} [1-9]/m);
-  expect(text).toMatch(/^pop_count_lines_refused_total 0$/m);
+  expect(text).toMatch(/^pop_access_log_parse_errors_total 0$/m);
   // Sites whose TLS ends here have no such connections.
   expect(text).not.toMatch(/pop_pass_through_connections_total\{site="files/);
 });

@@ -49,12 +49,12 @@ const manifest = {
 const setUp = "pop-secrets --manifest /run/try-sealed/manifest.json --status /run/try.json";
 
 test("an identity is created once, and printed in the form that sops and ssh expect", async () => {
-  const first = await sh("pop identity --folder /var/lib/try --host cdg-1");
+  const first = await sh("pop identity --dir /var/lib/try --host cdg-1");
   expect(first).toMatchObject({ code: 0 });
   const { recipient, knownHosts } = JSON.parse(first.output) as Record<string, string>;
   expect(recipient).toMatch(/^ssh-ed25519 \S+$/);
   expect(knownHosts).toBe(`cdg-1 ${recipient}`);
-  expect(await sh("pop identity show --folder /var/lib/try --host cdg-1")).toEqual(first);
+  expect(await sh("pop identity show --dir /var/lib/try --host cdg-1")).toEqual(first);
   const { output } = await sh("stat -c '%a %U' /var/lib/try /var/lib/try/ssh_host_ed25519_key; rm -r /var/lib/try");
   expect(output).toBe("700 root\n600 root\n");
 });
@@ -73,7 +73,7 @@ test("a secret is in memory, and only its owner can read it", async () => {
 });
 
 test("secrets encrypted for another identity leave the previous generation in place", async () => {
-  await sh("pop identity --folder /run/other && cp /run/other/ssh_host_ed25519_key /run/try-key");
+  await sh("pop identity --dir /run/other && cp /run/other/ssh_host_ed25519_key /run/try-key");
   const { code, output } = await sh(setUp);
   expect({ code, output }).toEqual({
     code: 3,
@@ -122,7 +122,7 @@ test("a replaced certificate is served by the same workers, and existing connect
 
 test("a certificate that nginx cannot use is moved aside, and health says so until it is removed", async () => {
   const pids = await nginxPids();
-  const part = async () => (await health(pop))?.report.parts.certificates;
+  const part = async () => (await health(pop))?.report.components.certificates;
   await sh(`cp -p ${path} /run/kept.pem && echo broken > ${path} && ${selfSigned}`);
   const seen = await until(part, (it) => it?.reason?.includes("cannot be used") ?? false);
   expect(seen?.reason).toContain(`what was in ${path} cannot be used and is now ${host}.pem.broken`);

@@ -305,7 +305,7 @@ test("the log has one line per connection, and the metrics have the counters", a
   expect(text).toMatch(/^pop_port_connections_total\{port="25",result="served"\} [1-9]/m);
   expect(text).toMatch(/^pop_port_connections_total\{port="26",result="failed"\} [1-9]/m);
   expect(text).toMatch(/^pop_port_received_bytes_total\{port="25"\} [1-9]/m);
-  expect(text).toMatch(/^pop_count_lines_refused_total 0$/m);
+  expect(text).toMatch(/^pop_access_log_parse_errors_total 0$/m);
 });
 
 test("works through local Fly's proxy, with the machine's own services", async () => {

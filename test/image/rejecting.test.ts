@@ -72,7 +72,7 @@ async function rejected(host: string, reason: string): Promise<number> {
   const text = await (await fetch(`http://127.0.0.1:${pop.health}/metrics`)).text();
   const line = text
     .split("\n")
-    .find((it) => it.startsWith(`pop_rejected_requests_total{site="${host}",reason="${reason}"} `));
+    .find((it) => it.startsWith(`pop_requests_rejected_total{site="${host}",reason="${reason}"} `));
   return Number(line?.split(" ").at(-1));
 }
 

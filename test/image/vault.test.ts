@@ -72,7 +72,8 @@ const untilTold = (pop: Pop, told: (report: Report) => boolean): Promise<Report 
   );
 
 /** Nothing unseals secrets here, and the part of that name says so. */
-const isWell = ({ parts }: Report): boolean => parts.certs?.status === "ok" && parts.certificates?.status === "ok";
+const isWell = ({ components }: Report): boolean =>
+  components.certs?.status === "ok" && components.certificates?.status === "ok";
 
 /** A PoP that asks the vault as often as it may, not every half a minute. */
 async function start(name: string, more: Partial<VaultSpec>): Promise<Pop> {
@@ -173,7 +174,7 @@ describe("a vault set up as docs/secrets.md says", () => {
     const report = await untilTold(pop, ({ vaultSecretId }) => vaultSecretId?.endsAt !== undefined);
     const { createdAt = "", endsAt = "" } = report?.vaultSecretId ?? {};
     expect(Math.round((Date.parse(endsAt) - Date.parse(createdAt)) / 86_400_000)).toBe(32);
-    expect(report?.parts.certs).toEqual({ status: "ok" });
+    expect(report?.components.certs).toEqual({ status: "ok" });
   });
 
   test("one with few uses is told, and one that is used up while its PoP goes on", async () => {
@@ -181,11 +182,11 @@ describe("a vault set up as docs/secrets.md says", () => {
     await anew(pop);
     const few = await untilTold(pop, ({ vaultSecretId }) => vaultSecretId?.usesLeft !== undefined);
     expect(few?.vaultSecretId?.usesLeft).toBe(2);
-    expect(few?.parts.certs?.reason).toContain("allows few more logins (2)");
+    expect(few?.components.certs?.reason).toContain("allows few more logins (2)");
     await give(pop, { role, secret: secretId("num_uses=1") });
     await anew(pop);
     const gone = await untilTold(pop, ({ vaultSecretId }) => vaultSecretId?.gone === true);
-    expect(gone?.parts.certs?.reason).toContain("the vault does not know the secret_id any more");
+    expect(gone?.components.certs?.reason).toContain("the vault does not know the secret_id any more");
     expect(gone?.status).toBe("degraded");
     // Certificates come all the same.
     const before = await served(pop);
@@ -201,14 +202,14 @@ describe("a vault set up as docs/secrets.md says", () => {
   test("one that ends is told before, then that it has ended, and the next start is refused until there is another", async () => {
     await give(pop, { role, secret: secretId("ttl=24s") });
     await anew(pop);
-    const soon = await untilTold(pop, ({ parts }) => parts.certs?.reason?.includes("ends at") ?? false);
-    expect(soon?.parts.certs?.reason).toMatch(
+    const soon = await untilTold(pop, ({ components }) => components.certs?.reason?.includes("ends at") ?? false);
+    expect(soon?.components.certs?.reason).toMatch(
       /the secret_id for the vault ends at \S+Z: a PoP that starts after that is refused/,
     );
-    await untilTold(pop, ({ parts }) => parts.certs?.reason?.includes("ended at") ?? false);
+    await untilTold(pop, ({ components }) => components.certs?.reason?.includes("ended at") ?? false);
     await anew(pop);
-    const refused = await untilTold(pop, ({ parts }) => parts.certs?.reason?.includes("login") ?? false);
-    expect(refused?.parts.certs?.reason).toContain("invalid role or secret ID");
+    const refused = await untilTold(pop, ({ components }) => components.certs?.reason?.includes("login") ?? false);
+    expect(refused?.components.certs?.reason).toContain("invalid role or secret ID");
     await give(pop, { role, secret: secretId() });
     await untilTold(pop, isWell);
   });
@@ -218,7 +219,7 @@ describe("a vault set up as docs/secrets.md says", () => {
     await anew(pop);
     const report = await untilTold(pop, ({ vaultSecretId }) => vaultSecretId?.unknown?.includes("policy") ?? false);
     expect(report).toMatchObject({
-      parts: { certs: { status: "ok" } },
+      components: { certs: { status: "ok" } },
       vaultSecretId: {
         unknown:
           "the policy of role pop does not let PoPs look it up: allow update on auth/approle/role/pop/secret-id/lookup",
@@ -270,8 +271,8 @@ describe("a vault in a namespace, under other names, of version 1", () => {
     await give(pop, { role, secret });
     await anew(pop);
     // Degraded it is before that, too: started again, it has not reported yet.
-    const report = await untilTold(pop, ({ parts }) => parts.certs?.reason?.includes("login") ?? false);
-    expect(report?.parts.certs?.reason).toContain("login: vault answered 400: invalid role or secret ID");
+    const report = await untilTold(pop, ({ components }) => components.certs?.reason?.includes("login") ?? false);
+    expect(report?.components.certs?.reason).toContain("login: vault answered 400: invalid role or secret ID");
     await give(pop, credentials());
     await untilTold(pop, isWell);
   });
@@ -280,12 +281,14 @@ describe("a vault in a namespace, under other names, of version 1", () => {
     vault.put("tls", `edge/${host}/current`, { private_key: "x" }, namespace);
     await untilTold(
       pop,
-      ({ parts }) => parts.certificates?.reason?.includes('what is in the vault has no field "certificate"') ?? false,
+      ({ components }) =>
+        components.certificates?.reason?.includes('what is in the vault has no field "certificate"') ?? false,
     );
     vault.bao(["kv", "delete", "-mount=tls", `edge/${host}/current`], inside);
     await untilTold(
       pop,
-      ({ parts }) => parts.certificates?.reason?.includes(`tls/edge/${host}/current: vault answered 404`) ?? false,
+      ({ components }) =>
+        components.certificates?.reason?.includes(`tls/edge/${host}/current: vault answered 404`) ?? false,
     );
     expect(await chainOf(pop)).toEqual([host, "lower of the tests"]);
   });

@@ -20,10 +20,10 @@ test("a full volume is reported as it happens, sites are served, and the PoP is 
   await sh("cat /dev/zero >/var/filler 2>/dev/null");
   const seen = await until(
     () => health(pop),
-    (now) => now?.report.parts.volume?.status === "degraded",
+    (now) => now?.report.components.volume?.status === "degraded",
   );
   expect(seen?.code).toBe(200);
-  expect(seen?.report.parts.volume?.reason).toMatch(/^the volume at \/var is nearly full: 0 of 32 MB are free\./);
+  expect(seen?.report.components.volume?.reason).toMatch(/^the volume at \/var is nearly full: 0 of 32 MB are free\./);
   expect((await https({ port: pop.https, host: "files.example.test" })).status).toBe(200);
   await sh("rm /var/filler");
   await untilHealthy(pop);

@@ -340,7 +340,7 @@ test("in any config, one variable, one port of a service and one interval change
   );
 });
 
-test("what somebody rewrote without changing what it means is no drift", async () => {
+test("a rewritten value with the same meaning is not drift", async () => {
   await using world = await faultFixture();
   const it = await pop(world);
   await edit(it, (config) => {

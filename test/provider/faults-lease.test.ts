@@ -45,7 +45,7 @@ test("a renewal that is still under way when the work ends leases nothing anew",
   expect(world.fly.calls.count("POST machines/:id/lease")).toBe(2);
 });
 
-test("a lease that ended under way is told, not taken anew in silence", async () => {
+test("a lease that ended during the work is reported, not silently taken again", async () => {
   const { world, work, lost } = await held(40_000, (faults) =>
     faults.add({ match: "POST machines/:id/lease", nth: 2, fault: { kind: "lease lost" } }),
   );

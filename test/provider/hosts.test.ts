@@ -296,7 +296,7 @@ test("an egress address that was assigned by hand is no address of the edge", as
 
 // Growth that asks for a restart
 
-test("a volume that grew has the machine boot anew, verified as any update, so that its file system grows", async () => {
+test("the machine boots again after its volume has grown, verified as any update, so that its file system grows", async () => {
   // What the test reads without a cookie must not lag.
   await using fixture = await handlerFixture({ quirks: { replicas: 1 } });
   const shape = { name: "cdg-1", cpuKind: "shared", cpus: 1, memoryMb: 256 } as const;

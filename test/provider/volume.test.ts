@@ -265,7 +265,7 @@ test("a volume with Fly's own snapshots is taken over without them", async () =>
   expect(fixture.logLines.join()).toContain("cdg-1: Fly takes no snapshots of volume");
 });
 
-test("snapshots changed by hand, or never spoken of, are seen and mended", async () => {
+test("snapshots that were changed by hand, or never configured, are detected and corrected", async () => {
   await using fixture = await handlerFixture();
   const { id, outs } = await volumeHandler.create(volumeInputs(), fixture.context);
   await fixture.local.call("PUT", `/apps/${app}/volumes/${id}`, { auto_backup_enabled: true, snapshot_retention: 30 });

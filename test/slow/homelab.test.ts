@@ -1,4 +1,4 @@
-/** A day of the local stack with its homelab: keys are spent, certificates renewed or wrong, a PoP boots alone, parts of the homelab are down. */
+/** A day of the local stack with its homelab: keys are spent, certificates renewed or wrong, a PoP boots alone, components of the homelab are down. */
 import { X509Certificate } from "node:crypto";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { fetchPage } from "../../local/page/fetch-page.ts";
@@ -40,7 +40,7 @@ test("a PoP that was logged out by a spent key, and has a good one of its own, c
   ];
   const tailscale = ["/usr/bin/tailscale", "--socket=/run/tailscale/tailscaled.sock"];
   await expect(place.exec([...tailscale, ...up, ...spent, "--force-reauth"])).rejects.toThrow();
-  const reason = async () => (await healthOf(it, "cdg-1")).parts.tailnet?.reason ?? "";
+  const reason = async () => (await healthOf(it, "cdg-1")).components.tailnet?.reason ?? "";
   await waitUntil(30, reason, (text) => text.includes("tailscaled is logged out although the node's key is good"));
   // It is looked after once a minute.
   await waitUntil(
@@ -84,7 +84,7 @@ test("a pair in the vault that does not belong together is refused, health says 
   await waitUntil(
     60,
     () => healthOf(it, "cdg-1"),
-    ({ parts }) => /refused/.test(parts.certificates?.reason ?? ""),
+    ({ components }) => /refused/.test(components.certificates?.reason ?? ""),
   );
   expect((await servedCertificate(status, host)).serialNumber).toBe(before.serialNumber);
   expect(await fetchPage(status.edge.https, host, rootsOf(status))).toMatchObject({ status: 200 });

@@ -112,7 +112,7 @@ test("a full volume: small pages, stored ones and posts are answered, health say
   await sh("cat /dev/zero >/var/filler 2>/dev/null");
   const seen = await until(
     () => health(lab.pop),
-    (now) => now?.report.parts.volume?.status === "degraded",
+    (now) => now?.report.components.volume?.status === "degraded",
   );
   expect(seen?.code).toBe(200);
   for (const size of [3, 2000, 100_000, 5_000_000]) {
@@ -132,7 +132,7 @@ test("a full volume: small pages, stored ones and posts are answered, health say
   await until(stored, (cache) => cache === "HIT");
   await until(
     () => health(lab.pop),
-    (now) => now?.report.parts.volume?.status === "ok",
+    (now) => now?.report.components.volume?.status === "ok",
   );
   await unharmed(lab);
 });

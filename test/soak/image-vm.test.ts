@@ -34,7 +34,7 @@ test("every process runs, and none was started twice", async () => {
 test("visitors are served, by the name the machine was given", async () => {
   const answer = await https({ port: vm.https, host: "files.example.test" });
   expect(answer).toMatchObject({ status: 200, body: "<h1>packed</h1>\n", headers: { "x-pop": "cdg-1" } });
-  expect((await health(vm))?.report).toMatchObject({ pop: "cdg-1", parts: { volume: { status: "ok" } } });
+  expect((await health(vm))?.report).toMatchObject({ pop: "cdg-1", components: { volume: { status: "ok" } } });
 });
 
 test("it is a machine: its own kernel, a volume at /var, the machine's files, 256 MB and nothing killed for want of them", async () => {

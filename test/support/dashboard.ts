@@ -73,7 +73,7 @@ export async function dashboard(): Promise<Dashboard> {
 
 const health = (pop: string) => ({
   status: pop === "fra-1" ? "degraded" : "ok",
-  parts: {
+  components: {
     nginx: { status: "ok" },
     ...(pop === "fra-1" && { tailnet: { status: "degraded", reason: "no contact with the tailnet's control server" } }),
   },

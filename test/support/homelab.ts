@@ -95,7 +95,7 @@ export const rootsOf = ({ ca }: Status): string => readFileSync(ca, "utf8");
 /** What a PoP says of itself, as far as tests of a stack ask for it. */
 interface Health {
   status: string;
-  parts: Record<string, { status: string; reason?: string }>;
+  components: Record<string, { status: string; reason?: string }>;
 }
 
 /** With status 503 it has the same body. */

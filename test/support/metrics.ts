@@ -42,15 +42,15 @@ export function scrape(sites: Record<string, SiteLoad>, pop = "cdg-1"): string {
     ([site, { ok = 0, errors = 0, rejected = 0, hits = 0, misses = 0, passed = 0, fast = 0, slow = 0 }]) => [
       `pop_requests_total{site="${site}",status="2xx"} ${ok}`,
       `pop_requests_total{site="${site}",status="5xx"} ${errors}`,
-      `pop_rejected_requests_total{site="${site}",reason="requests"} ${rejected}`,
+      `pop_requests_rejected_total{site="${site}",reason="requests"} ${rejected}`,
       `pop_cache_requests_total{site="${site}",cache="HIT"} ${hits}`,
       `pop_cache_requests_total{site="${site}",cache="MISS"} ${misses}`,
       `pop_cache_requests_total{site="${site}",cache="BYPASS"} ${passed}`,
-      `pop_request_seconds_bucket{site="${site}",le="0.1"} ${fast}`,
-      `pop_request_seconds_bucket{site="${site}",le="1"} ${fast + slow}`,
-      `pop_request_seconds_bucket{site="${site}",le="+Inf"} ${fast + slow}`,
-      `pop_request_seconds_sum{site="${site}"} ${fast * 0.05 + slow * 0.5}`,
-      `pop_request_seconds_count{site="${site}"} ${fast + slow}`,
+      `pop_request_duration_seconds_bucket{site="${site}",le="0.1"} ${fast}`,
+      `pop_request_duration_seconds_bucket{site="${site}",le="1"} ${fast + slow}`,
+      `pop_request_duration_seconds_bucket{site="${site}",le="+Inf"} ${fast + slow}`,
+      `pop_request_duration_seconds_sum{site="${site}"} ${fast * 0.05 + slow * 0.5}`,
+      `pop_request_duration_seconds_count{site="${site}"} ${fast + slow}`,
     ],
   );
   return ["# HELP pop_info 1", "# TYPE pop_info gauge", `pop_info{pop="${pop}"} 1`, ...of, ""].join("\n");

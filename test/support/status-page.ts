@@ -32,7 +32,7 @@ export interface Load {
   hitRate: number;
   connections?: number;
   memoryMb?: number;
-  parts?: Record<string, { status: string; reason?: string }>;
+  components?: Record<string, { status: string; reason?: string }>;
 }
 
 export interface Watched {
@@ -137,11 +137,11 @@ export async function watched(clientRegion = "cdg"): Promise<Watched> {
 }
 
 /** Counters as of a steady load since 1970. */
-function report({ perSecond, hitRate, memoryMb = 96, parts = {} }: Load, now: number): unknown {
+function report({ perSecond, hitRate, memoryMb = 96, components = {} }: Load, now: number): unknown {
   const requests = Math.floor((perSecond * now) / 1000);
   const hits = Math.round(requests * hitRate);
   return {
-    parts: { nginx: { status: "ok" }, ...parts },
+    components: { nginx: { status: "ok" }, ...components },
     traffic: { requests, cache: { HIT: hits, MISS: requests - hits } },
     memory: { usedBytes: memoryMb * MiB, limitBytes: 256 * MiB },
   };

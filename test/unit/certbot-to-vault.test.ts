@@ -259,10 +259,10 @@ test("watch passes again as soon as its configuration is another", { timeout: 20
 
 test.each([
   ["an unknown key", '["a.test"]', "evry_hours = 1", "evry_hours: no such key"],
-  ["a name that is none", '["a b.test"]', "", "certificates[0]: 'a b.test' is not the name of a host"],
-  ["a number for a name", "[5]", "", "certificates[0]: takes a name or a list of names"],
+  ["a string that is not a name", '["a b.test"]', "", "certificates[0]: 'a b.test' is not the name of a host"],
+  ["a number for a name", "[5]", "", "certificates[0]: must be a name or a list of names"],
   ["a name that climbs", '["../etc.test"]', "", "is not the name of a host"],
-  ["a wildcard that would be the name", '[["*.a.test"]]', "", "may not be a wildcard"],
+  ["a wildcard that would be the name", '[["*.a.test"]]', "", "the first name is the name of the certificate"],
 ])("refuses %s before anything is done", async (_, certificates, more, says) => {
   configure(certificates, more);
   expect(await run()).toMatchObject({ code: 2, output: expect.stringContaining(says) });
@@ -271,10 +271,10 @@ test.each([
 });
 
 test.each([
-  ["no credentials", "", "takes either token_file, or role_id_file and secret_id_file"],
-  ["half an AppRole", 'role_id_file = "ROLE"', "takes either token_file, or role_id_file and secret_id_file"],
-  ["a path that is the same for all", 'path = "x"\ntoken_file = "/t"', "has to hold {domain}"],
-  ["an authority that is none", 'token_file = "/t"\nca = "SECRET"', "holds no certificate that can be read"],
+  ["no credentials", "", "set either token_file, or role_id_file and secret_id_file"],
+  ["half an AppRole", 'role_id_file = "ROLE"', "set either token_file, or role_id_file and secret_id_file"],
+  ["a path that is the same for all", 'path = "x"\ntoken_file = "/t"', "must contain {domain}"],
+  ["an invalid authority", 'token_file = "/t"\nca = "SECRET"', "has no readable certificate"],
 ])("refuses a vault with %s", async (_, credentials, says) => {
   issue("www.example.test");
   configure('["www.example.test"]', "", credentials);
@@ -302,7 +302,7 @@ test("a hook that certbot did not call says so", async () => {
   });
 });
 
-describe("an answer that is none", () => {
+describe("an invalid response", () => {
   const json = (value: unknown) => (response: ServerResponse) => response.end(JSON.stringify(value));
   const raw = (text: string) => (response: ServerResponse) => response.socket?.end(text);
   const answers: [what: string, answer: (response: ServerResponse) => void][] = [
@@ -371,7 +371,7 @@ describe("an answer that is none", () => {
     },
   );
 
-  test("a token that would be a header of its own is none, and is not repeated", async () => {
+  test("rejects a token that would add a header, and does not repeat it", async () => {
     issue("www.example.test");
     configure('["www.example.test"]');
     odd.set("POST auth/approle/login", json({ auth: { client_token: `${token}\r\nX-Evil: 1` } }));
@@ -414,7 +414,7 @@ describe("an answer that is none", () => {
     configure(JSON.stringify(Object.keys(slow)), "", `token_file = "${folder}/token"\ntimeout_seconds = 0.5`);
     expect((await run()).code).toBe(1);
     for (const failure of status().failures)
-      expect(failure).toMatch(/no answer from the vault .*(no answer in 0\.5 s|timed out)/);
+      expect(failure).toMatch(/no response from the vault .*(no response in 0\.5 s|timed out)/);
     expect(status().failures).toHaveLength(3);
   });
 });
@@ -551,7 +551,7 @@ describe("sent elsewhere", () => {
     );
     expect(await run()).toMatchObject({
       code: 1,
-      output: expect.stringContaining(`login: the vault answered ${code} and sends us elsewhere`),
+      output: expect.stringContaining(`login: the vault answered ${code} with a redirect`),
     });
     expect(calls).toHaveLength(code === 307 ? 2 : 1);
   });
@@ -577,7 +577,7 @@ describe("certbot", () => {
     configure('["slow.example.test", "www.example.test"]', "", appRole, { certbot: "timeout_minutes = 0.02" });
     expect(await run()).toMatchObject({
       code: 1,
-      output: expect.stringMatching(/slow\.example\.test: \S+\/certbot was ended, for it took longer than 1\.2 s\./),
+      output: expect.stringMatching(/slow\.example\.test: \S+\/certbot was ended because it took longer than 1\.2 s\./),
     });
     // Whatever is its parent now may be late to notice: Z.
     const hook = readFileSync(join(folder, "hook"), "utf8").trim();
@@ -608,7 +608,7 @@ test.each([
   ["every_hours = 0", ""],
   ['every_hours = "x"', ""],
   ["", "timeout_minutes = true"],
-])("refuses a time that is none: %s%s", async (more, certbot) => {
+])("rejects an invalid time: %s%s", async (more, certbot) => {
   configure('["www.example.test"]', more, appRole, { certbot });
-  expect(await run()).toMatchObject({ code: 2, output: expect.stringContaining("takes a number above 0") });
+  expect(await run()).toMatchObject({ code: 2, output: expect.stringContaining("must be a number above 0") });
 });

@@ -40,7 +40,15 @@ function sample(name: string, at: number, sites: Parameters<typeof scrape>[0] | 
   const certificates = [
     { host: "a.example", notAfter: name === "cdg-1" ? "2026-03-01T00:00:00Z" : "2026-02-01T00:00:00Z" },
   ];
-  const health = { status: "ok", parts: {}, certificates, origins: [], maintenance: [], ports: {}, passThrough: {} };
+  const health = {
+    status: "ok",
+    components: {},
+    certificates,
+    origins: [],
+    maintenance: [],
+    ports: {},
+    passThrough: {},
+  };
   const reading = sites && parseMetrics(scrape(sites));
   return { pop, status: buildPopStatus(pop, { health }), at, ...(reading && { reading }) };
 }

@@ -31,6 +31,22 @@ test.each([
   expect(parseMetrics(text)).toEqual(reading);
 });
 
+test("a PoP that is not updated yet is read by the former names", () => {
+  const former = scrape({
+    [www]: { ok: 90, errors: 10, rejected: 5, hits: 60, misses: 30, passed: 10, fast: 95, slow: 5 },
+  })
+    .replaceAll("pop_requests_rejected_total", "pop_rejected_requests_total")
+    .replaceAll("pop_request_duration_seconds", "pop_request_seconds");
+  expect(parseMetrics(former)?.get(www)).toMatchObject({
+    rejected: 5,
+    seconds: new Map([
+      [0.1, 95],
+      [1, 100],
+      [Number.POSITIVE_INFINITY, 100],
+    ]),
+  });
+});
+
 test("labels are unescaped", () => {
   const text = 'pop_info{pop="x"} 1\npop_requests_total{site="a\\\\b\\"c\\nd",status="2xx"} 3\n';
   expect([...(parseMetrics(text) ?? [])].map(([site, { requests }]) => [site, requests])).toEqual([['a\\b"c\nd', 3]]);

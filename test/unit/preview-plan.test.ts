@@ -44,7 +44,7 @@ describe("a machine", () => {
 
   test("whose timeout alone changes runs on", () => {
     expect(update(machine("cdg-1"), machine("cdg-1", { timeoutSeconds: 60 })).pops).toEqual([
-      { name: "cdg-1", action: "adjusted", why: ["timeout 300 → 60 s"] },
+      { name: "cdg-1", action: "no-restart", why: ["timeout 300 → 60 s"] },
     ]);
   });
 
@@ -54,7 +54,7 @@ describe("a machine", () => {
       config: { ...machine("cdg-1").config, metadata: { [key]: "3" } },
     });
     expect(update(size("fly_pops_volume_gb"), size("pops_volume_gb")).pops).toEqual([
-      { name: "cdg-1", action: "adjusted", why: ["names of metadata keys"] },
+      { name: "cdg-1", action: "no-restart", why: ["names of metadata keys"] },
     ]);
   });
 
@@ -132,7 +132,7 @@ describe("a volume", () => {
       step("update", "Volume", "cdg-1", { old: volume("cdg-1"), new: volume("cdg-1", 5) }),
     ];
     expect(plan(steps).pops).toEqual([
-      { name: "cdg-1", action: "adjusted", volume: "grows from 3 to 5 GB", why: ["volume 3 → 5 GB"] },
+      { name: "cdg-1", action: "no-restart", volume: "grows from 3 to 5 GB", why: ["volume 3 → 5 GB"] },
     ]);
   });
 
@@ -203,7 +203,7 @@ test("snapshots that a stack never spoke of are Fly's own, on the bill before an
   const { before, after, pops } = plan(steps);
   // 40 GB kept for Fly's five days, 10 GB of them free, at 0.08.
   expect([before.monthly.snapshots, after.monthly.snapshots]).toEqual([15.2, 0]);
-  expect(pops).toMatchObject([{ name: "cdg-1", action: "adjusted", volume: "no more snapshots" }]);
+  expect(pops).toMatchObject([{ name: "cdg-1", action: "no-restart", volume: "no more snapshots" }]);
 });
 
 describe("an address", () => {

@@ -61,3 +61,16 @@ test("of a preview that failed has the reasons and no table", () => {
     "prod: the preview fails\n\nerror: 1 error",
   );
 });
+
+test("a PoP that needs no restart says whether only the state changes, or its volume", () => {
+  const rows = (steps: Step[]) => text(steps).split("\n\n")[1]?.split("\n").slice(1);
+  expect(
+    rows([
+      step("update", "Machine", "cdg-1", { old: machine("cdg-1"), new: machine("cdg-1", { timeoutSeconds: 60 }) }),
+    ]),
+  ).toEqual(["cdg-1 (canary)  no restart (state only)  kept    timeout 300 → 60 s"]);
+  const kept = { ...volume("cdg-1"), snapshotDays: 5 };
+  expect(
+    rows([same("cdg-1"), step("update", "Volume", "cdg-1", { old: kept, new: { ...kept, snapshotDays: 0 } })]),
+  ).toEqual([expect.stringMatching(/^cdg-1 \(canary\) {2}no restart {2}no more snapshots/)]);
+});

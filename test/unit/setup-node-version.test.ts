@@ -26,7 +26,7 @@ const withOld = () => ({ ...process.env, PATH: `${old}${delimiter}${process.env.
 test("the sentence names the version, the place and the cure", () => {
   const sentence = refusal({ versions: { node: "20.20.2" }, features: {} }, "/usr/bin/node");
   expect(sentence).toMatch(
-    /^node 20\.20\.2 at \/usr\/bin\/node cannot run TypeScript .* 22\.18 .* PATH\. Nothing was changed\. .* npx pulumi/,
+    /^node 20\.20\.2 at \/usr\/bin\/node cannot run TypeScript\. .* 22\.18 .* PATH\. Nothing was changed\. .* npx pulumi/,
   );
   expect(refusal(process, process.execPath)).toBeUndefined();
 });
@@ -38,7 +38,7 @@ test("a program under an old node ends before its first line, with the SDK's cod
     encoding: "utf8",
   });
   expect({ status, stdout }).toEqual({ status: 32, stdout: "" });
-  expect(stderr).toMatch(/^error: node .* cannot run TypeScript as it stands: .*\n$/);
+  expect(stderr).toMatch(/^error: node .* cannot run TypeScript\. .*\n$/);
 });
 
 test("under this node the guard is silent and the program runs", () => {
@@ -52,7 +52,7 @@ test("the dynamic providers' host under an old node says the same sentence and d
   const env = withOld();
   const { status, stdout, stderr } = spawnSync(dynamicHost, ["127.0.0.1:1"], { cwd: root, env, encoding: "utf8" });
   expect({ status, stdout }).toEqual({ status: 32, stdout: "" });
-  expect(stderr).toMatch(/^error: node .* cannot run TypeScript as it stands: .*\n$/);
+  expect(stderr).toMatch(/^error: node .* cannot run TypeScript\. .*\n$/);
 });
 
 test("the dynamic providers' host starts with this node: a port on its first line", async () => {

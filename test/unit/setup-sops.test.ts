@@ -35,8 +35,8 @@ test("the vendor's program ends up in its place, and can be run", async () => {
 
 test.each([
   ["refuses", { status: 404 }, /^status 404$/],
-  ["sends something else", { body: "<html>" }, /^what came is no sops$/],
-  ["sends an old one", { body: saying("3.9.4") }, /^what came is no sops$/],
+  ["sends something else", { body: "<html>" }, /^the download is not sops$/],
+  ["sends an old one", { body: saying("3.9.4") }, /^the download is not sops$/],
 ])("a vendor that %s: a reason, and nothing half-made", async (_, answer, reason) => {
   const { url } = await httpServer(() => answer);
   const body = "body" in answer ? answer.body : "";

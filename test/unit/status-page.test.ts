@@ -186,7 +186,7 @@ describe("the map", () => {
 
 const sample = (at: number, requests: number, cache: Record<string, number> = {}) => ({
   at,
-  report: { parts: {}, traffic: { requests, cache } },
+  report: { components: {}, traffic: { requests, cache } },
 });
 
 test("rates are what happened between the first sample and the last", () => {

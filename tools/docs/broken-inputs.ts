@@ -1,157 +1,159 @@
-/** Writes docs/broken-inputs.md from the tables of the tests that try them: `npm run docs`. A test compares, so that the page names no case nobody tries. */
+/** Writes docs/broken-inputs.md from the tables of the tests that try them: `npm run docs`. A test compares, so that each case on the page is tried. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 
 export const brokenInputsPath = new URL("../../docs/broken-inputs.md", import.meta.url);
 
 interface Group {
-  /** What meets the input. */
+  /** What reads the input. */
   what: string;
-  /** What it does then. */
+  /** How it reacts. */
   behaviour: string;
   file: string;
-  /** Where the table begins: a Go function, or the text of the line it begins on. */
+  /** Where the table begins: a Go function, or the text of the line on which it begins. */
   from: string;
-  /** Cases of the table that are in order. */
+  /** Cases of the table that are valid. */
   fine?: string[];
 }
 
 const lastGood =
-  "Exit 1 or 3, the last generation of secrets stays in use. Tried again; reason and recipient in health.";
+  "Exit 1 or 3. The last generation of secrets stays in use. The PoP tries again; health has the reason and the recipient.";
 
 const groups: readonly Group[] = [
   {
     what: "`nginx.conf`, a site",
-    behaviour: "Refused before anything is built.",
+    behaviour: "Rejected before anything is built.",
     file: "test/unit/render-nginx.test.ts",
     from: "const refused",
   },
   {
-    what: "The build context, a site's folder",
-    behaviour: "Refused; the context stays as it was.",
+    what: "The build context, a site's directory",
+    behaviour: "Rejected. The context is unchanged.",
     file: "test/unit/render-context.test.ts",
     from: "rejects %s, and leaves the context unchanged",
   },
   {
     what: "The build context, an authority's PEM",
-    behaviour: "Refused; nothing of it is packed.",
+    behaviour: "Rejected. Nothing of it is packed.",
     file: "test/unit/render-context.test.ts",
     from: "rejects as a CA file %s",
   },
   {
-    what: "`process-compose.yaml`, luggage that waits",
-    behaviour: "Refused before anything is built.",
+    what: "`process-compose.yaml`, dependencies of luggage",
+    behaviour: "Rejected before anything is built.",
     file: "test/unit/render-process-compose.test.ts",
     from: "rejects a dependency on %s",
   },
   {
     what: "The check stage",
-    behaviour: "The image is not made; its own parser's reason is the error.",
+    behaviour: "The build fails with the error of the program's own parser.",
     file: "test/image/build.test.ts",
     from: "the build fails for configuration that its parser rejects",
   },
   {
     what: "`/etc/pop/pop.json`",
-    behaviour: "The command ends, and says the field by its path.",
+    behaviour: "The command ends with the path of the field.",
     file: "image/pop/manifest_test.go",
     from: "TestManifest",
-    fine: ["whole", "a newline after", "an expected part", "luggage"],
+    fine: ["whole", "a newline after", "an expected component", "luggage"],
   },
   {
     what: "The manifest of secrets",
-    behaviour: "Exit 2, every mistake by its path; nothing is set up, the last generation stays.",
+    behaviour: "Exit 2 with the path of every error. Nothing is set up, and the last generation stays.",
     file: "image/pop/secrets/manifest_test.go",
     from: "TestManifestMistakesAreSaidByPath",
   },
   {
-    what: "Sealed files, the identity, places of secrets",
+    what: "Encrypted files, the identity, destinations of secrets",
     behaviour: lastGood,
     file: "image/pop/secrets/secrets_test.go",
     from: "TestFaultsLeaveTheLastGeneration",
     fine: ["another format than said"],
   },
   {
-    what: "The memory secrets lie in",
+    what: "The memory that holds secrets",
     behaviour: lastGood,
     file: "image/pop/secrets/secrets_test.go",
     from: "TestAFullOrReadOnlyMountPointLeavesTheLastGeneration",
   },
   {
     what: "The configuration of `pop certs`",
-    behaviour: "Exit 2 with the field; in the check stage, so that no such image is made.",
+    behaviour: "Exit 2 with the field. The check stage runs it, so that the build fails.",
     file: "image/pop/certs/config_test.go",
     from: "TestConfigMistakes",
     fine: ["a host for all below it", "none"],
   },
   {
-    what: "The vault and the way to it",
-    behaviour: "The last good certificates stay in use; tried again with growing pauses, reason in health.",
+    what: "The vault and the connection to it",
+    behaviour:
+      "The last valid certificates stay in use. The PoP tries again with growing pauses; health has the reason.",
     file: "image/pop/certs/agent_test.go",
     from: "TestFaultsKeepTheLastGoodCertificate",
   },
   {
-    what: "What the vault has for a host",
-    behaviour: "Said for that host, which keeps its last good one; the others get theirs.",
+    what: "The vault's content for a host",
+    behaviour: "Reported for that host, which keeps its last valid certificate. The other hosts get theirs.",
     file: "image/pop/certs/agent_test.go",
     from: "TestWhatTheVaultHasAndNginxMustNotGet",
   },
   {
     what: "The clock",
-    behaviour: "No certificate is judged by it, none is replaced; said in health.",
+    behaviour: "No certificate is checked against it, and none is replaced. Health reports it.",
     file: "image/pop/certs/agent_test.go",
     from: "TestAClockIn1970JudgesNothing",
   },
   {
-    what: "The folder of certificates",
-    behaviour: "Said for the host; nginx serves what it loaded.",
+    what: "The directory of certificates",
+    behaviour: "Reported for the host. nginx serves what it has loaded.",
     file: "image/pop/certs/agent_test.go",
     from: "TestFoldersThatTakeNothing",
   },
   {
     what: "Key and chain",
-    behaviour: "Never written to nginx's folder; the last good pair stays.",
+    behaviour: "Never written to nginx's directory. The last valid pair stays.",
     file: "image/pop/internal/pair/pair_test.go",
     from: "TestPairsThatAreRefused",
   },
   {
     what: "A certificate that is due at an ACME authority",
-    behaviour: "No order, or no second one before the pause is over; the last good pair stays, and health says why.",
+    behaviour:
+      "No order, or no second one before the pause is over. The last valid pair stays, and health has the reason.",
     file: "image/pop/acme/faults_test.go",
     from: "TestFaultsWithoutAnOrder",
   },
   {
     what: "PEMs on the volume, at boot",
-    behaviour: "Put aside as `.broken`; the PoP signs one of its own, so that nginx starts.",
+    behaviour: "Moved aside as `.broken`. The PoP signs its own certificate, so that nginx starts.",
     file: "image/pop/certificate_test.go",
     from: "TestPutsAsideWhatNginxCouldNotLoad",
   },
   {
     what: "The PoP's identity",
-    behaviour: "Exit 3; never overwritten. No secrets, and health says so; nginx serves.",
+    behaviour: "Exit 3. It is never overwritten. The PoP has no secrets, and health says so. nginx serves.",
     file: "image/pop/identity/identity_test.go",
     from: "TestABrokenKeyIsRefusedAndLeftAsItIs",
   },
   {
-    what: "What luggage leaves for `pop health`",
-    behaviour: 'Read as "no word": degraded, never dead.',
+    what: "Status files of luggage, which `pop health` reads",
+    behaviour: "Treated as no status: degraded, never failing.",
     file: "image/pop/check_test.go",
     from: "TestWhatLuggagePutsInTheStatusFilesPlaceHurtsNobody",
   },
   {
     what: "The volume at `/var`, at boot",
-    behaviour: "Memory stands in for it; sites are served, health says why.",
+    behaviour: "Memory replaces it. Sites are served, and health has the reason.",
     file: "test/image/booting.test.ts",
     from: "a volume that cannot be written to",
   },
   {
     what: "`runas`",
-    behaviour: "Exit 125, 126 or 127 with the reason; nothing runs as root.",
+    behaviour: "Exit 125, 126 or 127 with the reason. Nothing runs as root.",
     file: "test/image/runas.test.ts",
     from: 'describe("runas"',
   },
 ];
 
-/** Names of the cases of a table, in its order; a function without one is a case by itself. */
+/** Names of the cases of a table, in its order. A function without a table is one case. */
 export function casesOf({ file, from, fine = [] }: Group): string[] {
   const text = readFileSync(join(import.meta.dirname, "../..", file), "utf8");
   const cases = file.endsWith(".go") ? goCases(text, from) : rows(text, from);

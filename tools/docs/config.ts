@@ -1,4 +1,4 @@
-/** Writes docs/config.md from the schema: `npm run docs`. A test compares, so that the manual cannot drift from what is checked. */
+/** Writes docs/config.md from the schema: `npm run docs`. A test compares, so that the manual matches the validation. */
 import type { z } from "zod";
 import { StackFile } from "../../config/schema.ts";
 import { fieldOf, schemaNode } from "../../config/schema-path.ts";
@@ -9,8 +9,8 @@ const intro = `# Configuration
 
 <!-- Written by tools/docs/config.ts from config/schema.ts: change it there, then run \`npm run docs\`. -->
 
-All that makes a stack stands in \`Pulumi.<stack>.yaml\`, under \`fly-pops:\`. A value that is not allowed, a misspelt key, two things that do
-not go together: all of them are named in one round, before anything is made. Two files that say the same in another order are the same.
+The configuration of a stack is in \`Pulumi.<stack>.yaml\`, under \`fly-pops:\`. Invalid values, misspelled keys and keys that exclude each other are
+all reported at once, before anything is created. The order of keys does not matter.
 
 \`\`\`yaml
 config:
@@ -21,7 +21,7 @@ config:
     - { host: example.org, redirect: "https://www.example.org" }
 \`\`\`
 
-Nothing under \`fly-pops:\` is secret: it is rendered into the image and kept in plain state. Encrypted values are refused there.
+Nothing under \`fly-pops:\` is secret, because it is rendered into the image and stored in state as plain text. Encrypted values are refused there.
 
 ## Keys
 
@@ -30,19 +30,19 @@ Nothing under \`fly-pops:\` is secret: it is rendered into the image and kept in
 const outside = `
 ## Keys of the providers
 
-They stand beside the others in the stack file, under names of their own. Pulumi.yaml cannot declare keys of another namespace, so
+These keys are in the stack file too, in namespaces of their own. Pulumi.yaml cannot declare keys of another namespace, so
 \`pulumi config\` does not describe them.
 
 | Key | Type | Default | Meaning |
 | --- | --- | --- | --- |
 | \`fly:token\` | string, secret | \`FLY_API_TOKEN\`, then \`FLY_ACCESS_TOKEN\` of the environment | Token of the Fly API and of Fly's registry. \`pulumi config set --secret fly:token\`. |
 | \`fly:endpoint\` | string | \`FLY_API_HOSTNAME\` of the environment, then \`https://api.machines.dev\` | Base URL of the Machines API, without \`/v1\`. |
-| \`tailscale:oauthClientId\`, \`tailscale:oauthClientSecret\` | string, secret | \`TAILSCALE_OAUTH_CLIENT_ID\`, \`TAILSCALE_OAUTH_CLIENT_SECRET\` of the environment | OAuth client that makes auth keys (\`tailnet.controlPlane: tailscale\`): scopes \`auth_keys\` and \`devices:core\`, owner of the PoPs' tags. |
+| \`tailscale:oauthClientId\`, \`tailscale:oauthClientSecret\` | string, secret | \`TAILSCALE_OAUTH_CLIENT_ID\`, \`TAILSCALE_OAUTH_CLIENT_SECRET\` of the environment | OAuth client that creates auth keys (\`tailnet.controlPlane: tailscale\`): scopes \`auth_keys\` and \`devices:core\`, owner of the PoPs' tags. |
 | \`tailscale:apiKey\` | string, secret | \`TAILSCALE_API_KEY\` of the environment | Instead of the OAuth client. |
 | \`tailscale:tailnet\` | string | \`TAILSCALE_TAILNET\` of the environment, then \`-\` | The tailnet; \`-\` is the one the credentials belong to. |
 | \`tailscale:baseUrl\` | string | \`TAILSCALE_BASE_URL\` of the environment, then \`https://api.tailscale.com\` | Base URL of Tailscale's API. |
 | \`headscale:apiKey\` | string, secret | \`HEADSCALE_API_KEY\` of the environment | API key of headscale (\`tailnet.controlPlane: headscale\`). |
-| \`headscale:endpoint\` | string | \`HEADSCALE_ENDPOINT\` of the environment, then \`tailnet.loginServer\` | Base URL of headscale's API, where it is not the one nodes log in at. |
+| \`headscale:endpoint\` | string | \`HEADSCALE_ENDPOINT\` of the environment, then \`tailnet.loginServer\` | Base URL of headscale's API, if it is not the URL at which nodes log in. |
 | \`fly:registry\` | string | \`FLY_REGISTRY_HOST\` of the environment, then \`registry.fly.io\` | Registry the image is pushed to, as host or host:port. |
 `;
 
@@ -72,7 +72,7 @@ function rows(path: string, schema: z.core.$ZodType): string[] {
 function rowsOf(path: string, schema: z.core.$ZodType): string[] {
   const field = fieldOf(schema);
   if (field === undefined) throw new Error(`${path} has no text in config/schema.ts: the manual would not know it.`);
-  // An entry of a map or list is as required as whoever writes it wants; what it must hold, its own keys say.
+  // An entry of a map or list is optional; its own keys say which of them it requires.
   const required = /[\]>]$/.test(path) ? "" : "**required**";
   const type = field.unit === undefined ? field.type : `${field.type}, ${field.unit}`;
   const cells = [`\`${path}\``, type, field.default ?? required, field.meaning, field.takes, field.refused ?? ""];

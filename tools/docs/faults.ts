@@ -38,22 +38,32 @@ const intro = `# What a fault at any call leads to
 
 <!-- Written by tools/docs/faults.ts, which runs every case: \`npm run docs\`. Tests run them again and compare. -->
 
-Every operation of every kind is run against local Fly once to learn which calls it makes, then again with each fault at each of these calls, one
-fault a run. Reads lag writes in all of them: of three API servers two show what was before a write for up to 14 seconds, and know no new app for up to 20;
-check rows are those of the version before for two. After each run, and after a next one without the fault, this must hold, or the test fails:
+Every operation of every resource type runs against local Fly once, to learn which calls it makes. Then it runs again with each fault at each of these calls,
+one fault per run. Reads lag behind writes in all runs. Two of three API servers show the state before a write for up to 14 seconds, and do not know a new app
+for up to 20 seconds. Rows of checks are those of the version before for two seconds. After each run, and after a next one without the fault, the test fails
+unless all of this holds:
 
-- nothing is there twice: machines by name, volumes by name and region, addresses by type;
-- a minute later no lease is left, and the old or the new version serves with all its checks passing, or the error owns up that neither was verified;
-- the error is one line that says of what, why, and under which request of Fly's; where it says "nothing was changed" nothing was, where it says which version serves that one does;
-- the next \`up\`, every other time with \`--refresh\`, succeeds whatever state was left to it, and ends where it should; a refresh and a preview after it show no change;
-- the token is in no error, no state and no line of output.
+- Nothing exists twice: machines by name, volumes by name and region, addresses by type.
+- A minute later no lease is left. The old or the new version serves with all its checks passing, or the error says that neither was verified.
+- The error is one line that names the object, the reason, and Fly's request id. If it says "nothing was changed", that is true. If it says which version
+  serves, that version does.
+- The next \`up\`, every other time with \`--refresh\`, succeeds with any state that was left, and ends in the desired state. A refresh and a preview after it show
+  no change.
+- The token is in no error, no state and no line of output.
 
-Faults: the request is lost; the answer is lost; each status Fly is known to give, with its own texts, the work not done; the same with the work done
-and the answer belied; the work done up to 88 seconds after the answer was lost or said 502; the API server that knew of our writes gone, so that
-reads show what was before them; a list that comes back empty; a page where JSON should be; 20 and 90 seconds of silence; the machine's lease gone, or somebody else's; and for all
-calls from there on no connection (the process was killed, the network went) or 503 (an outage).
+These faults are injected:
 
-What came of it:
+- The request is lost, or the response is lost.
+- Each status that Fly is known to return, with its own texts, without the work being done.
+- The same statuses although the work was done.
+- The work is done up to 88 seconds after the response was lost or was 502.
+- The API server that knew our writes is gone, so that reads show the state before them.
+- A list comes back empty, or a page comes back where JSON should be.
+- 20 and 90 seconds of silence.
+- The machine's lease is gone, or belongs to another client.
+- From one call on there is no connection (the process was killed, or the network went down), or every response is 503 (an outage).
+
+Outcomes:
 
 ${kinds.map((it) => `- **${it}**: ${outcomes[it]}`).join("\n")}
 

@@ -40,7 +40,7 @@ const unmeasured: { assumption: string; source: string; why: string }[] = [
   },
   {
     assumption:
-      "A name of a known form without a started machine has no records (`NOERROR`); an app that is not on the asker's network does not exist (`NXDOMAIN`), whoever owns it.",
+      "A name of a known form without a started machine has no records (`NOERROR`); an app that is not on the client's network does not exist (`NXDOMAIN`), independent of its owner.",
     source:
       "[Fly, custom private networks](https://fly.io/docs/networking/custom-private-networks/): networks see nothing of each other; the codes are inferred",
     why: "clients do the same in both cases",
@@ -83,25 +83,31 @@ const intro = `# What is assumed about Fly
 
 <!-- Written by tools/docs/fly-reality.ts from cli/preflight/probes/: change it there, then run \`npm run docs\`. -->
 
-Provider and local Fly were written from Fly's documentation, its clients and reports of others. Where both assume the same, no test against local Fly can show that real Fly differs.
-Each assumption stands here with its source, what would show that it is wrong, and the test in which the code that rests on it meets the other case.
+The provider and local Fly are based on Fly's documentation, its clients and reports of others. If both make the same wrong assumption, no test against local
+Fly can detect it. This page lists each assumption with its source, with what would disprove it, and with the test that runs the dependent code in the opposite
+case.
 
 \`\`\`sh
 npx fly-pops preflight
 \`\`\`
 
-measures them with a real account, in one region, on an app of its own that is removed at the end. It takes some five minutes, costs at most ten cents (the estimate is shown, and asked
-about), and writes a report under the ids below: \`fly-pops-preflight.md\` and \`.json\`. It holds no credential, no address of yours and no name of your organization. If something in it
-does not hold, please open an issue and attach it.
+This command measures the assumptions with a real account, in one region, on an app of its own that it removes at the end. It takes about five minutes and costs
+at most ten cents. It shows the estimate and asks before it starts. It writes a report under the ids below: \`fly-pops-preflight.md\` and \`.json\`. The report
+contains no credential, none of your addresses and not the name of your organization. If an assumption does not hold, please open an issue and attach the
+report.
 
-Needed: a token of an organization (\`fly tokens create org ORGANIZATION\`) as \`FLY_API_TOKEN\`, and IPv6 if connections are to be watched from outside; without it visitors are played from
-inside the machine, and idle connections are not measured. The machines run [nginx](https://hub.docker.com/_/nginx) as published, pulled by Fly itself, on their own private network.
+You need:
 
-The app is named \`fly-pops-preflight-…\`, its network likewise, and its machines have the metadata key \`pops_preflight\`. If a run is killed, the next one finds the app by these
-marks and removes it; \`npx fly-pops preflight --clean\` does only that. After Ctrl-C or a failure the run cleans up itself.
+- a token of an organization (\`fly tokens create org ORGANIZATION\`) as \`FLY_API_TOKEN\`
+- IPv6, to observe connections from outside. Without it the command plays visitors from inside the machine and does not measure idle connections.
 
-That each finding can come out either way is tested against local Fly: [test/cli/preflight-quirks.test.ts](../test/cli/preflight-quirks.test.ts). That nothing is left on Fly when any call
-fails, or the run is killed at any call: [test/sim/preflight.test.ts](../test/sim/preflight.test.ts).
+The machines run [nginx](https://hub.docker.com/_/nginx) as published, pulled by Fly itself, on their own private network.
+
+The app is named \`fly-pops-preflight-…\`, and so is its network. Its machines have the metadata key \`pops_preflight\`. If a run is killed, the next one finds
+the app by these marks and removes it. \`npx fly-pops preflight --clean\` does only that. After Ctrl-C or a failure the run cleans up itself.
+
+Tests against local Fly show that each measurement can have either result: [test/cli/preflight-quirks.test.ts](../test/cli/preflight-quirks.test.ts). Others
+show that nothing stays on Fly if any call fails, or if the run is killed at any call: [test/sim/preflight.test.ts](../test/sim/preflight.test.ts).
 `;
 
 /** docs/fly-reality.md as it should be. */

@@ -34,11 +34,11 @@ const panels: Panel[] = [
     queries: { serving: `sum(pop_serving{${here}})` },
   },
   {
-    title: "Parts not well",
+    title: "Unhealthy components",
     type: "stat",
     unit: "none",
     width: 4,
-    queries: { parts: `count(pop_part_ok{${here}} == 0) or vector(0)` },
+    queries: { components: `count(pop_component_up{${here}} == 0) or vector(0)` },
     description: "The reason is in each PoP's /healthz: npx fly-pops status",
   },
   { title: "Hit rate", type: "stat", unit: "percentunit", width: 4, queries: { "hit rate": hitRate("") } },
@@ -92,7 +92,7 @@ const panels: Panel[] = [
     unit: "reqps",
     width: 12,
     queries: {
-      "{{site}} {{reason}}": `sum by (site, reason) (rate(pop_rejected_requests_total{${here}}${window})) > 0`,
+      "{{site}} {{reason}}": `sum by (site, reason) (rate(pop_requests_rejected_total{${here}}${window})) > 0`,
     },
   },
   {
@@ -110,7 +110,7 @@ const panels: Panel[] = [
     queries: Object.fromEntries(
       [0.5, 0.95, 0.99].map((share) => [
         `p${share * 100}`,
-        `histogram_quantile(${share}, sum by (le) (rate(pop_request_seconds_bucket{${here}}${window})))`,
+        `histogram_quantile(${share}, sum by (le) (rate(pop_request_duration_seconds_bucket{${here}}${window})))`,
       ]),
     ),
   },

@@ -8,23 +8,26 @@ const intro = `# Slips
 
 <!-- Written by tools/docs/slips.ts from test/support/slips.ts, which test/slow/slips.test.ts tries by the real CLI: \`npm run docs\`. -->
 
-${slips.length} things that are done to a production stack without meaning them: three PoPs in two regions, \`protect\` and \`keepVolumes\` as they are by default. Each was tried with
-\`npx fly-pops preview\` and then, for whoever does not read it, \`npx pulumi up --yes --skip-preview\`. No address and no app is lost in any, and no PoP that serves but those the change itself takes out,
-whose volumes stay. After each, the file as it was and an \`up --refresh\` bring back what was there.
+${slips.length} things that operators do to a production stack by mistake. The stack has three PoPs in two regions, with the default \`protect\` and
+\`keepVolumes\`. Each slip was tried with \`npx fly-pops preview\`, and then, as if the preview had not been read, with \`npx pulumi up --yes --skip-preview\`.
+
+- No slip loses an address or an app.
+- No slip removes a PoP that serves, except those that the change itself removes. Their volumes stay.
+- After each slip, the original file and an \`up --refresh\` restore the stack.
 
 `;
 
 const cell = (text: string): string => text.replaceAll("|", "\\|");
 
 const outcome = ({ isDone, goes = [] }: Slip): string => {
-  if (!isDone) return goes.length === 0 ? "refused" : "told as drift";
+  if (!isDone) return goes.length === 0 ? "refused" : "reported as drift";
   return goes.length === 0
     ? "done, harmless"
-    : `done: ${goes.join(", ")} go${goes.length === 1 ? "es" : ""}, volumes stay`;
+    : `done: ${goes.join(", ")} ${goes.length === 1 ? "is" : "are"} removed, volumes stay`;
 };
 
 export const slipsPage = (): string =>
-  `${intro}| slip | it says | what happens | how to go on |
+  `${intro}| slip | output | what happens | what to do |
 | --- | --- | --- | --- |
 ${slips.map((it) => `| ${cell(it.slip)} | ${cell(it.told)} | ${outcome(it)} | ${cell(it.on)} |`).join("\n")}
 `;

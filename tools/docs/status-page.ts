@@ -18,7 +18,7 @@ const fleet: Record<string, Load> = {
     hitRate: 0.95,
     connections: 24,
     memoryMb: 111,
-    parts: { tailnet: { status: "degraded", reason: "no contact with the tailnet's control server" } },
+    components: { tailnet: { status: "degraded", reason: "no contact with the tailnet's control server" } },
   },
   "gru-1": { perSecond: 21, hitRate: 0.88, connections: 4, memoryMb: 92 },
   "lax-1": { perSecond: 64, hitRate: 0.9, connections: 11, memoryMb: 98 },

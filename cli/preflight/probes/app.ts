@@ -33,7 +33,7 @@ export const appProbe = probe({
       says: "A second create of an app's name is refused by 409 or 422, with the code `name_taken` or in known words.",
       restsOn: ["fly/errors.ts", "providers/fly/app.ts"],
       source: "[fly-go flaps_error.go](https://github.com/superfly/fly-go/blob/main/flaps/flaps_error.go)",
-      wrongIf: "it succeeds, or the refusal is none of these",
+      wrongIf: "it succeeds, or the refusal has another status or text",
       playedBy: "test/provider/app.test.ts: a name that somebody else has is refused as taken",
     },
   },

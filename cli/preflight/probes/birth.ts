@@ -31,14 +31,14 @@ export const birthProbe = probe({
       playedBy: "test/provider/local-fly/faults.test.ts: born late: a new app and a new machine read 404 for a moment",
     },
     "machine-on-volume": {
-      says: "A machine is made in its volume's region.",
+      says: "A machine is created in its volume's region.",
       restsOn: ["providers/fly/machine.ts"],
       source:
-        "[Fly, volumes](https://fly.io/docs/volumes/overview/): a volume lies on one host, and its machine runs there",
+        "[Fly, volumes](https://fly.io/docs/volumes/overview/): a volume is on one host, and its machine runs there",
       wrongIf: "the regions differ",
     },
     "image-digest": {
-      says: "A machine tells the digest of its image (`image_ref.digest`).",
+      says: "A machine reports the digest of its image (`image_ref.digest`).",
       restsOn: ["providers/fly/normalise.ts", "providers/fly/machine-update.ts"],
       source: "[openapi.yaml](https://docs.machines.dev/spec/openapi3.json), `ImageRef.digest`",
       wrongIf: "it is missing: an old version could not be put back by digest",
@@ -49,7 +49,7 @@ export const birthProbe = probe({
       source:
         "[fly-go machine_types.go](https://github.com/superfly/fly-go/blob/main/machine_types.go): answers are its structs as JSON",
       wrongIf: "the config that reads back means something else than the one that was sent",
-      playedBy: "test/provider/drift-by-hand.test.ts: what somebody rewrote without changing what it means is no drift",
+      playedBy: "test/provider/drift-by-hand.test.ts: a rewritten value with the same meaning is not drift",
     },
     "check-rows": {
       says: "Each check has one row: named ones by their name, a service's as `servicecheck-…`; further rows are named `bg_deployments_compat-…`.",
@@ -148,9 +148,9 @@ function rows(machine: Machine): Finding {
   const ours = checksOf(machine).map(({ name = "" }) => name);
   const strange = ours.filter((name) => !named.includes(name) && !name.startsWith("servicecheck-"));
   const mirrors = (machine.checks ?? []).length - ours.length;
-  const told = `${plural(named.length + inServices, "check")}, ${plural(ours.length, "row")}${mirrors > 0 ? ` and ${mirrors} mirrored` : ""}`;
+  const counts = `${plural(named.length + inServices, "check")}, ${plural(ours.length, "row")}${mirrors > 0 ? ` and ${mirrors} mirrored` : ""}`;
   return resultOf(
     ours.length === named.length + inServices && strange.length === 0,
-    strange.length > 0 ? `${told}; unknown: ${strange.join(", ")}` : told,
+    strange.length > 0 ? `${counts}; unknown: ${strange.join(", ")}` : counts,
   );
 }

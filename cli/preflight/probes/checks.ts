@@ -58,7 +58,7 @@ const out = (ms: number | undefined): Finding =>
       : `out ${seconds(ms)} after it was critical`,
   );
 
-/** Makes one check fail, and mends it. `out`: milliseconds from its critical row to the end of visits; undefined: they went on. */
+/** Makes one check fail, and then lets it pass again. `out`: milliseconds from its critical row to the end of visits; undefined: they went on. */
 async function outWhile(session: Session, place: CheckPlace): Promise<{ out: number | undefined; again: boolean }> {
   const { failFile } = checks[place];
   if (!(await untilIn(session))) throw new Error("no visitor reaches the machine while its checks pass");

@@ -5,7 +5,7 @@ import { controlConfig } from "../machine.ts";
 import { errorText, expectRejected, seconds } from "../text.ts";
 
 const ttlSeconds = 60;
-/** A lease that nobody gives back. */
+/** A lease that is not released. */
 const forgottenSeconds = 5;
 
 const fly = "[Machines API, leases](https://fly.io/docs/machines/api/machines-resource/#create-a-machine-lease)";
@@ -42,11 +42,12 @@ export const leaseProbe = probe({
       playedBy: "test/provider/faults-lease.test.ts: a lease is renewed at half its time for as long as the work takes",
     },
     "lease-late-renewal": {
-      says: "A renewal after the lease was given back makes a new lease with another nonce.",
+      says: "A renewal after the lease was released creates a new lease with another nonce.",
       restsOn: ["providers/fly/lease.ts"],
       source: `${alchemy}; [openapi.yaml](https://docs.machines.dev/spec/openapi3.json): "empty or non-existent to create"`,
-      wrongIf: "it returns the old nonce: a lost lease could not be told from one that is held",
-      playedBy: "test/provider/faults-lease.test.ts: a lease that ended under way is told, not taken anew in silence",
+      wrongIf: "it returns the old nonce: a lost lease could not be distinguished from a held one",
+      playedBy:
+        "test/provider/faults-lease.test.ts: a lease that ended during the work is reported, not silently taken again",
     },
     "lease-ends": {
       says: "A lease that is not renewed ends by its ttl.",
@@ -59,7 +60,7 @@ export const leaseProbe = probe({
       says: "An update whose `current_version` is not the machine's is refused by 409.",
       restsOn: ["providers/fly/machine-update.ts"],
       source: "[openapi.yaml](https://docs.machines.dev/spec/openapi3.json), `UpdateMachineRequest.current_version`",
-      wrongIf: "the update is taken: a change made meanwhile would be lost",
+      wrongIf: "the update is taken: a change made in between would be lost",
       playedBy: "test/provider/machine.test.ts: the update is posted once, with the version it was computed from",
     },
   },

@@ -35,7 +35,7 @@ export const networkProbe = probe({
         "[Fly, extend a volume](https://fly.io/docs/flyctl/volumes-extend/); [openapi.yaml](https://docs.machines.dev/spec/openapi3.json), `needs_restart`",
       wrongIf:
         "it does not grow and the answer says nothing: a PoP's cache would be bounded by a size it does not have",
-      playedBy: "test/provider/hosts.test.ts: a volume that grew has the machine boot anew",
+      playedBy: "test/provider/hosts.test.ts: the machine boots again after its volume has grown",
     },
   },
   async measure(session, found) {
@@ -89,6 +89,6 @@ export const networkProbe = probe({
 const same = (a: string | undefined, b: string | null | undefined): boolean =>
   Boolean(a && b) && new URL(`http://[${a}]`).hostname === new URL(`http://[${b}]`).hostname;
 
-/** The second column of df's last line; 0 for what is no output of df. */
+/** The second column of df's last line; 0 if the text is not output of df. */
 const sizeKb = (stdout: string | null | undefined): number =>
   Number((stdout ?? "").trim().split("\n").at(-1)?.split(/\s+/)[1]) || 0;

@@ -11,11 +11,11 @@ const startMs = 60_000;
 export const restProbe = probe({
   title: "stopped machine",
   assumptions: {
-    "stop-is-told": {
-      says: "A machine that somebody stopped can be told from one that fell over (`requested_stop`).",
+    "stop-is-requested": {
+      says: "A machine that was stopped by hand differs from one that exited by itself (`requested_stop`).",
       restsOn: ["fly/machine-health.ts"],
       source: "[fly-go `MachineExitEvent`](https://github.com/superfly/fly-go/blob/main/machine_types.go)",
-      wrongIf: "the two read alike: a stop would count as a version that fell over",
+      wrongIf: "the two read alike: a stop would count as a failed version",
       playedBy: "test/provider/machine.test.ts: a stopped machine gets its new config, is started and verified",
     },
     "start-after-stop": {
@@ -38,8 +38,11 @@ export const restProbe = probe({
     const { id } = session.require("control");
     const stopped = await stop(session, id);
     const exit = stopped.events?.find(({ type, request }) => type === "exit" && request?.exit_event);
-    const isTold = exit?.request?.exit_event?.requested_stop ?? true;
-    found("stop-is-told", resultOf(isTold, isTold ? "it can" : "it reads as one that fell over"));
+    const isRequested = exit?.request?.exit_event?.requested_stop ?? true;
+    found(
+      "stop-is-requested",
+      resultOf(isRequested, isRequested ? "it differs" : "it reads as one that exited by itself"),
+    );
     let refusals = 0;
     const start = await session.until({ everyMs: 1_000, forMs: startMs }, async () => {
       try {

@@ -70,10 +70,10 @@ export const trafficProbe = probe({
     );
     if (first === undefined) throw new Error("no visitor reaches the machine");
     session.share("road", road);
-    const told = first.value;
-    found("proxy-header", header(told));
-    found("proxy-header-family", family(told));
-    found("proxy-source-range", source(told));
+    const value = first.value;
+    found("proxy-header", header(value));
+    found("proxy-header-family", family(value));
+    found("proxy-source-range", source(value));
   },
 });
 
@@ -95,7 +95,7 @@ export async function ask(road: Route): Promise<NginxReply | undefined> {
 const header = ({ client, port }: NginxReply): Finding =>
   resultOf(client !== "" && port === String(publicPort), client === "" ? "no header" : `a header, for port ${port}`);
 
-/** Of the visitor's address nothing is told but its family. */
+/** Of the visitor's address only the family is reported. */
 const family = ({ client, from }: NginxReply): Finding =>
   resultOf(isIPv6(client) && isIPv4(from), `visitor by ${nameOf(client)}, proxy by ${nameOf(from)}`);
 

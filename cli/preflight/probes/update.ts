@@ -74,19 +74,19 @@ export const updateProbe = probe({
       source: "[Fly, machine states](https://fly.io/docs/machines/machine-states/)",
       wrongIf: "another one is read",
     },
-    "update-ends-told-apart": {
-      says: "The end of the replaced instance can be told from an end of the new one: its event lies before the new launch or start.",
+    "update-ends-differ": {
+      says: "The end of the replaced instance differs from an end of the new one: its event comes before the new launch or start.",
       restsOn: ["fly/machine-health.ts"],
       source:
         "[fly-go `MostRecentStartTimeAfterLaunch`](https://github.com/superfly/fly-go/blob/main/machine_types.go)",
       wrongIf: "it counts as an exit of the new version, and every update would be undone",
     },
     "version-is-ulid": {
-      says: "A version is a ULID: its first ten characters are the time it was made.",
+      says: "A version is a ULID: its first ten characters are the time when it was created.",
       restsOn: ["cli/history.ts"],
       source:
         "[Machines API, versions](https://fly.io/docs/machines/api/machines-resource/): `01H28X6YMH91KVGGSVFYS4T09Y`",
-      wrongIf: "it is none, or its time is off by more than a minute: `releases` would name the wrong image",
+      wrongIf: "it is not a ULID, or its time is off by more than a minute: `releases` would name the wrong image",
     },
     "versions-keep-config": {
       says: "`GET …/versions` has the version before with the config it was given.",
@@ -165,7 +165,7 @@ export const updateProbe = probe({
     session.share("control", after);
     const exit = unexpectedExit(after.events ?? [], new Set((before.events ?? []).map(({ id = "" }) => id)));
     found(
-      "update-ends-told-apart",
+      "update-ends-differ",
       resultOf(exit === undefined, exit ? `counts as an exit of the new version: ${JSON.stringify(exit)}` : "it can"),
     );
     const kept = (await fly.listVersions(app, control.id)).find((it) => it.version === before.instance_id);
@@ -240,7 +240,7 @@ function stale({ reads, stale }: Seen): Finding {
   );
 }
 
-/** A row that was written anew has another time. */
+/** A row that was written again has another time. */
 const rowKey = ({ name, updated_at }: CheckStatus): string => `${name} ${updated_at}`;
 
 function staleRows({ oldRows }: Seen, known: number): Finding {

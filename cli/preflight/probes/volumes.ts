@@ -35,7 +35,7 @@ export const volumesProbe = probe({
       playedBy: "test/provider/hosts.test.ts: with no host left they share one, and it is said with whom",
     },
     "volumes-app-wide-apart": {
-      says: "With `unique_zone_app_wide` a volume lies on another host than every volume of the app, or is refused for want of room.",
+      says: "With `unique_zone_app_wide` a volume is on another host than every other volume of the app, or is rejected because there is no room.",
       restsOn: ["providers/fly/volume.ts"],
       source:
         "[flyctl `volumes create --unique-zone-app-wide`](https://fly.io/docs/flyctl/volumes-create/), [flyctl#4238](https://github.com/superfly/flyctl/issues/4238)",
@@ -49,11 +49,12 @@ export const volumesProbe = probe({
       playedBy: "test/provider/volume.test.ts: a volume with Fly's own snapshots is taken over without them",
     },
     "snapshots-off": {
-      says: "`auto_backup_enabled: false` in a create is heeded.",
+      says: "Fly honours `auto_backup_enabled: false` in a create.",
       restsOn: ["providers/fly/volume.ts"],
       source: "[openapi.yaml](https://docs.machines.dev/spec/openapi3.json), `CreateVolumeRequest.auto_backup_enabled`",
       wrongIf: "the volume reads `auto_backup_enabled: true`",
-      playedBy: "test/provider/volume.test.ts: snapshots changed by hand, or never spoken of, are seen and mended",
+      playedBy:
+        "test/provider/volume.test.ts: snapshots that were changed by hand, or never configured, are detected and corrected",
     },
   },
   async measure(session, found) {
@@ -106,7 +107,7 @@ const placement = (listed: boolean, made: boolean): Finding =>
   );
 
 function apart(volume: Volume, others: readonly Volume[]): Finding {
-  if (!volume.zone || others.some(({ zone }) => !zone)) return notMeasured("not every volume told its host");
+  if (!volume.zone || others.some(({ zone }) => !zone)) return notMeasured("not every volume reported its host");
   const same = others.filter(({ zone }) => zone === volume.zone).length;
   return resultOf(
     same === 0,

@@ -27,7 +27,7 @@ type savedAccount struct {
 
 func (c *Config) accountFile(directory string) string {
 	sum := sha256.Sum256([]byte(directory))
-	return filepath.Join(c.Folder, "account-"+hex.EncodeToString(sum[:8])+".json")
+	return filepath.Join(c.Dir, "account-"+hex.EncodeToString(sum[:8])+".json")
 }
 
 // account returns the PoP's own account at an authority. The key is on the volume before the authority hears of it: asked again with the same key, it gives the same account.
@@ -103,7 +103,7 @@ func (c *Config) save(path string, value any) error {
 		err = files.Replace(path, append(text, '\n'), 0o600)
 	}
 	if err != nil {
-		return fmt.Errorf("the volume takes nothing, so nothing is ordered: %w", err)
+		return fmt.Errorf("the volume cannot be written to, so nothing is ordered: %w", err)
 	}
 	return nil
 }

@@ -49,7 +49,7 @@ func wrongAddress(name string, found, edge []netip.Addr) error {
 		if slices.Contains(edge, address) {
 			continue
 		}
-		own := slices.DeleteFunc(slices.Clone(edge), func(it netip.Addr) bool { return it.Is4() != address.Is4() })
+		own := slices.DeleteFunc(slices.Clone(edge), func(own netip.Addr) bool { return own.Is4() != address.Is4() })
 		if len(own) == 0 {
 			return fmt.Errorf("%s resolves to %s, and this edge has no %s address: remove its %s record", name, address, addressFamily(address), recordType(address))
 		}

@@ -63,7 +63,7 @@ func New(config *Config, environment Environment, problems []string, now func() 
 	a := &Agent{config: config, environment: environment, now: now, started: now(), tokens: newTokenStore()}
 	a.challenges = newChallengeServer(a.tokens, newPeers(environment, now), environment.Private, config.PeerPort)
 	if config.ShareFile != "" {
-		a.challenges.shared = a.sharedAnswer
+		a.challenges.shared = a.sharedResponse
 	}
 	resolver := resolve.By(config.NameServer)
 	if resolver == nil {

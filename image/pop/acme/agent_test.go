@@ -30,7 +30,7 @@ func TestOneCertificateForAllNamesOfASite(t *testing.T) {
 	if info, err := os.Stat(f.config.servedFile(host)); err != nil || info.Mode().Perm() != 0o640 {
 		t.Errorf("%v: %v", info.Mode(), err)
 	}
-	files, err := os.ReadDir(f.config.Folder)
+	files, err := os.ReadDir(f.config.Dir)
 	if err != nil || len(files) != 3 {
 		t.Errorf("%d files in the folder: %v", len(files), err)
 	}

@@ -53,11 +53,11 @@ func newAuthority(config *Config, directory string, now func() time.Time) (*auth
 	if config.CAFile != "" {
 		text, err := os.ReadFile(config.CAFile)
 		if err != nil {
-			return nil, fmt.Errorf("the authorities of certificates.acme.trust: %w", err)
+			return nil, fmt.Errorf("the CA certificates of certificates.acme.trust: %w", err)
 		}
 		trust.RootCAs = x509.NewCertPool()
 		if !trust.RootCAs.AppendCertsFromPEM(text) {
-			return nil, fmt.Errorf("the authorities of certificates.acme.trust: no certificate in %s", config.CAFile)
+			return nil, fmt.Errorf("the CA certificates of certificates.acme.trust: no certificate in %s", config.CAFile)
 		}
 	}
 	ca := &authority{directory: directory, now: now, challengeType: config.challengeType()}
@@ -71,9 +71,9 @@ func newAuthority(config *Config, directory string, now func() time.Time) (*auth
 			IdleConnTimeout:        5 * time.Second,
 			MaxResponseHeaderBytes: 64 << 10,
 		}},
-		CheckRedirect: func(request *http.Request, via []*http.Request) error {
-			if len(via) > 2 || request.URL.Scheme != "https" {
-				return errors.New("sent elsewhere too often, or to where nothing is encrypted")
+		CheckRedirect: func(r *http.Request, via []*http.Request) error {
+			if len(via) > 2 || r.URL.Scheme != "https" {
+				return errors.New("too many redirects, or a redirect to plain HTTP")
 			}
 			return nil
 		},
@@ -98,11 +98,11 @@ func (ca *authority) checkDirectory(ctx context.Context) error {
 		return unavailable(ca.directory, err)
 	}
 	if response.StatusCode != http.StatusOK {
-		return ca.withRetryAfter(unavailableError{fmt.Errorf("%s answers %d where its directory should be", request.URL.Host, response.StatusCode)})
+		return ca.withRetryAfter(unavailableError{fmt.Errorf("%s responds with %d instead of its directory", request.URL.Host, response.StatusCode)})
 	}
 	var directory acme.Directory
 	if json.Unmarshal(text, &directory) != nil || directory.NewOrder == "" {
-		return unavailableError{fmt.Errorf("%s answers with something else where its directory should be", request.URL.Host)}
+		return unavailableError{fmt.Errorf("%s responds with something other than its directory", request.URL.Host)}
 	}
 	if theirs, err := http.ParseTime(response.Header.Get("Date")); err == nil {
 		if off := ca.now().Sub(theirs).Abs(); off > clockTolerance {

@@ -24,7 +24,7 @@ type openChallenge struct {
 
 // authorize proves all names. The answers to all challenges are there before the authority looks for the first: a resolver that keeps the records of one TXT name
 // has those of all names that share it, such as example.org and *.example.org (https://github.com/letsencrypt/boulder/issues/5820).
-func (o *orderFlow) authorize(ctx context.Context, locations []string) error {
+func (o *orderFlow) authorize(ctx context.Context, locations []string, saved *savedOrder) error {
 	var open []openChallenge
 	for _, location := range locations {
 		authorization, err := o.ca.client.GetAuthorization(ctx, o.account, location)
@@ -42,15 +42,19 @@ func (o *orderFlow) authorize(ctx context.Context, locations []string) error {
 		if err != nil {
 			return err
 		}
-		withdraw, err := o.answer(ctx, authorization, challenge)
+		if o.config.DNS != nil {
+			err = o.setRecord(ctx, challengeRecord{recordName(authorization.IdentifierValue()), challenge.DNS01KeyAuthorization()}, saved)
+		} else {
+			o.tokens.add(challenge.Token, challenge.KeyAuthorization)
+			defer o.tokens.remove(challenge.Token)
+		}
 		if err != nil {
 			return err
 		}
-		defer withdraw()
 		open = append(open, openChallenge{authorization, challenge})
 	}
-	for _, it := range open {
-		if err := o.prove(ctx, it); err != nil {
+	for _, each := range open {
+		if err := o.prove(ctx, each); err != nil {
 			return err
 		}
 	}
@@ -59,7 +63,7 @@ func (o *orderFlow) authorize(ctx context.Context, locations []string) error {
 
 // challengeOf an authorization, of the kind that is answered here.
 func (o *orderFlow) challengeOf(authorization acme.Authorization) (acme.Challenge, error) {
-	at := slices.IndexFunc(authorization.Challenges, func(it acme.Challenge) bool { return it.Type == o.config.challengeType() })
+	at := slices.IndexFunc(authorization.Challenges, func(challenge acme.Challenge) bool { return challenge.Type == o.config.challengeType() })
 	if at < 0 {
 		return acme.Challenge{}, lostOrderError{fmt.Errorf("%s: the authority offers no %s", authorization.IdentifierValue(), strings.ToUpper(o.config.challengeType()))}
 	}
@@ -67,13 +71,13 @@ func (o *orderFlow) challengeOf(authorization acme.Authorization) (acme.Challeng
 }
 
 // prove has the authority look for an answer. A challenge that was begun before a restart is only waited for.
-func (o *orderFlow) prove(ctx context.Context, it openChallenge) error {
-	if it.challenge.Status == acme.StatusPending {
-		if _, err := o.ca.client.InitiateChallenge(ctx, o.account, it.challenge); err != nil {
-			return o.challengeFailure(err, it.authorization)
+func (o *orderFlow) prove(ctx context.Context, open openChallenge) error {
+	if open.challenge.Status == acme.StatusPending {
+		if _, err := o.ca.client.InitiateChallenge(ctx, o.account, open.challenge); err != nil {
+			return o.challengeFailure(err, open.authorization)
 		}
 	}
-	authorization, err := o.ca.client.PollAuthorization(ctx, o.account, it.authorization)
+	authorization, err := o.ca.client.PollAuthorization(ctx, o.account, open.authorization)
 	return o.challengeFailure(err, authorization)
 }
 
@@ -92,7 +96,7 @@ func (o *orderFlow) challengeFailure(err error, authorization acme.Authorization
 		}
 	}
 	if slices.Contains(failedStatuses, authorization.Status) {
-		return lostOrderError{validationError{fmt.Errorf("%s: its authorization is %s, and the authority does not tell why", name, authorization.Status), false}}
+		return lostOrderError{validationError{fmt.Errorf("%s: its authorization is %s, and the authority does not say why", name, authorization.Status), false}}
 	}
 	return o.ca.describe(err)
 }

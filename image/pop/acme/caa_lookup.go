@@ -68,19 +68,19 @@ func bogus(name, reason string) error {
 // relevantCAA climbs from a name towards the root, and takes the records of the first name that has any: https://www.rfc-editor.org/rfc/rfc8659#section-3
 func relevantCAA(ctx context.Context, name string, query func(context.Context, string) (resolve.Answer, error)) (caaSet, error) {
 	for owner := name; owner != ""; _, owner, _ = strings.Cut(owner, ".") {
-		answer, err := query(ctx, owner+".")
+		response, err := query(ctx, owner+".")
 		if err != nil {
 			return caaSet{}, err
 		}
-		if answer.Code != dnsmessage.RCodeSuccess && answer.Code != dnsmessage.RCodeNameError {
-			err := fmt.Errorf("the CAA records of %s cannot be looked up: %s", owner, answer.Code)
-			if resolve.IsDNSSEC(answer.Reason) {
-				return caaSet{}, bogus(owner, answer.Reason)
+		if response.Code != dnsmessage.RCodeSuccess && response.Code != dnsmessage.RCodeNameError {
+			err := fmt.Errorf("the CAA records of %s cannot be looked up: %s", owner, response.Code)
+			if resolve.IsDNSSEC(response.Reason) {
+				return caaSet{}, bogus(owner, response.Reason)
 			}
 			return caaSet{}, err
 		}
 		// A CNAME has been followed by the name server: what is at its end counts for the name.
-		if records := caaRecords(answer.Resources); len(records) > 0 {
+		if records := caaRecords(response.Resources); len(records) > 0 {
 			return caaSet{owner: owner, records: records}, nil
 		}
 	}
@@ -108,7 +108,7 @@ func queryBy(server string) func(context.Context, string) (resolve.Answer, error
 		return nil
 	}
 	return func(ctx context.Context, name string) (resolve.Answer, error) {
-		return resolve.Ask(ctx, server, resolve.Question{Name: name, Type: typeCAA})
+		return resolve.Query(ctx, server, resolve.Question{Name: name, Type: typeCAA})
 	}
 }
 
@@ -118,10 +118,10 @@ func failureReasonBy(server string) func(context.Context, string) string {
 		return nil
 	}
 	return func(ctx context.Context, name string) string {
-		answer, err := resolve.Ask(ctx, server, resolve.Question{Name: name, Type: dnsmessage.TypeA})
-		if err != nil || answer.Code == dnsmessage.RCodeSuccess {
+		response, err := resolve.Query(ctx, server, resolve.Question{Name: name, Type: dnsmessage.TypeA})
+		if err != nil || response.Code == dnsmessage.RCodeSuccess {
 			return ""
 		}
-		return answer.Reason
+		return response.Reason
 	}
 }

@@ -80,10 +80,10 @@ func caaResources(records ...caaRecord) []dnsmessage.Resource {
 func TestWhoseCAARecordsCount(t *testing.T) {
 	allowing, other := caaRecord{0, "issue", "letsencrypt.org"}, caaRecord{0, "issue", "digicert.com"}
 	for name, test := range map[string]struct {
-		answers map[string]resolve.Answer
-		owner   string
-		asked   string
-		says    string
+		responses map[string]resolve.Answer
+		owner     string
+		asked     string
+		says      string
 	}{
 		"the name's own":      {map[string]resolve.Answer{"www.example.org.": {Resources: caaResources(allowing)}, "example.org.": {Resources: caaResources(other)}}, "www.example.org", "www.example.org.", ""},
 		"those above it":      {map[string]resolve.Answer{"example.org.": {Resources: caaResources(allowing)}}, "example.org", "www.example.org. example.org.", ""},
@@ -104,7 +104,7 @@ func TestWhoseCAARecordsCount(t *testing.T) {
 			var asked []string
 			set, err := relevantCAA(t.Context(), "www.example.org", func(_ context.Context, name string) (resolve.Answer, error) {
 				asked = append(asked, name)
-				return test.answers[name], nil
+				return test.responses[name], nil
 			})
 			if (err == nil) != (test.says == "") || err != nil && !strings.Contains(err.Error(), test.says) {
 				t.Errorf("says %v", err)
@@ -183,9 +183,9 @@ func TestAnAliasThatCAAForbids(t *testing.T) {
 // What cannot be looked up here is left to the authority; what nobody can look up is not.
 func TestCAARecordsThatCannotBeLookedUp(t *testing.T) {
 	for name, test := range map[string]struct {
-		answer resolve.Answer
-		err    error
-		says   string
+		response resolve.Answer
+		err      error
+		says     string
 	}{
 		"no answer":        {resolve.Answer{}, errors.New("i/o timeout"), ""},
 		"a failure":        {resolve.Answer{Code: dnsmessage.RCodeServerFailure}, nil, ""},
@@ -194,7 +194,7 @@ func TestCAARecordsThatCannotBeLookedUp(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t)
-			f.agent.queryCAA = func(context.Context, string) (resolve.Answer, error) { return test.answer, test.err }
+			f.agent.queryCAA = func(context.Context, string) (resolve.Answer, error) { return test.response, test.err }
 			f.round()
 			if test.says != "" {
 				f.says(test.says, 0)

@@ -53,8 +53,8 @@ func newChallengeServer(held *tokenStore, peers Peers, own netip.Addr, port int)
 // nginxHandler answers requests that reached this PoP from outside.
 func (s *challengeServer) nginxHandler() http.Handler {
 	return challengeHandler(func(ctx context.Context, token string) string {
-		if answer := s.tokens.answer(token, nginxAsker); answer != "" {
-			return answer
+		if response := s.tokens.response(token, nginxRequester); response != "" {
+			return response
 		}
 		return s.queryPeers(ctx, token)
 	})
@@ -62,39 +62,39 @@ func (s *challengeServer) nginxHandler() http.Handler {
 
 // peerHandler answers other PoPs from the tokens held here. It never forwards a request: one hop and no more.
 func (s *challengeServer) peerHandler() http.Handler {
-	challenge := challengeHandler(func(_ context.Context, token string) string { return s.tokens.answer(token, peerAsker) })
-	return http.HandlerFunc(func(answer http.ResponseWriter, request *http.Request) {
-		sealed, isShared := strings.CutPrefix(request.URL.Path, sharePath)
-		if isShared && request.Method == http.MethodGet && s.shared != nil {
+	challenge := challengeHandler(func(_ context.Context, token string) string { return s.tokens.response(token, peerRequester) })
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		sealed, isShared := strings.CutPrefix(r.URL.Path, sharePath)
+		if isShared && r.Method == http.MethodGet && s.shared != nil {
 			if text := s.shared(sealed); text != "" {
-				answer.Header().Set("Cache-Control", "no-store")
-				_, _ = io.WriteString(answer, text)
+				w.Header().Set("Cache-Control", "no-store")
+				_, _ = io.WriteString(w, text)
 				return
 			}
 		}
-		challenge.ServeHTTP(answer, request)
+		challenge.ServeHTTP(w, r)
 	})
 }
 
 func challengeHandler(find func(context.Context, string) string) http.Handler {
-	return http.HandlerFunc(func(answer http.ResponseWriter, request *http.Request) {
-		token, found := strings.CutPrefix(request.URL.Path, challengePath)
-		if request.Method != http.MethodGet && request.Method != http.MethodHead {
-			answer.Header().Set("Allow", "GET, HEAD")
-			http.Error(answer, "GET or HEAD", http.StatusMethodNotAllowed)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		token, found := strings.CutPrefix(r.URL.Path, challengePath)
+		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+			w.Header().Set("Allow", "GET, HEAD")
+			http.Error(w, "GET or HEAD", http.StatusMethodNotAllowed)
 			return
 		}
 		text := ""
 		if found && tokenPattern.MatchString(token) {
-			text = find(request.Context(), token)
+			text = find(r.Context(), token)
 		}
-		answer.Header().Set("Cache-Control", "no-store")
+		w.Header().Set("Cache-Control", "no-store")
 		if text == "" {
-			http.Error(answer, "no such challenge", http.StatusNotFound)
+			http.Error(w, "no such challenge", http.StatusNotFound)
 			return
 		}
-		answer.Header().Set("Content-Type", "application/octet-stream")
-		_, _ = io.WriteString(answer, text) // Whoever asked may be gone.
+		w.Header().Set("Content-Type", "application/octet-stream")
+		_, _ = io.WriteString(w, text) // Whoever asked may be gone.
 	})
 }
 

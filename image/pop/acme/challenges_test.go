@@ -31,8 +31,8 @@ func (p *fixedPeers) Addresses(context.Context) ([]netip.Addr, error) {
 }
 
 var (
-	token  = strings.Repeat("t", 43)
-	answer = token + "." + strings.Repeat("k", 43)
+	token    = strings.Repeat("t", 43)
+	response = token + "." + strings.Repeat("k", 43)
 )
 
 // peer is another PoP on an address of loopback, at the port all of them have.
@@ -48,7 +48,7 @@ func peer(t *testing.T, address string, port int, handler http.Handler) (netip.A
 	return netip.MustParseAddr(address), listener.Addr().(*net.TCPAddr).Port
 }
 
-func ask(handler http.Handler, method, path string) (int, string) {
+func serveRequest(handler http.Handler, method, path string) (int, string) {
 	recorder := httptest.NewRecorder()
 	handler.ServeHTTP(recorder, httptest.NewRequest(method, "http://www.example.test"+path, nil))
 	return recorder.Code, recorder.Body.String()
@@ -57,17 +57,17 @@ func ask(handler http.Handler, method, path string) (int, string) {
 func TestAChallengeOfThisPoP(t *testing.T) {
 	held := newTokenStore()
 	s := newChallengeServer(held, nil, netip.Addr{}, 1107)
-	held.add(token, answer)
+	held.add(token, response)
 	for _, handler := range []http.Handler{s.nginxHandler(), s.peerHandler()} {
-		if code, text := ask(handler, "GET", challengePath+token); code != 200 || text != answer {
+		if code, text := serveRequest(handler, "GET", challengePath+token); code != 200 || text != response {
 			t.Errorf("%d %q", code, text)
 		}
 	}
-	if held.lastAsker(token) != nginxAsker {
+	if held.lastRequester(token) != nginxRequester {
 		t.Error("nginx's door counts more than a peer's")
 	}
 	held.remove(token)
-	if code, _ := ask(s.nginxHandler(), "GET", challengePath+token); code != 404 {
+	if code, _ := serveRequest(s.nginxHandler(), "GET", challengePath+token); code != 404 {
 		t.Errorf("%d once it is over", code)
 	}
 }
@@ -88,7 +88,7 @@ func TestWhatIsNoChallenge(t *testing.T) {
 		"a post":              {"POST", challengePath + token, 405},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if code, _ := ask(s.nginxHandler(), test.method, test.path); code != test.code {
+			if code, _ := serveRequest(s.nginxHandler(), test.method, test.path); code != test.code {
 				t.Errorf("%d", code)
 			}
 		})
@@ -100,31 +100,31 @@ func TestWhatIsNoChallenge(t *testing.T) {
 
 func TestAPeersChallenge(t *testing.T) {
 	held := newTokenStore()
-	held.add(token, answer)
+	held.add(token, response)
 	theirs := newChallengeServer(held, &fixedPeers{}, netip.Addr{}, 0)
 	hang := make(chan struct{})
 	t.Cleanup(func() { close(hang) })
 	address, port := peer(t, "127.0.0.2", 0, theirs.peerHandler())
 	hanging, _ := peer(t, "127.0.0.3", port, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-hang }))
-	wrong, _ := peer(t, "127.0.0.4", port, http.HandlerFunc(func(answer http.ResponseWriter, _ *http.Request) {
-		_, _ = io.WriteString(answer, "<script>planted</script>")
+	wrong, _ := peer(t, "127.0.0.4", port, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, "<script>planted</script>")
 	}))
-	endless, _ := peer(t, "127.0.0.5", port, http.HandlerFunc(func(answer http.ResponseWriter, _ *http.Request) {
-		_, _ = io.WriteString(answer, token+"."+strings.Repeat("k", 1<<20))
+	endless, _ := peer(t, "127.0.0.5", port, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, token+"."+strings.Repeat("k", 1<<20))
 	}))
 	nobody := netip.MustParseAddr("127.0.0.6")
 	own := netip.MustParseAddr("127.0.0.7")
 
 	s := newChallengeServer(newTokenStore(), &fixedPeers{addresses: []netip.Addr{own, hanging, wrong, endless, nobody, address}}, own, port)
-	if code, text := ask(s.nginxHandler(), "GET", challengePath+token); code != 200 || text != answer {
+	if code, text := serveRequest(s.nginxHandler(), "GET", challengePath+token); code != 200 || text != response {
 		t.Errorf("%d %q", code, text)
 	}
-	if held.lastAsker(token) != peerAsker {
+	if held.lastRequester(token) != peerRequester {
 		t.Error("the peer does not know that it was a peer's question")
 	}
 	held.remove(token)
 	s.peers = &fixedPeers{addresses: []netip.Addr{wrong, endless, nobody, address}}
-	if code, text := ask(s.nginxHandler(), "GET", challengePath+token); code != 404 || strings.Contains(text, "planted") {
+	if code, text := serveRequest(s.nginxHandler(), "GET", challengePath+token); code != 404 || strings.Contains(text, "planted") {
 		t.Errorf("%d %q", code, text)
 	}
 }
@@ -132,7 +132,7 @@ func TestAPeersChallenge(t *testing.T) {
 func TestAPeerNeverAsksOn(t *testing.T) {
 	peers := &fixedPeers{addresses: []netip.Addr{netip.MustParseAddr("127.0.0.2")}}
 	s := newChallengeServer(newTokenStore(), peers, netip.Addr{}, 1107)
-	if code, _ := ask(s.peerHandler(), "GET", challengePath+token); code != 404 || peers.queries.Load() != 0 {
+	if code, _ := serveRequest(s.peerHandler(), "GET", challengePath+token); code != 404 || peers.queries.Load() != 0 {
 		t.Errorf("%d, peers looked up %d times", code, peers.queries.Load())
 	}
 }
@@ -141,7 +141,7 @@ func TestWithoutPeersOrWithoutTheirAddresses(t *testing.T) {
 	for name, peers := range map[string]Peers{"none": nil, "no answer from DNS": &fixedPeers{err: errors.New("planted")}, "alone": &fixedPeers{}} {
 		t.Run(name, func(t *testing.T) {
 			s := newChallengeServer(newTokenStore(), peers, netip.Addr{}, 1107)
-			if code, text := ask(s.nginxHandler(), "GET", challengePath+token); code != 404 || strings.Contains(text, "planted") {
+			if code, text := serveRequest(s.nginxHandler(), "GET", challengePath+token); code != 404 || strings.Contains(text, "planted") {
 				t.Errorf("%d %q", code, text)
 			}
 		})
@@ -152,10 +152,10 @@ func TestWithoutPeersOrWithoutTheirAddresses(t *testing.T) {
 func TestAFloodOfTokensIsBounded(t *testing.T) {
 	var asked atomic.Int64
 	release := make(chan struct{})
-	address, port := peer(t, "127.0.0.2", 0, http.HandlerFunc(func(answer http.ResponseWriter, request *http.Request) {
+	address, port := peer(t, "127.0.0.2", 0, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		asked.Add(1)
 		<-release
-		http.NotFound(answer, request)
+		http.NotFound(w, r)
 	}))
 	s := newChallengeServer(newTokenStore(), &fixedPeers{addresses: []netip.Addr{address}}, netip.Addr{}, port)
 	if s.limit.Limit() != peerRate || s.limit.Burst() != peerBurst {
@@ -169,7 +169,7 @@ func TestAFloodOfTokensIsBounded(t *testing.T) {
 	answered := make(chan int, flood)
 	for range flood {
 		go func() {
-			code, _ := ask(s.nginxHandler(), "GET", challengePath+randomToken())
+			code, _ := serveRequest(s.nginxHandler(), "GET", challengePath+randomToken())
 			answered <- code
 		}()
 	}
@@ -190,7 +190,7 @@ func TestAFloodOfTokensIsBounded(t *testing.T) {
 	asked.Store(0)
 	s.limit = rate.NewLimiter(0, peerBurst)
 	for range 2 * peerBurst {
-		ask(s.nginxHandler(), "GET", challengePath+randomToken())
+		serveRequest(s.nginxHandler(), "GET", challengePath+randomToken())
 	}
 	if asked.Load() != peerBurst {
 		t.Errorf("asked %d times", asked.Load())
@@ -199,7 +199,7 @@ func TestAFloodOfTokensIsBounded(t *testing.T) {
 
 func TestSocketAndPrivatePort(t *testing.T) {
 	held := newTokenStore()
-	held.add(token, answer)
+	held.add(token, response)
 	own := netip.MustParseAddr("127.0.0.8")
 	port := 0
 	if listener, err := net.Listen("tcp", "127.0.0.8:0"); err == nil {

@@ -42,9 +42,9 @@ type Config struct {
 	// At least one.
 	Certificates []Certificate `json:"certificates"`
 	// Where account keys, orders and pairs are kept, for nobody else to read. Absent: /var/lib/pop/acme.
-	Folder string `json:"folder"`
+	Dir string `json:"dir"`
 	// Where nginx finds PEMs, <name>.pem each. Absent: /var/lib/pop/certs.
-	ServedFolder string `json:"served"`
+	ServedDir string `json:"served"`
 	// Unix socket where nginx passes challenges on to. Absent: /run/pop/challenges/socket.
 	Socket string `json:"socket"`
 	// Absent: /run/pop/certs/acme.json.
@@ -60,7 +60,7 @@ type Certificate struct {
 }
 
 const (
-	defaultFolder = "/var/lib/pop/acme"
+	defaultDir    = "/var/lib/pop/acme"
 	defaultServed = "/var/lib/pop/certs"
 	defaultSocket = "/run/pop/challenges/socket"
 	defaultVolume = "/run/pop/volume"
@@ -77,11 +77,11 @@ func isSiteName(name string) bool { return hostName.MatchString(strings.TrimPref
 
 // SetDefaults fills in what is absent.
 func (c *Config) SetDefaults() {
-	for field, otherwise := range map[*string]string{
-		&c.Folder: defaultFolder, &c.ServedFolder: defaultServed, &c.Socket: defaultSocket, &c.Status: StatusFile, &c.Volume: defaultVolume,
+	for field, fallback := range map[*string]string{
+		&c.Dir: defaultDir, &c.ServedDir: defaultServed, &c.Socket: defaultSocket, &c.Status: StatusFile, &c.Volume: defaultVolume,
 	} {
 		if *field == "" {
-			*field = otherwise
+			*field = fallback
 		}
 	}
 	if c.DNS != nil && c.DNS.Algorithm == "" {
@@ -94,7 +94,7 @@ func (c *Config) Validate() error {
 	var found []error
 	say := func(format string, arguments ...any) { found = append(found, fmt.Errorf("acme."+format, arguments...)) }
 	if len(c.Directories) == 0 {
-		say("directories: expected one at least")
+		say("directories: expected at least one")
 	}
 	for i, directory := range c.Directories {
 		if address, err := url.Parse(directory); err != nil || address.Scheme != "https" || address.Host == "" || address.User != nil {
@@ -107,10 +107,10 @@ func (c *Config) Validate() error {
 		}
 	}
 	if c.PeerPort < 1 || c.PeerPort > 65535 {
-		say("peerPort is %d: allowed are 1 to 65535", c.PeerPort)
+		say("peerPort is %d: expected 1 to 65535", c.PeerPort)
 	}
 	if len(c.Certificates) == 0 {
-		say("certificates: expected one at least")
+		say("certificates: expected at least one")
 	}
 	if c.DNS != nil {
 		found = append(found, c.DNS.mistakes(c.NameServer))
@@ -118,7 +118,7 @@ func (c *Config) Validate() error {
 	seen := map[string]bool{}
 	for i, certificate := range c.Certificates {
 		if len(certificate.Names) == 0 || len(certificate.Names) > maxNames {
-			say("certificates[%d] has %d names: allowed are 1 to %d", i, len(certificate.Names), maxNames)
+			say("certificates[%d] has %d names: expected 1 to %d", i, len(certificate.Names), maxNames)
 		}
 		for _, name := range certificate.Names {
 			// It becomes the name of a file.
@@ -132,7 +132,7 @@ func (c *Config) Validate() error {
 		}
 	}
 	for _, path := range []struct{ field, value string }{
-		{"folder", c.Folder}, {"served", c.ServedFolder}, {"socket", c.Socket}, {"status", c.Status}, {"volume", c.Volume},
+		{"dir", c.Dir}, {"served", c.ServedDir}, {"socket", c.Socket}, {"status", c.Status}, {"volume", c.Volume},
 	} {
 		if !filepath.IsAbs(path.value) {
 			say("%s is %q: expected an absolute path", path.field, path.value)
@@ -146,18 +146,18 @@ func (c *Config) isPrivateName(name string) bool {
 	return slices.ContainsFunc(c.PrivateZones, func(zone string) bool { return name == zone || strings.HasSuffix(name, "."+zone) })
 }
 
-func (c *Config) servedFile(name string) string { return filepath.Join(c.ServedFolder, name+".pem") }
+func (c *Config) servedFile(name string) string { return filepath.Join(c.ServedDir, name+".pem") }
 
 // requestFile is there while somebody waits for a renewal.
 func (c *Config) requestFile(certificate Certificate) string {
-	return filepath.Join(c.Folder, certificate.Names[0]+".renew")
+	return filepath.Join(c.Dir, certificate.Names[0]+".renew")
 }
 
 // pairFile is the last good pair of a certificate, kept apart from what nginx reads.
 func (c *Config) pairFile(certificate Certificate) string {
-	return filepath.Join(c.Folder, certificate.Names[0]+".pem")
+	return filepath.Join(c.Dir, certificate.Names[0]+".pem")
 }
 
 func (c *Config) orderFile(certificate Certificate) string {
-	return filepath.Join(c.Folder, certificate.Names[0]+".json")
+	return filepath.Join(c.Dir, certificate.Names[0]+".json")
 }

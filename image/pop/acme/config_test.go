@@ -15,10 +15,10 @@ func TestConfigurationsThatAreRefused(t *testing.T) {
 		change func(*Config)
 		says   string
 	}{
-		"no authority":              {func(c *Config) { c.Directories = nil }, "acme.directories: expected one at least"},
+		"no authority":              {func(c *Config) { c.Directories = nil }, "acme.directories: expected at least one"},
 		"an authority by http":      {func(c *Config) { c.Directories[0] = "http://ca.example.test" }, "expected an https URL"},
 		"a user in the URL":         {func(c *Config) { c.Directories[0] = "https://a:b@ca.example.test" }, "without a user"},
-		"no certificate":            {func(c *Config) { c.Certificates = nil }, "acme.certificates: expected one at least"},
+		"no certificate":            {func(c *Config) { c.Certificates = nil }, "acme.certificates: expected at least one"},
 		"a certificate for no name": {func(c *Config) { c.Certificates[0].Names = nil }, "has 0 names"},
 		"a wildcard":                {func(c *Config) { c.Certificates[0].Names = []string{"*.example.test"} }, "A wildcard needs dns or the vault"},
 		"a path for a name":         {func(c *Config) { c.Certificates[0].Names = []string{"../identity"} }, "not a host name"},
@@ -26,7 +26,7 @@ func TestConfigurationsThatAreRefused(t *testing.T) {
 		"a name twice":              {func(c *Config) { c.Certificates = append(c.Certificates, Certificate{[]string{alias}}) }, "which another has too"},
 		"a name server's name":      {func(c *Config) { c.NameServer = "dns.example.test:53" }, "acme.nameServer"},
 		"no port for peers":         {func(c *Config) { c.PeerPort = 0 }, "acme.peerPort is 0"},
-		"a relative folder":         {func(c *Config) { c.Folder = "acme" }, "acme.folder"},
+		"a relative folder":         {func(c *Config) { c.Dir = "acme" }, "acme.dir"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			config := good()

@@ -39,16 +39,16 @@ func (d *DNS) mistakes(nameServer string) error {
 		found = append(found, fmt.Errorf("acme.dns.server is %q: expected a host and a port, such as ns1.example.org:53", d.Server))
 	}
 	if _, is := dns.IsDomainName(d.Key); !is || d.Key == "" {
-		found = append(found, fmt.Errorf("acme.dns.key is %q: not the name of a key", d.Key))
+		found = append(found, fmt.Errorf("acme.dns.key is %q: expected the name of a TSIG key", d.Key))
 	}
 	if !slices.Contains(dnsupdate.Algorithms, d.Algorithm) {
-		found = append(found, fmt.Errorf("acme.dns.algorithm is %q: allowed are %s", d.Algorithm, strings.Join(dnsupdate.Algorithms, ", ")))
+		found = append(found, fmt.Errorf("acme.dns.algorithm is %q: expected one of %s", d.Algorithm, strings.Join(dnsupdate.Algorithms, ", ")))
 	}
 	if !filepath.IsAbs(d.SecretFile) {
 		found = append(found, fmt.Errorf("acme.dns.secretFile is %q: expected an absolute path", d.SecretFile))
 	}
 	if nameServer == "" {
-		found = append(found, errors.New("acme.nameServer is missing: with dns it is who knows the zones' name servers"))
+		found = append(found, errors.New("acme.nameServer is missing: dns needs it to look up the name servers of zones"))
 	}
 	return errors.Join(found...)
 }
@@ -61,37 +61,43 @@ func (c *Config) challengeType() string {
 	return acme.ChallengeTypeHTTP01
 }
 
-// answer a challenge before the authority is told to look; withdraw ends that.
-func (o *orderFlow) answer(ctx context.Context, authorization acme.Authorization, challenge acme.Challenge) (withdraw func(), err error) {
-	if o.config.DNS == nil {
-		o.tokens.add(challenge.Token, challenge.KeyAuthorization)
-		return func() { o.tokens.remove(challenge.Token) }, nil
-	}
-	return newDNSProver(*o.config.DNS, o.config.NameServer).prove(ctx, challengeRecord(authorization.IdentifierValue()), challenge.DNS01KeyAuthorization())
+// challengeRecord is a TXT record that proves a name.
+type challengeRecord struct {
+	Name  string `json:"name"`
+	Value string `json:"value"`
 }
 
-// challengeRecord is the name of the TXT record that proves a name; a wildcard's is that of its parent.
-func challengeRecord(name string) string { return "_acme-challenge." + strings.TrimPrefix(name, "*.") }
+// recordName is the name of the TXT record that proves a name; a wildcard's is that of its parent.
+func recordName(name string) string { return "_acme-challenge." + strings.TrimPrefix(name, "*.") }
 
-// removeLeftRecords takes away what a process that ended left at the authorizations of its order, where these are final: nobody else would. Those that are pending
-// get their records again, and lose them with the order.
-func (o *orderFlow) removeLeftRecords(ctx context.Context, order acme.Order) {
-	if o.config.DNS == nil {
+// setRecord before the authority is told to look. It is on the volume before a name server hears of it, as nobody else would remove it after this process.
+func (o *orderFlow) setRecord(ctx context.Context, record challengeRecord, saved *savedOrder) error {
+	if !slices.Contains(saved.Records, record) {
+		saved.Records = append(saved.Records, record)
+		if err := o.save(); err != nil {
+			return err
+		}
+	}
+	return newDNSProver(*o.config.DNS, o.config.NameServer).set(ctx, record)
+}
+
+// removeRecords that were set, by this process or by one before. Those that cannot be removed now are kept for the next time.
+func (c *Config) removeRecords(ctx context.Context, saved *savedOrder, save func() error) {
+	if len(saved.Records) == 0 {
 		return
 	}
-	for _, location := range order.Authorizations {
-		authorization, err := o.ca.client.GetAuthorization(ctx, o.account, location)
-		if err != nil || authorization.Status == acme.StatusPending && order.Status == acme.StatusPending {
-			continue
-		}
-		challenge, err := o.challengeOf(authorization)
-		if err == nil {
-			err = newDNSProver(*o.config.DNS, o.config.NameServer).remove(ctx, challengeRecord(authorization.IdentifierValue()), challenge.DNS01KeyAuthorization())
-		}
-		if err != nil {
+	for len(saved.Records) > 0 && c.DNS != nil {
+		// Also when ctx is done: nobody else would remove it.
+		if err := newDNSProver(*c.DNS, c.NameServer).remove(context.WithoutCancel(ctx), saved.Records[0]); err != nil {
 			fmt.Fprintf(os.Stderr, "pop: %v\n", err)
+			break // One timeout is enough.
 		}
+		saved.Records = saved.Records[1:]
 	}
+	if c.DNS == nil {
+		saved.Records = nil // The key is gone.
+	}
+	_ = save() // Otherwise they are removed twice.
 }
 
 // ByDNS does without checks of names where records prove them: they need not lead here. A PoP waits for its first certificate then, as with a vault.
@@ -104,9 +110,11 @@ func (a *Agent) ByDNS() *Agent {
 
 const (
 	// A zone's secondaries have a record within seconds of its primary, where the primary tells them (NOTIFY).
-	dnsPatience, dnsPause = 2 * time.Minute, 2 * time.Second
+	dnsTimeout, dnsPause = 2 * time.Minute, 2 * time.Second
 	// For one answer, from the connection on.
 	queryTimeout = 10 * time.Second
+	// For one record, which takes three questions and answers.
+	removalTimeout = 10 * time.Second
 )
 
 // dnsPort of the zones' name servers. A test has another.
@@ -116,16 +124,16 @@ var dnsPort = "53"
 type dnsProver struct {
 	config DNS
 	// host:port of a recursive name server.
-	resolver        string
-	dialer          *net.Dialer
-	client          resolve.Client
-	patience, pause time.Duration
+	resolver       string
+	dialer         *net.Dialer
+	client         resolve.Client
+	timeout, pause time.Duration
 }
 
 func newDNSProver(config DNS, nameServer string) *dnsProver {
 	dialer := &net.Dialer{Resolver: resolve.By(nameServer)}
 	return &dnsProver{
-		config: config, resolver: nameServer, dialer: dialer, client: resolve.Client{Dialer: dialer, TCP: true}, patience: dnsPatience, pause: dnsPause,
+		config: config, resolver: nameServer, dialer: dialer, client: resolve.Client{Dialer: dialer, TCP: true}, timeout: dnsTimeout, pause: dnsPause,
 	}
 }
 
@@ -135,41 +143,35 @@ type txtRecord struct {
 	zone, name, value string
 }
 
-// prove sets the record of a challenge and waits until every name server of the zone has it. What it returns takes it away again, whatever came of it.
-func (p *dnsProver) prove(ctx context.Context, record, value string) (remove func(), err error) {
-	it, err := p.place(ctx, record, value)
-	if err != nil {
-		return nil, err
-	}
-	// Also when ctx is done: a record that stays is no danger, but nobody would take it away.
-	remove = func() {
-		if err := it.remove(context.WithoutCancel(ctx)); err != nil {
-			fmt.Fprintf(os.Stderr, "pop: %v\n", err)
-		}
-	}
-	err = it.server.Add(ctx, it.zone, it.name, it.value)
-	if err == nil {
-		err = p.untilEverywhere(ctx, it.zone, it.name, it.value)
-	}
-	if err != nil {
-		// The server may have taken it though its answer did not arrive.
-		remove()
-		return nil, unavailableError{err}
-	}
-	return remove, nil
-}
-
-// remove the record of a challenge of a process that ended.
-func (p *dnsProver) remove(ctx context.Context, record, value string) error {
-	it, err := p.place(ctx, record, value)
+// set the record of a challenge and wait until every name server of the zone has it. A server may have taken it though this fails.
+func (p *dnsProver) set(ctx context.Context, record challengeRecord) error {
+	at, err := p.place(ctx, record)
 	if err != nil {
 		return err
 	}
-	return it.remove(ctx)
+	err = at.server.Add(ctx, at.zone, at.name, at.value)
+	if err == nil {
+		err = p.untilEverywhere(ctx, at.zone, at.name, at.value)
+	}
+	if err != nil {
+		return unavailableError{err}
+	}
+	return nil
+}
+
+// remove the record of a challenge. One that is not there is no error.
+func (p *dnsProver) remove(ctx context.Context, record challengeRecord) error {
+	ctx, cancel := context.WithTimeout(ctx, removalTimeout)
+	defer cancel()
+	at, err := p.place(ctx, record)
+	if err != nil {
+		return err
+	}
+	return at.server.Remove(ctx, at.zone, at.name, at.value)
 }
 
 // place finds where the record of a challenge belongs.
-func (p *dnsProver) place(ctx context.Context, record, value string) (*txtRecord, error) {
+func (p *dnsProver) place(ctx context.Context, record challengeRecord) (*txtRecord, error) {
 	secret, err := os.ReadFile(p.config.SecretFile)
 	if err != nil {
 		return nil, unavailableError{fmt.Errorf("the key for DNS: %w", err)}
@@ -180,7 +182,7 @@ func (p *dnsProver) place(ctx context.Context, record, value string) (*txtRecord
 	if err := dnsupdate.CheckSecret(server.Secret); err != nil {
 		return nil, err
 	}
-	name, err := p.target(ctx, dns.CanonicalName(record))
+	name, err := p.target(ctx, dns.CanonicalName(record.Name))
 	if err != nil {
 		return nil, unavailableError{err}
 	}
@@ -188,22 +190,16 @@ func (p *dnsProver) place(ctx context.Context, record, value string) (*txtRecord
 	if err != nil {
 		return nil, unavailableError{err}
 	}
-	return &txtRecord{server, zone, name, value}, nil
-}
-
-func (r *txtRecord) remove(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	return r.server.Remove(ctx, r.zone, r.name, r.value)
+	return &txtRecord{server, zone, name, record.Value}, nil
 }
 
 // target is where CNAMEs lead: a zone that takes no updates may hand the one name over to another that does.
 func (p *dnsProver) target(ctx context.Context, name string) (string, error) {
-	answer, err := p.query(ctx, p.resolver, name, dnsmessage.TypeTXT)
+	response, err := p.query(ctx, p.resolver, name, dnsmessage.TypeTXT)
 	if err != nil {
 		return "", err
 	}
-	for _, record := range answer.Resources {
+	for _, record := range response.Resources {
 		if alias, is := record.Body.(*dnsmessage.CNAMEResource); is {
 			name = dns.CanonicalName(alias.CNAME.String())
 		}
@@ -213,12 +209,12 @@ func (p *dnsProver) target(ctx context.Context, name string) (string, error) {
 
 // zone of a name, as the server that is to change it knows it.
 func (p *dnsProver) zone(ctx context.Context, name string) (string, error) {
-	answer, err := p.query(ctx, p.config.Server, name, dnsmessage.TypeSOA)
+	response, err := p.query(ctx, p.config.Server, name, dnsmessage.TypeSOA)
 	if err != nil {
 		return "", err
 	}
-	for _, record := range append(answer.Resources, answer.Authorities...) {
-		if record.Header.Type == dnsmessage.TypeSOA && answer.Authoritative {
+	for _, record := range append(response.Resources, response.Authorities...) {
+		if record.Header.Type == dnsmessage.TypeSOA && response.Authoritative {
 			return dns.CanonicalName(record.Header.Name.String()), nil
 		}
 	}
@@ -227,7 +223,7 @@ func (p *dnsProver) zone(ctx context.Context, name string) (string, error) {
 
 // untilEverywhere: an authority asks any of the zone's name servers, and a validation that fails counts.
 func (p *dnsProver) untilEverywhere(ctx context.Context, zone, name, value string) error {
-	ctx, cancel := context.WithTimeout(ctx, p.patience)
+	ctx, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()
 	for {
 		behind := p.behind(ctx, zone, name, value)
@@ -236,7 +232,7 @@ func (p *dnsProver) untilEverywhere(ctx context.Context, zone, name, value strin
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("not every name server of %s has the record within %s: %w", strings.TrimSuffix(zone, "."), p.patience, behind)
+			return fmt.Errorf("not every name server of %s has the record within %s: %w", strings.TrimSuffix(zone, "."), p.timeout, behind)
 		case <-time.After(p.pause):
 		}
 	}
@@ -244,12 +240,12 @@ func (p *dnsProver) untilEverywhere(ctx context.Context, zone, name, value strin
 
 // behind is why a name server of the zone cannot be said to have the record; nil: all have it.
 func (p *dnsProver) behind(ctx context.Context, zone, name, value string) error {
-	answer, err := p.query(ctx, p.resolver, zone, dnsmessage.TypeNS)
+	response, err := p.query(ctx, p.resolver, zone, dnsmessage.TypeNS)
 	if err != nil {
 		return err
 	}
 	servers := 0
-	for _, record := range answer.Resources {
+	for _, record := range response.Resources {
 		server, is := record.Body.(*dnsmessage.NSResource)
 		if !is {
 			continue
@@ -271,8 +267,8 @@ func (p *dnsProver) behind(ctx context.Context, zone, name, value string) error 
 }
 
 func (p *dnsProver) has(ctx context.Context, address netip.Addr, name, value string) bool {
-	answer, err := p.query(ctx, net.JoinHostPort(address.String(), dnsPort), name, dnsmessage.TypeTXT)
-	return err == nil && slices.ContainsFunc(answer.Resources, func(record dnsmessage.Resource) bool {
+	response, err := p.query(ctx, net.JoinHostPort(address.String(), dnsPort), name, dnsmessage.TypeTXT)
+	return err == nil && slices.ContainsFunc(response.Resources, func(record dnsmessage.Resource) bool {
 		text, is := record.Body.(*dnsmessage.TXTResource)
 		return is && strings.Join(text.TXT, "") == value
 	})
@@ -282,12 +278,12 @@ func (p *dnsProver) has(ctx context.Context, address netip.Addr, name, value str
 func (p *dnsProver) query(ctx context.Context, server, name string, kind dnsmessage.Type) (resolve.Answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
 	defer cancel()
-	answer, err := p.client.Ask(ctx, server, resolve.Question{Name: name, Type: kind})
-	if err == nil && answer.Code != dnsmessage.RCodeSuccess && answer.Code != dnsmessage.RCodeNameError {
-		err = fmt.Errorf("it answered %s", strings.TrimPrefix(answer.Code.String(), "RCode"))
+	response, err := p.client.Query(ctx, server, resolve.Question{Name: name, Type: kind})
+	if err == nil && response.Code != dnsmessage.RCodeSuccess && response.Code != dnsmessage.RCodeNameError {
+		err = fmt.Errorf("it answered %s", strings.TrimPrefix(response.Code.String(), "RCode"))
 	}
 	if err != nil {
-		return answer, fmt.Errorf("%s cannot be asked for %s: %w", server, strings.TrimSuffix(name, "."), err)
+		return response, fmt.Errorf("%s cannot be asked for %s: %w", server, strings.TrimSuffix(name, "."), err)
 	}
-	return answer, nil
+	return response, nil
 }

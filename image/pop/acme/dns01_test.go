@@ -23,20 +23,20 @@ func byDNS(t *testing.T, server *testdns.Server, change func(*DNS)) *fixture {
 	before := dnsPort
 	dnsPort = server.Port()
 	t.Cleanup(func() { dnsPort = before })
-	it := newFixture(t, func(options *testacme.Options) { options.DNS = server.Address })
+	f := newFixture(t, func(options *testacme.Options) { options.DNS = server.Address })
 	secret := filepath.Join(t.TempDir(), "secret")
 	if err := os.WriteFile(secret, []byte(testdns.Secret+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	it.config.DNS = &DNS{Server: server.Address, Key: testdns.Key, SecretFile: secret}
-	it.config.NameServer = server.Address
-	it.config.Certificates = []Certificate{{Names: []string{alias, "*." + alias}}}
+	f.config.DNS = &DNS{Server: server.Address, Key: testdns.Key, SecretFile: secret}
+	f.config.NameServer = server.Address
+	f.config.Certificates = []Certificate{{Names: []string{alias, "*." + alias}}}
 	if change != nil {
-		change(it.config.DNS)
+		change(f.config.DNS)
 	}
-	it.start()
-	it.agent.ByDNS()
-	return it
+	f.start()
+	f.agent.ByDNS()
+	return f
 }
 
 func servers(t *testing.T) map[string]func(testing.TB) *testdns.Server {
@@ -56,40 +56,40 @@ func TestAWildcardByDNS(t *testing.T) {
 	for name, start := range servers(t) {
 		t.Run(name, func(t *testing.T) {
 			server := start(t)
-			it := byDNS(t, server, nil)
-			it.addresses = map[string][]string{alias: {}} // Names need not lead anywhere.
-			it.mustRun()
-			leaf := it.leaf(alias)
+			f := byDNS(t, server, nil)
+			f.addresses = map[string][]string{alias: {}} // Names need not lead anywhere.
+			f.mustRun()
+			leaf := f.leaf(alias)
 			if !slices.Equal(leaf.DNSNames, []string{alias, "*." + alias}) || leaf.VerifyHostname("any."+alias) != nil {
 				t.Errorf("is for %v", leaf.DNSNames)
 			}
-			if served := it.served("*." + alias); served != it.served(alias) {
+			if served := f.served("*." + alias); served != f.served(alias) {
 				t.Errorf("of the wildcard is served %s", served)
 			}
 			if left := server.TXT(t, challengeName); !slices.Equal(left, []string{"of-another-pop"}) {
 				t.Errorf("left is %v", left)
 			}
-			if it.status.Held || it.authority.Count("challenge") != 2 {
-				t.Errorf("%+v, %d challenges", it.status, it.authority.Count("challenge"))
+			if f.status.Held || f.authority.Count("challenge") != 2 {
+				t.Errorf("%+v, %d challenges", f.status, f.authority.Count("challenge"))
 			}
 		})
 	}
 }
 
 func TestAWildcardAlone(t *testing.T) {
-	it := byDNS(t, testdns.InProcess(t, testdns.Faults{}), nil)
-	it.config.Certificates = []Certificate{{Names: []string{"*." + alias}}}
-	it.start()
-	it.agent.ByDNS()
-	it.mustRun()
-	if leaf := it.leafOf("*."+alias, "any."+alias); !slices.Equal(leaf.DNSNames, []string{"*." + alias}) {
+	f := byDNS(t, testdns.InProcess(t, testdns.Faults{}), nil)
+	f.config.Certificates = []Certificate{{Names: []string{"*." + alias}}}
+	f.start()
+	f.agent.ByDNS()
+	f.mustRun()
+	if leaf := f.leafOf("*."+alias, "any."+alias); !slices.Equal(leaf.DNSNames, []string{"*." + alias}) {
 		t.Errorf("is for %v", leaf.DNSNames)
 	}
 	// It is there after a restart too.
-	it.start()
-	it.agent.ByDNS()
-	it.mustRun()
-	if orders := it.authority.Count("order"); orders != 1 {
+	f.start()
+	f.agent.ByDNS()
+	f.mustRun()
+	if orders := f.authority.Count("order"); orders != 1 {
 		t.Errorf("%d orders", orders)
 	}
 }
@@ -99,15 +99,17 @@ func TestARecordThatIsHandedOver(t *testing.T) {
 	for name, start := range servers(t) {
 		t.Run(name, func(t *testing.T) {
 			server := start(t)
-			it := byDNS(t, server, nil)
-			remove, err := newDNSProver(*it.config.DNS, it.config.NameServer).prove(t.Context(), "_acme-challenge.handed."+alias, "value")
-			if err != nil {
+			f := byDNS(t, server, nil)
+			prover, record := newDNSProver(*f.config.DNS, f.config.NameServer), challengeRecord{"_acme-challenge.handed." + alias, "value"}
+			if err := prover.set(t.Context(), record); err != nil {
 				t.Fatal(err)
 			}
 			if found := server.TXT(t, "handed.acme."+testdns.Zone); !slices.Equal(found, []string{"value"}) {
 				t.Errorf("there is %v", found)
 			}
-			remove()
+			if err := prover.remove(t.Context(), record); err != nil {
+				t.Error(err)
+			}
 			if found := server.TXT(t, "handed.acme."+testdns.Zone); len(found) != 0 {
 				t.Errorf("left is %v", found)
 			}
@@ -118,8 +120,8 @@ func TestARecordThatIsHandedOver(t *testing.T) {
 // What keeps a record from being set is told, and the authority is not bothered with a challenge that would fail.
 func TestRecordsThatCannotBeSet(t *testing.T) {
 	write := func(text string) func(*DNS) {
-		return func(it *DNS) {
-			if err := os.WriteFile(it.SecretFile, []byte(text), 0o600); err != nil {
+		return func(d *DNS) {
+			if err := os.WriteFile(d.SecretFile, []byte(text), 0o600); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -129,25 +131,25 @@ func TestRecordsThatCannotBeSet(t *testing.T) {
 		says   string
 	}{
 		"another secret":    {write("YW5vdGhlci1zZWNyZXQtb2YtYW5vdGhlci1rZXk="), "has another secret for key pop"},
-		"no such key":       {func(it *DNS) { it.Key = "nobody" }, "has no key nobody"},
-		"a weak key":        {func(it *DNS) { it.Key = testdns.Weak }, "cannot be changed: the name server"},
-		"nobody there":      {func(it *DNS) { it.Server = "127.0.0.1:1" }, "127.0.0.1:1 cannot be asked for _acme-challenge.example.test"},
-		"no secret":         {func(it *DNS) { it.SecretFile = "/nowhere" }, "the key for DNS: open /nowhere: no such file"},
+		"no such key":       {func(d *DNS) { d.Key = "nobody" }, "has no key nobody"},
+		"a weak key":        {func(d *DNS) { d.Key = testdns.Weak }, "cannot be changed: the name server"},
+		"nobody there":      {func(d *DNS) { d.Server = "127.0.0.1:1" }, "127.0.0.1:1 cannot be asked for _acme-challenge.example.test"},
+		"no secret":         {func(d *DNS) { d.SecretFile = "/nowhere" }, "the key for DNS: open /nowhere: no such file"},
 		"an empty secret":   {write("\n"), "is not base64 of at least 16 bytes"},
 		"a secret of words": {write("planted-hmac secret"), "is not base64 of at least 16 bytes"},
 		"a short secret":    {write("c2hvcnQ="), "is not base64 of at least 16 bytes"},
 	} {
 		for kind, start := range servers(t) {
 			t.Run(name+", "+kind, func(t *testing.T) {
-				it := byDNS(t, start(t), test.change)
-				it.round()
-				if said := it.own().Error; !strings.Contains(said, test.says) {
+				f := byDNS(t, start(t), test.change)
+				f.round()
+				if said := f.own().Error; !strings.Contains(said, test.says) {
 					t.Errorf("says %q, expected %q", said, test.says)
 				}
-				if asked := it.authority.Count("challenge"); asked != 0 {
+				if asked := f.authority.Count("challenge"); asked != 0 {
 					t.Errorf("%d challenges", asked)
 				}
-				if !it.status.Held {
+				if !f.status.Held {
 					t.Error("it is put into service, though others serve")
 				}
 			})
@@ -160,9 +162,9 @@ func TestAKeyOfAnotherAlgorithm(t *testing.T) {
 	if !testdns.HasKnot() {
 		t.Skip("knotd is not here: the image's build has it")
 	}
-	it := byDNS(t, testdns.Knot(t), func(it *DNS) { it.Algorithm = "hmac-sha512" })
-	it.round()
-	if said := it.own().Error; !strings.Contains(said, "cannot be changed") || it.authority.Count("challenge") != 0 {
+	f := byDNS(t, testdns.Knot(t), func(d *DNS) { d.Algorithm = "hmac-sha512" })
+	f.round()
+	if said := f.own().Error; !strings.Contains(said, "cannot be changed") || f.authority.Count("challenge") != 0 {
 		t.Error(said)
 	}
 }
@@ -178,10 +180,10 @@ func TestNameServersThatMisbehave(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			server := testdns.InProcess(t, test.faults)
-			it := byDNS(t, server, nil)
-			prover := newDNSProver(*it.config.DNS, it.config.NameServer)
-			prover.patience, prover.pause = 50*time.Millisecond, 10*time.Millisecond
-			if _, err := prover.prove(t.Context(), "_acme-challenge."+alias, "value"); err == nil || !strings.Contains(err.Error(), test.says) {
+			f := byDNS(t, server, nil)
+			prover := newDNSProver(*f.config.DNS, f.config.NameServer)
+			prover.timeout, prover.pause = 50*time.Millisecond, 10*time.Millisecond
+			if err := prover.set(t.Context(), challengeRecord{"_acme-challenge." + alias, "value"}); err == nil || !strings.Contains(err.Error(), test.says) {
 				t.Errorf("%v, expected %q", err, test.says)
 			}
 		})
@@ -191,8 +193,8 @@ func TestNameServersThatMisbehave(t *testing.T) {
 // A server that took the record may fail to say so: the record is taken away all the same.
 func TestARecordThatWasTakenWithoutAnAnswer(t *testing.T) {
 	server := testdns.InProcess(t, testdns.Faults{Unsigned: true})
-	it := byDNS(t, server, nil)
-	it.round()
+	f := byDNS(t, server, nil)
+	f.round()
 	if left := server.TXT(t, challengeName); !slices.Equal(left, []string{"of-another-pop"}) || server.Updates() == 0 {
 		t.Errorf("left is %v after %d updates", left, server.Updates())
 	}
@@ -203,26 +205,22 @@ func TestRecordsOfAProcessThatWasKilled(t *testing.T) {
 	for name, status := range map[string]string{"all proven": "", "not proven": "invalid"} {
 		t.Run(name, func(t *testing.T) {
 			server := testdns.InProcess(t, testdns.Faults{})
-			it := byDNS(t, server, nil)
-			it.authority.Problem("finalize", "serverInternal", 500, "")
-			it.round()
-			it.authority.Fault(nil)
+			f := byDNS(t, server, nil)
+			f.authority.Problem("finalize", "serverInternal", 500, "")
+			f.round()
+			f.authority.Fault(nil)
 			// What the process that was killed had set.
-			for _, value := range it.recordsOfTheOrder() {
-				if _, err := newDNSProver(*it.config.DNS, it.config.NameServer).prove(t.Context(), challengeRecord(alias), value); err != nil {
-					t.Fatal(err)
-				}
-			}
+			f.setRecordsOfTheOrder()
 			if found := server.TXT(t, challengeName); len(found) != 3 {
 				t.Fatalf("set is %v", found)
 			}
 			if status != "" {
-				it.authority.Change("read order", func(answer map[string]any) { answer["status"] = status })
+				f.authority.Change("read order", func(response map[string]any) { response["status"] = status })
 			}
-			it.clock = it.clock.Add(time.Hour)
-			it.start()
-			it.agent.ByDNS()
-			it.round()
+			f.clock = f.clock.Add(time.Hour)
+			f.start()
+			f.agent.ByDNS()
+			f.round()
 			if left := server.TXT(t, challengeName); !slices.Equal(left, []string{"of-another-pop"}) {
 				t.Errorf("left is %v", left)
 			}
@@ -230,8 +228,8 @@ func TestRecordsOfAProcessThatWasKilled(t *testing.T) {
 	}
 }
 
-// recordsOfTheOrder in progress.
-func (f *fixture) recordsOfTheOrder() (values []string) {
+// setRecordsOfTheOrder in progress, as the process did that was killed: on the volume and at the name server.
+func (f *fixture) setRecordsOfTheOrder() {
 	f.Helper()
 	saved := f.config.readOrder(f.config.Certificates[0])
 	ca, err := newAuthority(f.config, f.authority.Directory, f.now)
@@ -256,24 +254,87 @@ func (f *fixture) recordsOfTheOrder() (values []string) {
 		if err != nil {
 			f.Fatal(err)
 		}
-		values = append(values, challenge.DNS01KeyAuthorization())
+		record := challengeRecord{recordName(authorization.IdentifierValue()), challenge.DNS01KeyAuthorization()}
+		saved.Records = append(saved.Records, record)
+		if err := newDNSProver(*f.config.DNS, f.config.NameServer).set(f.Context(), record); err != nil {
+			f.Fatal(err)
+		}
 	}
-	return values
+	if err := f.config.save(f.config.orderFile(f.config.Certificates[0]), saved); err != nil {
+		f.Fatal(err)
+	}
+}
+
+// The configuration changed while the process was away, so that its order is given up: its records go all the same.
+func TestRecordsOfAnOrderThatWasGivenUp(t *testing.T) {
+	for name, change := range map[string]func(*fixture){
+		"other names":             func(f *fixture) { f.config.Certificates = []Certificate{{Names: []string{alias}}} },
+		"another authority":       func(f *fixture) { f.config.Directories = []string{"https://127.0.0.1:9/dir"} },
+		"the order was forgotten": func(f *fixture) { f.authority.Problem("read order", "malformed", 404, "") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := testdns.InProcess(t, testdns.Faults{})
+			f := byDNS(t, server, nil)
+			f.authority.Problem("finalize", "serverInternal", 500, "")
+			f.round()
+			f.authority.Fault(nil)
+			f.setRecordsOfTheOrder()
+			change(f)
+			f.clock = f.clock.Add(time.Hour)
+			f.start()
+			f.agent.ByDNS()
+			f.round()
+			if left := server.TXT(t, challengeName); !slices.Equal(left, []string{"of-another-pop"}) {
+				t.Errorf("left is %v", left)
+			}
+		})
+	}
+}
+
+// A name server that is away when the records are to go has them removed once it is back, though nothing is ordered any more.
+func TestRecordsThatCannotBeRemovedAtOnce(t *testing.T) {
+	server := testdns.InProcess(t, testdns.Faults{})
+	f := byDNS(t, server, nil)
+	write := func(secret string) {
+		if err := os.WriteFile(f.config.DNS.SecretFile, []byte(secret), 0o600); err != nil {
+			t.Error(err)
+		}
+	}
+	f.authority.Fault(func(operation string, _ http.ResponseWriter, _ *http.Request) bool {
+		if operation == "challenge" {
+			write("YW5vdGhlci1zZWNyZXQtb2YtYW5vdGhlci1rZXk=")
+		}
+		return false
+	})
+	f.mustRun()
+	f.leaf(alias)
+	if left := server.TXT(t, challengeName); len(left) != 3 {
+		t.Fatalf("left is %v", left)
+	}
+	write(testdns.Secret)
+	f.clock = f.clock.Add(maxPauseBetweenRounds)
+	f.mustRun()
+	if left := server.TXT(t, challengeName); !slices.Equal(left, []string{"of-another-pop"}) {
+		t.Errorf("left is %v", left)
+	}
+	if order := f.config.readOrder(f.config.Certificates[0]); len(order.Records) != 0 || f.authority.Count("order") != 1 {
+		t.Errorf("%v, %d orders", order.Records, f.authority.Count("order"))
+	}
 }
 
 // The authority sees another zone than this PoP.
 func TestARecordThatTheAuthorityDoesNotFind(t *testing.T) {
 	server := testdns.InProcess(t, testdns.Faults{})
-	it := byDNS(t, server, nil)
+	f := byDNS(t, server, nil)
 	elsewhere := newFixture(t, func(options *testacme.Options) { options.DNS = testdns.InProcess(t, testdns.Faults{}).Address })
-	it.authority, it.config.Directories, it.config.CAFile = elsewhere.authority, elsewhere.config.Directories, elsewhere.config.CAFile
-	it.start()
-	it.agent.ByDNS()
-	it.round()
-	it.says("example.test: the authority does not find this PoP's TXT record of _acme-challenge.example.test, though the zone's name servers had the TXT record: "+
+	f.authority, f.config.Directories, f.config.CAFile = elsewhere.authority, elsewhere.config.Directories, elsewhere.config.CAFile
+	f.start()
+	f.agent.ByDNS()
+	f.round()
+	f.says("example.test: the authority does not find this PoP's TXT record of _acme-challenge.example.test, though the zone's name servers had the TXT record: "+
 		"look at the zone's delegation, and at DNSSEC: Correct value not found", 1)
 	// No PoP that restarts is the reason, so there is no quick second order.
-	if wait := it.own().RetryAt.Sub(it.clock); wait < firstPause*4/5-time.Second {
+	if wait := f.own().RetryAt.Sub(f.clock); wait < firstPause*4/5-time.Second {
 		t.Errorf("tried again in %v", wait)
 	}
 }
@@ -286,10 +347,10 @@ func TestAnOrderByDNSThatIsRefused(t *testing.T) {
 		"caa":        "its CAA records forbid this authority",
 	} {
 		t.Run(kind, func(t *testing.T) {
-			it := byDNS(t, testdns.InProcess(t, testdns.Faults{}), nil)
-			it.authority.Problem("finalize", kind, 403, "")
-			it.round()
-			it.says(says, 1)
+			f := byDNS(t, testdns.InProcess(t, testdns.Faults{}), nil)
+			f.authority.Problem("finalize", kind, 403, "")
+			f.round()
+			f.says(says, 1)
 		})
 	}
 }
@@ -314,15 +375,15 @@ func TestDNSConfigMistakes(t *testing.T) {
 	good := DNS{Server: "ns1.example.test:53", Key: "pop", Algorithm: "hmac-sha256", SecretFile: "/run/secrets/acme.dns"}
 	for says, change := range map[string]func(*DNS) string{
 		"":                                   func(*DNS) string { return "127.0.0.1:1104" },
-		"acme.dns.server is":                 func(it *DNS) string { it.Server = "ns1.example.test"; return "127.0.0.1:1104" },
-		"acme.dns.key is":                    func(it *DNS) string { it.Key = ""; return "127.0.0.1:1104" },
-		"acme.dns.algorithm is \"hmac-md5\"": func(it *DNS) string { it.Algorithm = "hmac-md5"; return "127.0.0.1:1104" },
-		"acme.dns.secretFile is":             func(it *DNS) string { it.SecretFile = "secret"; return "127.0.0.1:1104" },
+		"acme.dns.server is":                 func(d *DNS) string { d.Server = "ns1.example.test"; return "127.0.0.1:1104" },
+		"acme.dns.key is":                    func(d *DNS) string { d.Key = ""; return "127.0.0.1:1104" },
+		"acme.dns.algorithm is \"hmac-md5\"": func(d *DNS) string { d.Algorithm = "hmac-md5"; return "127.0.0.1:1104" },
+		"acme.dns.secretFile is":             func(d *DNS) string { d.SecretFile = "secret"; return "127.0.0.1:1104" },
 		"acme.nameServer is missing":         func(*DNS) string { return "" },
 	} {
-		it := good
-		nameServer := change(&it)
-		if err := it.mistakes(nameServer); (err == nil) != (says == "") || err != nil && !strings.Contains(err.Error(), says) {
+		config := good
+		nameServer := change(&config)
+		if err := config.mistakes(nameServer); (err == nil) != (says == "") || err != nil && !strings.Contains(err.Error(), says) {
 			t.Errorf("%v, expected %q", err, says)
 		}
 	}
@@ -349,15 +410,15 @@ func TestCAARecordsOfWildcards(t *testing.T) {
 // Boulder validates one name after the other, and its resolver keeps what it found for the first (https://github.com/letsencrypt/boulder/issues/5820).
 func TestAllRecordsAreThereBeforeTheAuthorityLooks(t *testing.T) {
 	server := testdns.InProcess(t, testdns.Faults{})
-	it := byDNS(t, server, nil)
+	f := byDNS(t, server, nil)
 	var found []string
-	it.authority.Fault(func(operation string, _ http.ResponseWriter, _ *http.Request) bool {
+	f.authority.Fault(func(operation string, _ http.ResponseWriter, _ *http.Request) bool {
 		if operation == "challenge" && found == nil {
 			found = server.TXT(t, challengeName)
 		}
 		return false
 	})
-	it.mustRun()
+	f.mustRun()
 	if len(found) != 3 {
 		t.Errorf("at the first challenge there is %v", found)
 	}
@@ -371,8 +432,9 @@ func TestRecordsAreNotKept(t *testing.T) {
 	for name, start := range servers(t) {
 		t.Run(name, func(t *testing.T) {
 			server := start(t)
-			it := byDNS(t, server, nil)
-			if _, err := newDNSProver(*it.config.DNS, it.config.NameServer).prove(t.Context(), "_acme-challenge.new."+alias, "value"); err != nil {
+			f := byDNS(t, server, nil)
+			record := challengeRecord{"_acme-challenge.new." + alias, "value"}
+			if err := newDNSProver(*f.config.DNS, f.config.NameServer).set(t.Context(), record); err != nil {
 				t.Fatal(err)
 			}
 			if ttl := server.TTL(t, "_acme-challenge.new."+testdns.Zone); ttl != 0 {

@@ -47,21 +47,21 @@ func unavailable(directory string, err error) error {
 	}
 	var unknownAuthority x509.UnknownAuthorityError
 	if errors.As(err, &unknownAuthority) {
-		return unavailableError{fmt.Errorf("the certificate of %s is of an authority that is not known here: name its root as certificates.acme.trust", host)}
+		return unavailableError{fmt.Errorf("the certificate of %s is from a CA that this PoP does not trust: name its root as certificates.acme.trust", host)}
 	}
 	var invalid x509.CertificateInvalidError
 	if errors.As(err, &invalid) && invalid.Reason == x509.Expired {
-		return unavailableError{fmt.Errorf("the certificate of %s is not valid by the clock here: %s", host, invalid.Detail)}
+		return unavailableError{fmt.Errorf("the certificate of %s is not valid by the clock of this machine: %s", host, invalid.Detail)}
 	}
 	// acmez quotes what it did not expect, and that may be a page.
 	return unavailableError{fmt.Errorf("%s: %s", host, oneLine(shortReason(err, exchangeTimeout).Error()))}
 }
 
 // shortReason leaves out what Go says about itself.
-func shortReason(err error, patience time.Duration) error {
+func shortReason(err error, timeout time.Duration) error {
 	var timed interface{ Timeout() bool }
 	if errors.Is(err, context.DeadlineExceeded) || errors.As(err, &timed) && timed.Timeout() {
-		return fmt.Errorf("no answer in %s", patience)
+		return fmt.Errorf("no answer in %s", timeout)
 	}
 	if missing, is := errors.AsType[*net.DNSError](err); is {
 		return fmt.Errorf("its name cannot be resolved: %w", dnsReason(missing))

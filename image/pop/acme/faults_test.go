@@ -58,7 +58,7 @@ func TestFaultsWithoutAnOrder(t *testing.T) {
 			f.edge = nil
 			f.addresses[host] = []string{"104.16.0.1"}
 			f.start()
-			f.answer(http.StatusForbidden)
+			f.response(http.StatusForbidden)
 		}, nil},
 		"DNS does not answer": {func(f *fixture) { f.lookupError = &net.DNSError{Err: "i/o timeout", IsTimeout: true} }, nil},
 		"DNSSEC is broken": {func(f *fixture) {
@@ -66,7 +66,7 @@ func TestFaultsWithoutAnOrder(t *testing.T) {
 		}, nil},
 		"port 80 is closed":            {func(f *fixture) { f.dialError = syscall.ECONNREFUSED }, nil},
 		"no way to the edge":           {func(f *fixture) { f.dialError = syscall.ENETUNREACH }, nil},
-		"a redirect to https in front": {func(f *fixture) { f.answer(http.StatusMovedPermanently) }, nil},
+		"a redirect to https in front": {func(f *fixture) { f.response(http.StatusMovedPermanently) }, nil},
 		"a PoP hangs":                  {func(f *fixture) { f.nginxOfAPoP(func(*http.Request) int { return 504 }) }, nil},
 		"CAA forbids": {func(f *fixture) {
 			f.caa = []caaRecord{{0, "issue", "elsewhere.test"}}
@@ -82,23 +82,23 @@ func TestFaultsWithoutAnOrder(t *testing.T) {
 			before := exchangeTimeout
 			exchangeTimeout = 200 * time.Millisecond
 			f.Cleanup(func() { exchangeTimeout = before })
-			f.authority.Fault(func(_ string, _ http.ResponseWriter, request *http.Request) bool {
-				<-request.Context().Done()
+			f.authority.Fault(func(_ string, _ http.ResponseWriter, r *http.Request) bool {
+				<-r.Context().Done()
 				return true
 			})
 		}, nil},
 		"the directory's URL is wrong": {func(f *fixture) { f.config.Directories[0] = f.authority.URL + "/nowhere" }, nil},
 		"the directory is nonsense": {func(f *fixture) {
-			f.respond("directory", func(answer http.ResponseWriter) { _, _ = answer.Write([]byte("<html>\nplanted</html>")) })
+			f.respond("directory", func(w http.ResponseWriter) { _, _ = w.Write([]byte("<html>\nplanted</html>")) })
 		}, nil},
 		"its root is not known":           {func(f *fixture) { f.config.CAFile = "" }, nil},
 		"the file of its root is missing": {func(f *fixture) { f.config.CAFile = "/nowhere.pem" }, nil},
 		"an internal error":               {func(f *fixture) { f.authority.Problem("account", "serverInternal", 500, "") }, nil},
 		"an internal error at the order":  {func(f *fixture) { f.authority.Problem("order", "serverInternal", 500, "") }, nil},
 		"a page of a proxy": {func(f *fixture) {
-			f.respond("account", func(answer http.ResponseWriter) {
-				answer.WriteHeader(http.StatusBadGateway)
-				_, _ = answer.Write([]byte("<html>\n" + strings.Repeat("planted ", 100_000)))
+			f.respond("account", func(w http.ResponseWriter) {
+				w.WriteHeader(http.StatusBadGateway)
+				_, _ = w.Write([]byte("<html>\n" + strings.Repeat("planted ", 100_000)))
 			})
 		}, nil},
 		"every nonce is refused":              {func(f *fixture) { f.authority.Problem("order", "badNonce", 400, "") }, nil},
@@ -119,33 +119,33 @@ func TestFaultsWithoutAnOrder(t *testing.T) {
 		}, nil},
 		"the account's file is broken": {func(f *fixture) { f.plant(f.config.accountFile(f.authority.Directory)) }, (*fixture).removeAccount},
 		"no HTTP-01 is offered": {func(f *fixture) {
-			f.authority.Change("authorization", func(answer map[string]any) { answer["challenges"] = []any{} })
+			f.authority.Change("authorization", func(response map[string]any) { response["challenges"] = []any{} })
 		}, nil},
 		"the authority does not reach port 80": {func(f *fixture) {
-			f.nginxOfAPoP(func(request *http.Request) int {
-				if byAuthority(request) {
+			f.nginxOfAPoP(func(r *http.Request) int {
+				if byAuthority(r) {
 					panic(http.ErrAbortHandler)
 				}
 				return 0
 			})
 		}, nil},
 		"the authority gets another answer": {func(f *fixture) {
-			f.nginxOfAPoP(func(request *http.Request) int {
-				if byAuthority(request) {
+			f.nginxOfAPoP(func(r *http.Request) int {
+				if byAuthority(r) {
 					return http.StatusForbidden
 				}
 				return 0
 			})
 		}, nil},
 		"the order becomes invalid": {func(f *fixture) {
-			f.authority.Change("finalize", func(answer map[string]any) { answer["status"] = "invalid" })
+			f.authority.Change("finalize", func(response map[string]any) { response["status"] = "invalid" })
 		}, nil},
 		"the certificate is not what was ordered": {func(f *fixture) {
 			text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: f.authority.Certificate().Raw})
-			f.respond("certificate", func(answer http.ResponseWriter) {
-				answer.Header().Set("Content-Type", "application/pem-certificate-chain")
-				answer.Header().Set("Replay-Nonce", "a-nonce-that-pebble-does-not-know")
-				_, _ = answer.Write(text)
+			f.respond("certificate", func(w http.ResponseWriter) {
+				w.Header().Set("Content-Type", "application/pem-certificate-chain")
+				w.Header().Set("Replay-Nonce", "a-nonce-that-pebble-does-not-know")
+				_, _ = w.Write(text)
 			})
 		}, nil},
 		"the clock was never set": {func(f *fixture) {
@@ -157,10 +157,10 @@ func TestFaultsWithoutAnOrder(t *testing.T) {
 			f.authority.Clock(func() time.Time { return f.real })
 			f.clock = f.clock.Add(3 * time.Hour)
 		}, nil},
-		"the volume is read-only": {func(f *fixture) { f.mount(f.config.Folder, unix.MS_RDONLY, "size=64k") }, (*fixture).unmount},
+		"the volume is read-only": {func(f *fixture) { f.mount(f.config.Dir, unix.MS_RDONLY, "size=64k") }, (*fixture).unmount},
 		"the volume is full": {func(f *fixture) {
-			f.mount(f.config.Folder, 0, "size=64k")
-			filler, err := os.Create(filepath.Join(f.config.Folder, "filler"))
+			f.mount(f.config.Dir, 0, "size=64k")
+			filler, err := os.Create(filepath.Join(f.config.Dir, "filler"))
 			if err != nil {
 				f.Fatal(err)
 			}
@@ -234,18 +234,18 @@ func (f *fixture) recover() {
 }
 
 // answer is what everybody gets at port 80.
-func (f *fixture) answer(status int) {
-	f.authority.SetEdge(http.HandlerFunc(func(answer http.ResponseWriter, _ *http.Request) {
-		answer.Header().Set("Location", "https://elsewhere.test/")
-		answer.WriteHeader(status)
+func (f *fixture) response(status int) {
+	f.authority.SetEdge(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Location", "https://elsewhere.test/")
+		w.WriteHeader(status)
 	}))
 }
 
 // respond answers one operation in place of the authority.
 func (f *fixture) respond(at string, how func(http.ResponseWriter)) {
-	f.authority.Fault(func(operation string, answer http.ResponseWriter, _ *http.Request) bool {
+	f.authority.Fault(func(operation string, w http.ResponseWriter, _ *http.Request) bool {
 		if operation == at {
-			how(answer)
+			how(w)
 		}
 		return operation == at
 	})
@@ -289,31 +289,31 @@ const externalKey = "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkM
 func (f *fixture) externalAccount(id string) {
 	f.Helper()
 	f.write("eab", id+"\n"+externalKey+"\n")
-	f.config.EABFile = filepath.Join(filepath.Dir(f.config.Folder), "eab")
+	f.config.EABFile = filepath.Join(filepath.Dir(f.config.Dir), "eab")
 }
 
-func (f *fixture) mount(folder string, flags uintptr, options string) {
+func (f *fixture) mount(dir string, flags uintptr, options string) {
 	f.Helper()
-	err := unix.Mount("test", folder, "tmpfs", flags, options)
+	err := unix.Mount("test", dir, "tmpfs", flags, options)
 	if errors.Is(err, unix.EPERM) {
 		f.Skip("nothing can be mounted here: wants root with CAP_SYS_ADMIN")
 	}
 	if err != nil {
 		f.Fatal(err)
 	}
-	f.Cleanup(func() { _ = unix.Unmount(folder, unix.MNT_DETACH) })
+	f.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
 }
 
 func (f *fixture) unmount() {
 	f.Helper()
-	if err := unix.Unmount(f.config.Folder, unix.MNT_DETACH); err != nil {
+	if err := unix.Unmount(f.config.Dir, unix.MNT_DETACH); err != nil {
 		f.Fatal(err)
 	}
 }
 
 func (f *fixture) write(name, text string) {
 	f.Helper()
-	if err := os.WriteFile(filepath.Join(filepath.Dir(f.config.Folder), name), []byte(text), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(filepath.Dir(f.config.Dir), name), []byte(text), 0o600); err != nil {
 		f.Fatal(err)
 	}
 }
@@ -390,13 +390,13 @@ func TestAnOrderIsTakenUpAgain(t *testing.T) {
 		t.Run("after "+broken, func(t *testing.T) {
 			f := newFixture(t)
 			lost := 0
-			f.authority.Fault(func(operation string, answer http.ResponseWriter, request *http.Request) bool {
+			f.authority.Fault(func(operation string, w http.ResponseWriter, r *http.Request) bool {
 				if operation != broken || lost > 0 && broken != "order" {
 					return false
 				}
 				lost++
 				// The authority did it; its answer never arrived.
-				f.authority.Pass(request)
+				f.authority.Pass(r)
 				panic(http.ErrAbortHandler)
 			})
 			f.round()
@@ -460,7 +460,7 @@ func TestADeactivatedAccount(t *testing.T) {
 		// The second one once with the certificate that it replaces, and once without.
 		t.Errorf("%d orders", orders)
 	}
-	files, _ := filepath.Glob(filepath.Join(f.config.Folder, "account-*"))
+	files, _ := filepath.Glob(filepath.Join(f.config.Dir, "account-*"))
 	if len(files) != 1 || os.Remove(files[0]) != nil {
 		t.Fatalf("accounts %v", files)
 	}
@@ -471,7 +471,7 @@ func TestADeactivatedAccount(t *testing.T) {
 func TestAnAuthorityThatForgotTheAccount(t *testing.T) {
 	f := newFixture(t)
 	f.mustRun()
-	files, _ := filepath.Glob(filepath.Join(f.config.Folder, "account-*"))
+	files, _ := filepath.Glob(filepath.Join(f.config.Dir, "account-*"))
 	var saved savedAccount
 	text, err := os.ReadFile(files[0])
 	if err == nil {
@@ -509,23 +509,23 @@ func TestAClockThatIsOff(t *testing.T) {
 
 func TestAVolumeThatTakesNothing(t *testing.T) {
 	f := newFixture(t)
-	err := unix.Mount("test", f.config.Folder, "tmpfs", unix.MS_RDONLY, "size=64k")
+	err := unix.Mount("test", f.config.Dir, "tmpfs", unix.MS_RDONLY, "size=64k")
 	if errors.Is(err, unix.EPERM) {
 		t.Skip("nothing can be mounted here: wants root with CAP_SYS_ADMIN")
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = unix.Unmount(f.config.Folder, unix.MNT_DETACH) })
+	t.Cleanup(func() { _ = unix.Unmount(f.config.Dir, unix.MNT_DETACH) })
 	for range 3 {
 		f.round()
-		f.says("the volume takes nothing, so nothing is ordered", 0)
+		f.says("the volume cannot be written to, so nothing is ordered", 0)
 		f.clock = f.clock.Add(time.Hour)
 	}
 	if accounts := f.authority.Count("account"); accounts != 0 {
 		t.Errorf("%d accounts", accounts)
 	}
-	if err := unix.Mount("", f.config.Folder, "", unix.MS_REMOUNT, ""); err != nil {
+	if err := unix.Mount("", f.config.Dir, "", unix.MS_REMOUNT, ""); err != nil {
 		t.Fatal(err)
 	}
 	f.mustRun()
@@ -535,14 +535,14 @@ func TestAVolumeThatTakesNothing(t *testing.T) {
 func TestBadNoncesAreTriedAgain(t *testing.T) {
 	f := newFixture(t)
 	refused := 0
-	f.authority.Fault(func(operation string, answer http.ResponseWriter, _ *http.Request) bool {
+	f.authority.Fault(func(operation string, w http.ResponseWriter, _ *http.Request) bool {
 		if operation != "order" || refused == 3 {
 			return false
 		}
 		refused++
-		answer.Header().Set("Content-Type", "application/problem+json")
-		answer.WriteHeader(http.StatusBadRequest)
-		_, _ = answer.Write([]byte(`{"type":"urn:ietf:params:acme:error:badNonce","detail":"planted","status":400}`))
+		w.Header().Set("Content-Type", "application/problem+json")
+		w.WriteHeader(http.StatusBadRequest)
+		_, _ = w.Write([]byte(`{"type":"urn:ietf:params:acme:error:badNonce","detail":"planted","status":400}`))
 		return true
 	})
 	f.mustRun()
@@ -585,7 +585,7 @@ func TestAnExternalAccount(t *testing.T) {
 		"kid-1 cGxhbnRlZC1obWFj" + "AA": "",
 	} {
 		f.write("eab", text)
-		f.config.EABFile = filepath.Join(filepath.Dir(f.config.Folder), "eab")
+		f.config.EABFile = filepath.Join(filepath.Dir(f.config.Dir), "eab")
 		f.clock = f.clock.Add(24 * time.Hour)
 		f.start()
 		f.round()

@@ -60,11 +60,11 @@ func newFixture(t *testing.T, options ...func(*testacme.Options)) *fixture {
 	root := t.TempDir()
 	f.config = &Config{
 		Directories: []string{f.authority.Directory}, Email: "ada@example.test", CAFile: f.authority.CAFile, PeerPort: 1107,
-		Folder: filepath.Join(root, "acme"), ServedFolder: filepath.Join(root, "certs"), Socket: filepath.Join(root, "socket"),
+		Dir: filepath.Join(root, "acme"), ServedDir: filepath.Join(root, "certs"), Socket: filepath.Join(root, "socket"),
 		Status: filepath.Join(root, "acme.json"), Volume: filepath.Join(root, "volume"), Certificates: []Certificate{{Names: []string{host, alias}}},
 	}
-	for _, folder := range []string{f.config.Folder, f.config.ServedFolder} {
-		if err := os.Mkdir(folder, 0o700); err != nil {
+	for _, dir := range []string{f.config.Dir, f.config.ServedDir} {
+		if err := os.Mkdir(dir, 0o700); err != nil {
 			t.Fatal(err)
 		}
 	}

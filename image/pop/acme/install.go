@@ -11,12 +11,13 @@ import (
 // install puts a new pair onto the volume and before nginx. saved says where it comes from.
 func (a *Agent) install(cert *managedCert, leaf *x509.Certificate, content []byte, saved savedOrder) error {
 	if err := files.Replace(a.config.pairFile(cert.Certificate), content, 0o600); err != nil {
-		return fmt.Errorf("the certificate that was issued is not written: %w", err)
+		return fmt.Errorf("the certificate that was issued cannot be written: %w", err)
 	}
 	if until := cert.order.LeaveAloneUntil; until != nil && a.now().Before(*until) {
 		// The certificate is another PoP's or another authority's: this authority still wants to be left alone.
 		saved.LeaveAloneUntil, saved.RetryAt, saved.Error, saved.ErrorAt = until, until, cert.order.Error, cert.order.ErrorAt
 	}
+	saved.Records = cert.order.Records
 	saved.FailedValidations = within(cert.order.FailedValidations, time.Hour, a.now())
 	if cert.leaf == nil {
 		saved.SelfSignedUntil = a.selfSignedUntil()

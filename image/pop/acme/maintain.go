@@ -27,6 +27,11 @@ func (a *Agent) maintain(ctx context.Context, cert *managedCert) {
 		cert.order.clear()
 		inProgress = false
 	}
+	if !inProgress && !now.Before(cert.nextRemoval) {
+		// Of an order that was given up, or while the name server was away.
+		a.config.removeRecords(ctx, &cert.order, func() error { return a.saveOrder(cert) })
+		cert.nextRemoval = now.Add(maxPauseBetweenRounds)
+	}
 	if !inProgress && cert.leaf != nil && !now.Before(cert.pollAt) {
 		a.refreshWindow(ctx, cert)
 	}

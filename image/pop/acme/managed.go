@@ -41,6 +41,8 @@ type managedCert struct {
 	nextCheck  time.Time
 	// When they are checked again though nothing can be ordered.
 	nextLook time.Time
+	// When TXT records that are left are removed again.
+	nextRemoval time.Time
 	// What a check, an order or the volume ran into; nil: nothing is wrong.
 	problem   error
 	problemAt time.Time
@@ -98,7 +100,7 @@ func (a *Agent) installCopies(cert *managedCert) {
 		}
 		// The folder's setgid bit hands it to nginx's group.
 		if err := files.Replace(path, cert.content, 0o640); err != nil {
-			a.setProblem(cert, fmt.Errorf("the certificate is not written for nginx: %w", err))
+			a.setProblem(cert, fmt.Errorf("the certificate cannot be written for nginx: %w", err))
 		}
 	}
 }

@@ -75,7 +75,7 @@ func TestWhereANameLeads(t *testing.T) {
 			if found := strings.Join(f.dialled, " "); found != test.dialled {
 				t.Errorf("dialled %q", found)
 			}
-			if len(f.tokens.answers) != 0 {
+			if len(f.tokens.responses) != 0 {
 				t.Error("the probe's token stays")
 			}
 		})
@@ -110,12 +110,12 @@ func TestWhoIsAtPort80(t *testing.T) {
 		"another PoP, which asks": {func(f *checkerFixture) {
 			f.front.Config.Handler = newChallengeServer(f.tokens, nil, netip.Addr{}, 1107).peerHandler()
 		}, reachViaPeer, ""},
-		"a site of somebody else": {other(func(answer http.ResponseWriter, _ *http.Request) { _, _ = answer.Write([]byte("hello")) }), reachUnanswered, "answered by something else with 200"},
-		"a page without end": {other(func(answer http.ResponseWriter, _ *http.Request) {
-			_, _ = answer.Write([]byte(strings.Repeat("x", 1<<20)))
+		"a site of somebody else": {other(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("hello")) }), reachUnanswered, "answered by something else with 200"},
+		"a page without end": {other(func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = w.Write([]byte(strings.Repeat("x", 1<<20)))
 		}), reachUnanswered, "answered by something else with 200"},
-		"who sends to https": {other(func(answer http.ResponseWriter, request *http.Request) {
-			http.Redirect(answer, request, "https://www.example.test/", http.StatusMovedPermanently)
+		"who sends to https": {other(func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "https://www.example.test/", http.StatusMovedPermanently)
 		}), reachUnanswered, "answered by something else with 301"},
 		"who breaks off":        {other(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }), reachUnanswered, "does not answer: EOF"},
 		"nobody":                {refuse(syscall.ECONNREFUSED), reachUnanswered, "port 80 of www.example.test (66.241.125.4) does not answer: connection refused"},

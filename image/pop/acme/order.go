@@ -29,20 +29,19 @@ type orderFlow struct {
 
 // run returns the leaf and the PEM for nginx. What is in saved says where to begin.
 func (o *orderFlow) run(ctx context.Context, saved *savedOrder) (*x509.Certificate, []byte, error) {
-	isResumed := saved.Location != ""
 	order, err := o.start(ctx, saved)
-	if isResumed {
-		o.removeLeftRecords(ctx, order)
-	}
-	if err != nil {
+	if _, isAway := errors.AsType[unavailableError](err); isAway {
+		// An order that goes on later may need its records until then.
 		return nil, nil, err
 	}
-	if order.Status == acme.StatusPending {
-		if err := o.authorize(ctx, order.Authorizations); err != nil {
-			return nil, nil, err
-		}
+	if err == nil && order.Status == acme.StatusPending {
+		err = o.authorize(ctx, order.Authorizations, saved)
 		// What acmez's FinalizeOrder wants is "ready", whether or not it heard so.
 		order.Status = acme.StatusReady
+	}
+	o.config.removeRecords(ctx, saved, o.save)
+	if err != nil {
+		return nil, nil, err
 	}
 	if order.Status == acme.StatusReady || order.Status == acme.StatusProcessing {
 		if order, err = o.finalize(ctx, order, saved); err != nil {
@@ -58,7 +57,7 @@ func (o *orderFlow) run(ctx context.Context, saved *savedOrder) (*x509.Certifica
 		err = checkCovers(leaf, saved.Names)
 	}
 	if err != nil {
-		return nil, nil, lostOrderError{fmt.Errorf("what the authority gave is refused: %w", err)}
+		return nil, nil, lostOrderError{fmt.Errorf("the certificate that the authority issued is rejected: %w", err)}
 	}
 	return leaf, content, nil
 }
@@ -71,11 +70,11 @@ func (o *orderFlow) start(ctx context.Context, saved *savedOrder) (acme.Order, e
 	if saved.Location != "" {
 		order, err := o.ca.client.GetOrder(ctx, o.account, acme.Order{Location: saved.Location})
 		if err != nil {
-			told := o.ca.describe(err)
-			if _, is := errors.AsType[unavailableError](told); is {
-				return order, told
+			described := o.ca.describe(err)
+			if _, is := errors.AsType[unavailableError](described); is {
+				return order, described
 			}
-			return order, lostOrderError{fmt.Errorf("the order in progress cannot be taken up again: %w", told)}
+			return order, lostOrderError{fmt.Errorf("the order in progress cannot be taken up again: %w", described)}
 		}
 		order.Location = saved.Location
 		if order.Status == acme.StatusInvalid {
@@ -128,7 +127,7 @@ func orderProblem(order acme.Order) error {
 	if order.Error != nil {
 		return *order.Error
 	}
-	return acme.Problem{Type: invalidOrder, Detail: "the authority does not tell why"}
+	return acme.Problem{Type: invalidOrder, Detail: "the authority does not say why"}
 }
 
 // checkCovers rejects a certificate that is for some of the names only.

@@ -42,13 +42,13 @@ func (s *challengeServer) queryPeers(ctx context.Context, token string) string {
 	if err != nil {
 		return ""
 	}
-	answers := make(chan string, maxPeers)
+	responses := make(chan string, maxPeers)
 	for _, address := range addresses {
-		go func() { answers <- s.queryPeer(ctx, address, token) }()
+		go func() { responses <- s.queryPeer(ctx, address, token) }()
 	}
 	for range addresses {
-		if answer := <-answers; answer != "" {
-			return answer
+		if response := <-responses; response != "" {
+			return response
 		}
 	}
 	return ""

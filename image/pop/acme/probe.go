@@ -21,12 +21,12 @@ const (
 
 // probe takes the way an authority will take: port 80 of each address, to whichever PoP is there.
 func (c *nameChecker) probe(ctx context.Context, name string, addresses []netip.Addr) (Reach, error) {
-	token, answer := newProbe()
-	c.tokens.add(token, answer)
+	token, response := newProbe()
+	c.tokens.add(token, response)
 	defer c.tokens.remove(token)
 	reached := 0
 	for _, address := range addresses {
-		err := c.fetch(ctx, name, address, token, answer)
+		err := c.fetch(ctx, name, address, token, response)
 		// A machine may have no IPv6, or no IPv4: that says nothing of the name.
 		if errors.Is(err, syscall.ENETUNREACH) || errors.Is(err, syscall.EADDRNOTAVAIL) {
 			continue
@@ -40,9 +40,9 @@ func (c *nameChecker) probe(ctx context.Context, name string, addresses []netip.
 		reached++
 	}
 	if reached == 0 {
-		return reachUnknown, fmt.Errorf("port 80 of %s cannot be reached from here: there is no way to %s", name, joinAddresses(addresses))
+		return reachUnknown, fmt.Errorf("port 80 of %s cannot be reached from here: there is no route to %s", name, joinAddresses(addresses))
 	}
-	if c.tokens.lastAsker(token) == peerAsker {
+	if c.tokens.lastRequester(token) == peerRequester {
 		return reachViaPeer, nil
 	}
 	return reachDirect, nil
@@ -73,11 +73,11 @@ func (c *nameChecker) fetch(ctx context.Context, name string, address netip.Addr
 	text, err := io.ReadAll(io.LimitReader(response.Body, maxKeyAuthorization+1))
 	switch {
 	case err != nil:
-		return fmt.Errorf("port 80 of %s (%s) breaks off its answer: %w", name, address, err)
+		return fmt.Errorf("port 80 of %s (%s) ended its response early: %w", name, address, err)
 	case response.Header.Get(popHeader) != "" && slices.Contains(unreadyStatuses, response.StatusCode):
 		return unready(name, address, response)
 	case response.StatusCode != http.StatusOK || string(text) != wanted:
-		return fmt.Errorf("port 80 of %s (%s) is answered by something else with %d: requests for http://%s%s must arrive at this app's PoPs as they are",
+		return fmt.Errorf("port 80 of %s (%s) is answered by something else with %d: requests for http://%s%s must reach this app's PoPs unchanged",
 			name, address, response.StatusCode, name, challengePath)
 	}
 	return nil

@@ -15,7 +15,7 @@ func problemText(problem acme.Problem, challengeType string) string {
 		"caa":                     "its CAA records forbid this authority: add one that allows it, or remove them",
 		"dns":                     "the authority cannot resolve the name: look at its A, AAAA and CAA records, and at DNSSEC",
 		"connection":              "the authority does not reach port 80 of the name, though this PoP does: look for a firewall, or for an address that answers here only",
-		"incorrectResponse":       "the authority got another answer than this PoP's: something else answers for the name",
+		"incorrectResponse":       "the authority got a response that is not this PoP's: something else answers for the name",
 		"unauthorized":            "the authority does not let this PoP's account do that",
 		"rejectedIdentifier":      "the authority gives no certificate for this name",
 		"serverInternal":          "the authority has an internal error",
@@ -46,10 +46,10 @@ func challengeText(problem acme.Problem, challengeType, name string) string {
 	if challengeType != acme.ChallengeTypeDNS01 || !slices.Contains(recordProblems, problem.Type) {
 		return problemText(problem, challengeType)
 	}
-	text := "the authority does not find this PoP's TXT record of " + challengeRecord(name)
+	text := "the authority does not find this PoP's TXT record of " + recordName(name)
 	if problem.Type == acme.ProblemTypeDNS {
 		// Let's Encrypt says the same of CAA records that it cannot look up.
-		text = "the authority cannot look up the TXT record of " + challengeRecord(name) + ", or the name's CAA records"
+		text = "the authority cannot look up the TXT record of " + recordName(name) + ", or the name's CAA records"
 	}
 	return withDetail(text+", though the zone's name servers had the TXT record: look at the zone's delegation, and at DNSSEC", problem)
 }

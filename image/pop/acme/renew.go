@@ -107,7 +107,7 @@ func RequestRenewal(ctx context.Context, config *Config, host string, now func()
 	before, _ := readPair(config.pairFile(certificate))
 	request := config.requestFile(certificate)
 	if err := files.Replace(request, nil, 0o600); err != nil {
-		return RenewalResult{}, fmt.Errorf("the volume takes nothing, so nothing is ordered: %w", err)
+		return RenewalResult{}, fmt.Errorf("the volume cannot be written to, so nothing is ordered: %w", err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, renewalWait)
 	defer cancel()
@@ -120,7 +120,7 @@ func RequestRenewal(ctx context.Context, config *Config, host string, now func()
 			if config.readOrder(certificate).Location != "" {
 				return RenewalResult{Pending: true}, nil
 			}
-			return RenewalResult{}, errors.Join(fmt.Errorf("`pop certs` has not done it in %s, and was told to leave it", renewalWait), os.Remove(request))
+			return RenewalResult{}, errors.Join(fmt.Errorf("`pop certs` did not renew the certificate within %s, so the request was withdrawn", renewalWait), os.Remove(request))
 		case <-time.After(renewalPoll):
 		}
 	}

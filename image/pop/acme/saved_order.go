@@ -21,6 +21,8 @@ type savedOrder struct {
 	Key string `json:"key,omitempty"`
 	// URL at the authority; "": not heard of yet.
 	Location string `json:"location,omitempty"`
+	// TXT records that were set and are not removed yet, of whichever order.
+	Records []challengeRecord `json:"records,omitempty"`
 	// Attempts in a row that failed.
 	Failures int `json:"failures,omitempty"`
 	// Nothing is asked of an authority before that.

@@ -81,7 +81,7 @@ func newSharing(secret string) (cipher.AEAD, error) {
 }
 
 // Beside what is encrypted, so that nothing passes for something else. An answer is to one request.
-const requestContext, answerContext = "request", "answer to "
+const requestContext, responseContext = "request", "answer to "
 
 func sealJSON(with cipher.AEAD, value any, context string) (string, error) {
 	text, err := json.Marshal(value)
@@ -109,7 +109,7 @@ func namesDigest(names []string) string {
 }
 
 // sharedAnswer is the encrypted pair for a request; "": there is none to give, or the request is a stranger's. It is called beside a round, and reads all from the volume.
-func (a *Agent) sharedAnswer(sealed string) string {
+func (a *Agent) sharedResponse(sealed string) string {
 	with, err := a.config.sharing()
 	if with == nil || err != nil {
 		return ""
@@ -130,11 +130,11 @@ func (a *Agent) sharedAnswer(sealed string) string {
 		return ""
 	}
 	key, chain := pair.Split(string(cert.content))
-	answer, err := sealJSON(with, sharedPair{Chain: chain, Key: key, IssuedBy: cert.order.IssuedBy}, answerContext+sealed)
+	response, err := sealJSON(with, sharedPair{Chain: chain, Key: key, IssuedBy: cert.order.IssuedBy}, responseContext+sealed)
 	if err != nil {
 		return ""
 	}
-	return answer
+	return response
 }
 
 // isNewer than the asker's own, which is good until then.
@@ -143,9 +143,9 @@ func isNewer(leaf *x509.Certificate, until time.Time) bool {
 }
 
 // openShared checks what another PoP gave as if an authority had.
-func (c *Config) openShared(with cipher.AEAD, request, answer string, certificate Certificate, until, now time.Time) (*x509.Certificate, []byte, string, error) {
+func (c *Config) openShared(with cipher.AEAD, request, response string, certificate Certificate, until, now time.Time) (*x509.Certificate, []byte, string, error) {
 	var found sharedPair
-	if err := openJSON(with, answer, answerContext+request, &found); err != nil {
+	if err := openJSON(with, response, responseContext+request, &found); err != nil {
 		return nil, nil, "", errors.New("the answer cannot be decrypted")
 	}
 	leaf, content, err := pair.Check(certificate.Names[0], found.Key, found.Chain, now)

@@ -43,8 +43,8 @@ func (a *Agent) takeShared(ctx context.Context, cert *managedCert) bool {
 	var best *x509.Certificate
 	var bestContent []byte
 	var issuedBy, from string
-	for address, answer := range a.challenges.askShared(ctx, request, a.silentPeers) {
-		leaf, content, directory, err := a.config.openShared(a.share, request, answer, cert.Certificate, until, now)
+	for address, response := range a.challenges.requestShared(ctx, request, a.silentPeers) {
+		leaf, content, directory, err := a.config.openShared(a.share, request, response, cert.Certificate, until, now)
 		if err != nil {
 			fmt.Fprintf(os.Stderr, "pop: certificate of %s from the PoP at %s: %v\n", cert.Names[0], address, err)
 			continue
@@ -94,7 +94,7 @@ func (a *Agent) waitsForPeers(ctx context.Context, cert *managedCert) bool {
 }
 
 // askShared asks all other PoPs at once; those that have nothing to give are left out. One that does not answer joins the silent ones, which are not asked.
-func (s *challengeServer) askShared(ctx context.Context, request string, silent map[netip.Addr]bool) map[netip.Addr]string {
+func (s *challengeServer) requestShared(ctx context.Context, request string, silent map[netip.Addr]bool) map[netip.Addr]string {
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
 	addresses, err := s.others(ctx)
@@ -102,21 +102,21 @@ func (s *challengeServer) askShared(ctx context.Context, request string, silent 
 		return nil
 	}
 	addresses = slices.DeleteFunc(addresses, func(address netip.Addr) bool { return silent[address] })
-	type answer struct {
+	type response struct {
 		from netip.Addr
 		text string
 		err  error
 	}
-	answers := make(chan answer, maxPeers)
+	responses := make(chan response, maxPeers)
 	for _, address := range addresses {
 		go func() {
 			text, err := s.fetchShared(ctx, address, request)
-			answers <- answer{address, text, err}
+			responses <- response{address, text, err}
 		}()
 	}
 	found := map[netip.Addr]string{}
 	for range addresses {
-		one := <-answers
+		one := <-responses
 		if one.err != nil {
 			silent[one.from] = true
 		} else if one.text != "" {

@@ -39,8 +39,8 @@ func sharedFleet(t *testing.T, count int) []*fixture {
 		f.address = netip.AddrFrom4([4]byte{127, 0, 1, byte(n + 1)})
 		f.peers = peers
 		f.startShared(0)
-		address, bound := peer(t, f.address.String(), port, http.HandlerFunc(func(answer http.ResponseWriter, request *http.Request) {
-			f.agent.challenges.peerHandler().ServeHTTP(answer, request)
+		address, bound := peer(t, f.address.String(), port, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			f.agent.challenges.peerHandler().ServeHTTP(w, r)
 		}))
 		peers.addresses, port = append(peers.addresses, address), bound
 		fleet = append(fleet, f)
@@ -53,7 +53,7 @@ func sharedFleet(t *testing.T, count int) []*fixture {
 
 func (f *fixture) shareBy(secret string) {
 	f.Helper()
-	f.config.ShareFile = filepath.Join(filepath.Dir(f.config.Folder), "share")
+	f.config.ShareFile = filepath.Join(filepath.Dir(f.config.Dir), "share")
 	if err := os.WriteFile(f.config.ShareFile, []byte(secret+"\n"), 0o600); err != nil {
 		f.Fatal(err)
 	}
@@ -149,7 +149,7 @@ func TestTheNextPoPOrdersWhenTheOneBeforeDoesNot(t *testing.T) {
 
 // get asks a PoP at its private port, as any machine of the organization can.
 func (f *fixture) get(path string) (int, string) {
-	return ask(f.agent.challenges.peerHandler(), http.MethodGet, path)
+	return serveRequest(f.agent.challenges.peerHandler(), http.MethodGet, path)
 }
 
 func (f *fixture) sealed(secret string, request sharedRequest) string {
@@ -198,10 +198,10 @@ func TestNobodyElseGetsACertificate(t *testing.T) {
 			}
 		})
 	}
-	if code, _ := ask(f.agent.challenges.peerHandler(), http.MethodPost, whole); code != 405 {
+	if code, _ := serveRequest(f.agent.challenges.peerHandler(), http.MethodPost, whole); code != 405 {
 		t.Errorf("POST: %d", code)
 	}
-	if code, _ := ask(f.agent.challenges.nginxHandler(), http.MethodGet, whole); code != 404 {
+	if code, _ := serveRequest(f.agent.challenges.nginxHandler(), http.MethodGet, whole); code != 404 {
 		t.Errorf("from outside: %d", code)
 	}
 	// One that is due itself is given to nobody.
@@ -226,33 +226,33 @@ func TestAnswersThatAreNotTaken(t *testing.T) {
 		key, chain := pair.Split(string(text))
 		return &sharedPair{Chain: chain, Key: key, IssuedBy: f.authority.Directory}
 	}
-	for name, change := range map[string]func(f *fixture, answer *sharedPair) (text string){
+	for name, change := range map[string]func(f *fixture, response *sharedPair) (text string){
 		"nonsense":               func(*fixture, *sharedPair) string { return "hello" },
-		"an answer to another":   func(f *fixture, answer *sharedPair) string { return f.seal(answer, "answer to another") },
-		"another key":            func(_ *fixture, answer *sharedPair) string { answer.Key, _ = newKey(); return "" },
-		"no certificate":         func(_ *fixture, answer *sharedPair) string { answer.Chain = ""; return "" },
-		"of another authority":   func(_ *fixture, answer *sharedPair) string { answer.IssuedBy = "https://elsewhere.test"; return "" },
+		"an answer to another":   func(f *fixture, response *sharedPair) string { return f.seal(response, "answer to another") },
+		"another key":            func(_ *fixture, response *sharedPair) string { response.Key, _ = newKey(); return "" },
+		"no certificate":         func(_ *fixture, response *sharedPair) string { response.Chain = ""; return "" },
+		"of another authority":   func(_ *fixture, response *sharedPair) string { response.IssuedBy = "https://elsewhere.test"; return "" },
 		"one that never ends":    func(*fixture, *sharedPair) string { return strings.Repeat("x", 1<<20) },
-		"two keys in one answer": func(_ *fixture, answer *sharedPair) string { answer.Key += answer.Key; return "" },
+		"two keys in one answer": func(_ *fixture, response *sharedPair) string { response.Key += response.Key; return "" },
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := sharedFleet(t, 1)[0]
 			f.mustRun()
-			answer := good(f)
-			text := change(f, answer)
+			response := good(f)
+			text := change(f, response)
 			taker := newFixture(t)
 			taker.authority, taker.config.Directories, taker.config.CAFile = f.authority, f.config.Directories, f.config.CAFile
 			taker.shareBy(shareSecret)
-			address, port := peer(t, "127.0.2.9", 0, http.HandlerFunc(func(response http.ResponseWriter, request *http.Request) {
-				sealed, found := strings.CutPrefix(request.URL.Path, sharePath)
+			address, port := peer(t, "127.0.2.9", 0, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				sealed, found := strings.CutPrefix(r.URL.Path, sharePath)
 				if !found {
-					http.NotFound(response, request)
+					http.NotFound(w, r)
 					return
 				}
 				if text == "" {
-					text = f.seal(answer, answerContext+sealed)
+					text = f.seal(response, responseContext+sealed)
 				}
-				_, _ = response.Write([]byte(text))
+				_, _ = w.Write([]byte(text))
 			}))
 			taker.pop, taker.address, taker.peers = "cdg-9", netip.MustParseAddr("127.0.2.1"), &fixedPeers{addresses: []netip.Addr{address}}
 			taker.startShared(port)
@@ -421,12 +421,12 @@ func TestAPoPThatHangsIsAskedOnceARound(t *testing.T) {
 	f.config.Certificates = []Certificate{{Names: []string{host}}, {Names: []string{alias}}, {Names: []string{"shop." + alias}}}
 	f.shareBy(shareSecret)
 	var asked atomic.Int64
-	address, port := peer(t, "127.0.2.9", 0, http.HandlerFunc(func(response http.ResponseWriter, request *http.Request) {
-		if strings.HasPrefix(request.URL.Path, sharePath) {
+	address, port := peer(t, "127.0.2.9", 0, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, sharePath) {
 			asked.Add(1)
 			panic(http.ErrAbortHandler)
 		}
-		http.NotFound(response, request)
+		http.NotFound(w, r)
 	}))
 	f.pop, f.address, f.peers = "cdg-1", netip.MustParseAddr("127.0.2.1"), &fixedPeers{addresses: []netip.Addr{address}}
 	f.startShared(port)
@@ -458,9 +458,9 @@ func TestACertificateIsSharedUntilTheAuthorityWantsItRenewed(t *testing.T) {
 			days := func(count int) time.Time { return f.leaf(host).NotBefore.Add(time.Duration(count) * 24 * time.Hour) }
 			f.authority.Renew(f.leaf(host), days(test.begin), days(test.begin+test.length))
 			// Renewals fail, so that there is one that is due.
-			f.authority.Fault(func(operation string, answer http.ResponseWriter, _ *http.Request) bool {
+			f.authority.Fault(func(operation string, w http.ResponseWriter, _ *http.Request) bool {
 				if operation == "order" {
-					answer.WriteHeader(http.StatusBadGateway)
+					w.WriteHeader(http.StatusBadGateway)
 				}
 				return operation == "order"
 			})

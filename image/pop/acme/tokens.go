@@ -21,67 +21,67 @@ var (
 const maxKeyAuthorization = 128 + 1 + 43
 
 // isKeyAuthorization says whether an answer of another PoP has the form of an answer to the token; nothing else is passed on.
-func isKeyAuthorization(token, answer string) bool {
-	thumbprint, found := strings.CutPrefix(answer, token+".")
+func isKeyAuthorization(token, response string) bool {
+	thumbprint, found := strings.CutPrefix(response, token+".")
 	return found && thumbprintPattern.MatchString(thumbprint)
 }
 
 // asker is who asked for a token.
-type asker int
+type requester int
 
 const (
 	// Nobody asked.
-	noAsker asker = iota
+	noRequester requester = iota
 	// By nginx of this PoP.
-	nginxAsker
+	nginxRequester
 	// By another PoP, whose nginx was asked.
-	peerAsker
+	peerRequester
 )
 
 // tokenStore holds the tokens this PoP has an answer to.
 type tokenStore struct {
-	lock    sync.Mutex
-	answers map[string]string
-	askers  map[string]asker
+	lock       sync.Mutex
+	responses  map[string]string
+	requesters map[string]requester
 }
 
 func newTokenStore() *tokenStore {
-	return &tokenStore{answers: map[string]string{}, askers: map[string]asker{}}
+	return &tokenStore{responses: map[string]string{}, requesters: map[string]requester{}}
 }
 
-func (s *tokenStore) add(token, answer string) {
+func (s *tokenStore) add(token, response string) {
 	s.lock.Lock()
 	defer s.lock.Unlock()
-	s.answers[token] = answer
+	s.responses[token] = response
 }
 
 func (s *tokenStore) remove(token string) {
 	s.lock.Lock()
 	defer s.lock.Unlock()
-	delete(s.answers, token)
-	delete(s.askers, token)
+	delete(s.responses, token)
+	delete(s.requesters, token)
 }
 
 // answer is "" for a token that is not held here.
-func (s *tokenStore) answer(token string, door asker) string {
+func (s *tokenStore) response(token string, door requester) string {
 	s.lock.Lock()
 	defer s.lock.Unlock()
-	answer, found := s.answers[token]
-	if found && s.askers[token] != nginxAsker {
-		s.askers[token] = door
+	response, found := s.responses[token]
+	if found && s.requesters[token] != nginxRequester {
+		s.requesters[token] = door
 	}
-	return answer
+	return response
 }
 
 // lastAsker is who asked for a token last; nginx of this PoP counts more than another PoP.
-func (s *tokenStore) lastAsker(token string) asker {
+func (s *tokenStore) lastRequester(token string) requester {
 	s.lock.Lock()
 	defer s.lock.Unlock()
-	return s.askers[token]
+	return s.requesters[token]
 }
 
 // newProbe makes a token and an answer like an authority's, for a check of our own.
-func newProbe() (token, answer string) {
+func newProbe() (token, response string) {
 	token = randomToken()
 	return token, token + "." + randomToken()
 }

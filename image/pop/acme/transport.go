@@ -13,8 +13,8 @@ type limitedTransport struct {
 	next http.RoundTripper
 }
 
-func (t limitedTransport) RoundTrip(request *http.Request) (*http.Response, error) {
-	response, err := t.next.RoundTrip(request)
+func (t limitedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
+	response, err := t.next.RoundTrip(r)
 	if err != nil {
 		return nil, err
 	}

@@ -9,19 +9,19 @@ import (
 )
 
 // nginxOfAPoP answers in place of another PoP, for as long as it returns a status; 0: the challenge is answered.
-func (f *fixture) nginxOfAPoP(status func(request *http.Request) int) {
-	f.authority.SetEdge(http.HandlerFunc(func(answer http.ResponseWriter, request *http.Request) {
-		answer.Header().Set("X-PoP", "nrt-1")
-		if code := status(request); code != 0 {
-			answer.WriteHeader(code)
+func (f *fixture) nginxOfAPoP(status func(r *http.Request) int) {
+	f.authority.SetEdge(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-PoP", "nrt-1")
+		if code := status(r); code != 0 {
+			w.WriteHeader(code)
 			return
 		}
-		f.agent.challenges.peerHandler().ServeHTTP(answer, request)
+		f.agent.challenges.peerHandler().ServeHTTP(w, r)
 	}))
 }
 
-func byAuthority(request *http.Request) bool {
-	return strings.Contains(strings.ToLower(request.UserAgent()), "pebble")
+func byAuthority(r *http.Request) bool {
+	return strings.Contains(strings.ToLower(r.UserAgent()), "pebble")
 }
 
 // Each is over in seconds, and costs the order no more than that.
@@ -80,14 +80,14 @@ func TestAPoPThatNeverAnswers(t *testing.T) {
 func TestAValidationThatFailsForAMoment(t *testing.T) {
 	f := newFixture(t)
 	failing := true
-	f.nginxOfAPoP(func(request *http.Request) int {
-		if failing && byAuthority(request) {
+	f.nginxOfAPoP(func(r *http.Request) int {
+		if failing && byAuthority(r) {
 			return 504
 		}
 		return 0
 	})
 	f.round()
-	f.says("the authority got another answer than this PoP's", 1)
+	f.says("the authority got a response that is not this PoP's than this PoP's", 1)
 	if wait := f.own().RetryAt.Sub(f.clock); wait > firstValidationPause {
 		t.Errorf("tried again in %v", wait)
 	}
@@ -107,8 +107,8 @@ func TestFailedValidationsAreNeverSpent(t *testing.T) {
 	var orders []time.Time
 	for begin := f.clock; f.clock.Before(begin.Add(12 * time.Hour)); {
 		f.start()
-		f.nginxOfAPoP(func(request *http.Request) int {
-			if byAuthority(request) {
+		f.nginxOfAPoP(func(r *http.Request) int {
+			if byAuthority(r) {
 				return 502
 			}
 			return 0
@@ -133,10 +133,10 @@ func TestFailedValidationsAreNeverSpent(t *testing.T) {
 // Each is counted, whatever the authority's reason is, and over a restart too.
 func TestEachFailedValidationIsCounted(t *testing.T) {
 	invalid := func(problem map[string]any) func(map[string]any) {
-		return func(answer map[string]any) {
-			answer["status"] = "invalid"
-			for _, it := range answer["challenges"].([]any) {
-				challenge := it.(map[string]any)
+		return func(response map[string]any) {
+			response["status"] = "invalid"
+			for _, item := range response["challenges"].([]any) {
+				challenge := item.(map[string]any)
 				if delete(challenge, "error"); problem != nil && challenge["type"] == "http-01" {
 					challenge["error"] = problem
 				}
@@ -152,11 +152,11 @@ func TestEachFailedValidationIsCounted(t *testing.T) {
 		low     time.Duration
 	}{
 		"connection":   {kind("connection"), "does not reach port 80", firstValidationPause},
-		"unauthorized": {kind("unauthorized"), "got another answer", firstValidationPause},
+		"unauthorized": {kind("unauthorized"), "got a response that is not this PoP's", firstValidationPause},
 		"dns":          {kind("dns"), "cannot resolve the name", firstPause * 4 / 5},
 		"caa":          {kind("caa"), "its CAA records forbid", firstPause * 4 / 5},
 		"tls":          {kind("tls"), "the authority refused (tls)", firstPause * 4 / 5},
-		"no reason":    {nil, "its authorization is invalid, and the authority does not tell why", firstPause * 4 / 5},
+		"no reason":    {nil, "its authorization is invalid, and the authority does not say why", firstPause * 4 / 5},
 	} {
 		check := func(f *fixture) {
 			f.Helper()
@@ -189,7 +189,7 @@ func TestEachFailedValidationIsCounted(t *testing.T) {
 				t.Fatal(err)
 			}
 			f.authority.Changes(map[string]func(map[string]any){
-				"read order": func(answer map[string]any) { answer["status"] = "invalid" }, "authorization": invalid(test.problem),
+				"read order": func(response map[string]any) { response["status"] = "invalid" }, "authorization": invalid(test.problem),
 			})
 			f.start()
 			f.round()
@@ -203,7 +203,7 @@ func TestAnInvalidOrderWithProvenNamesIsNotCounted(t *testing.T) {
 	f := newFixture(t)
 	f.authority.Problem("finalize", "serverInternal", 500, "")
 	f.round()
-	f.authority.Change("read order", func(answer map[string]any) { answer["status"] = "invalid" })
+	f.authority.Change("read order", func(response map[string]any) { response["status"] = "invalid" })
 	f.clock = f.clock.Add(time.Hour)
 	f.start()
 	f.round()

@@ -26,7 +26,7 @@ func (a *Agent) removeUnused() error {
 		return nil
 	}
 	a.unusedCheck = now
-	path := filepath.Join(a.config.Folder, unusedFile)
+	path := filepath.Join(a.config.Dir, unusedFile)
 	var before map[string]time.Time
 	if text, err := readFile(path); err == nil && json.Unmarshal(text, &before) != nil {
 		before = nil
@@ -59,16 +59,16 @@ func (a *Agent) unusedFiles() []string {
 	for _, name := range a.config.ServedNames {
 		served[name] = true
 	}
-	paths := otherNames(a.config.Folder, ordered, ".pem", ".json")
+	paths := otherNames(a.config.Dir, ordered, ".pem", ".json")
 	if len(a.config.ServedNames) > 0 {
-		paths = append(paths, otherNames(a.config.ServedFolder, served, ".pem")...)
+		paths = append(paths, otherNames(a.config.ServedDir, served, ".pem")...)
 	}
 	return paths
 }
 
 // otherNames are the files of a folder that are called <host name or wildcard><ending>, but for those names.
-func otherNames(folder string, names map[string]bool, endings ...string) []string {
-	entries, err := os.ReadDir(folder)
+func otherNames(dir string, names map[string]bool, endings ...string) []string {
+	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil
 	}
@@ -77,7 +77,7 @@ func otherNames(folder string, names map[string]bool, endings ...string) []strin
 		ending := filepath.Ext(entry.Name())
 		name := strings.TrimSuffix(entry.Name(), ending)
 		if entry.Type().IsRegular() && slices.Contains(endings, ending) && isSiteName(name) && !names[name] {
-			paths = append(paths, filepath.Join(folder, entry.Name()))
+			paths = append(paths, filepath.Join(dir, entry.Name()))
 		}
 	}
 	return paths

@@ -12,13 +12,13 @@ import (
 func (f *fixture) files() []string {
 	f.Helper()
 	var names []string
-	for _, folder := range []string{f.config.Folder, f.config.ServedFolder} {
-		entries, err := os.ReadDir(folder)
+	for _, dir := range []string{f.config.Dir, f.config.ServedDir} {
+		entries, err := os.ReadDir(dir)
 		if err != nil {
 			f.Fatal(err)
 		}
 		for _, entry := range entries {
-			names = append(names, filepath.Base(folder)+"/"+entry.Name())
+			names = append(names, filepath.Base(dir)+"/"+entry.Name())
 		}
 	}
 	return names
@@ -40,11 +40,11 @@ func TestFilesOfARemovedSiteAreRemovedAfterThirtyDays(t *testing.T) {
 	f.start()
 	f.mustRun()
 	kept := f.config.servedFile("vault.example.test")
-	wildcard := filepath.Join(f.config.ServedFolder, "*.example.test.pem")
-	other := filepath.Join(f.config.Folder, "notes.txt")
-	f.plant(kept, wildcard, other, filepath.Join(f.config.Folder, "half.example.test.json"))
+	wildcard := filepath.Join(f.config.ServedDir, "*.example.test.pem")
+	other := filepath.Join(f.config.Dir, "notes.txt")
+	f.plant(kept, wildcard, other, filepath.Join(f.config.Dir, "half.example.test.json"))
 	// Of a removed site with a wildcard, and what is no certificate's though it looks like one.
-	f.plant(filepath.Join(f.config.Folder, "*.gone.example.test.pem"), filepath.Join(f.config.Folder, "*.gone.example.test.json"),
+	f.plant(filepath.Join(f.config.Dir, "*.gone.example.test.pem"), filepath.Join(f.config.Dir, "*.gone.example.test.json"),
 		f.config.servedFile("*.gone.example.test"), f.config.servedFile("*gone.example.test"))
 	f.config.Certificates = f.config.Certificates[:1]
 	f.start()
@@ -77,7 +77,7 @@ func TestFilesOfARemovedSiteAreRemovedAfterThirtyDays(t *testing.T) {
 			t.Errorf("%s was removed, too", name)
 		}
 	}
-	if accounts, _ := filepath.Glob(filepath.Join(f.config.Folder, "account-*.json")); len(accounts) != 1 {
+	if accounts, _ := filepath.Glob(filepath.Join(f.config.Dir, "account-*.json")); len(accounts) != 1 {
 		t.Errorf("accounts: %v", accounts)
 	}
 }

@@ -32,7 +32,7 @@ type agent struct {
 	config *Config
 	now    func() time.Time
 
-	patience time.Duration // with one answer; 0: the client's own
+	timeout time.Duration // with one answer; 0: the client's own
 
 	client *vault.Client
 	token  *vault.Token
@@ -49,47 +49,47 @@ type agent struct {
 }
 
 func newAgent(config *Config, now func() time.Time) *agent {
-	it := &agent{config: config, now: now, denied: map[string]bool{}}
-	it.status.Vault.Address = config.Address
+	a := &agent{config: config, now: now, denied: map[string]bool{}}
+	a.status.Vault.Address = config.Address
 	if config.SecretID != nil {
-		it.status.Vault.SecretID = it.stated("the vault was not asked yet")
+		a.status.Vault.SecretID = a.stated("the vault was not asked yet")
 	}
 	for _, certificate := range config.Certificates {
-		it.status.Certificates = append(it.status.Certificates, it.onVolume(certificate))
+		a.status.Certificates = append(a.status.Certificates, a.installedStatus(certificate))
 	}
-	return it
+	return a
 }
 
 // onVolume is what nginx has before the vault was ever asked.
-func (it *agent) onVolume(certificate Certificate) CertificateStatus {
+func (a *agent) installedStatus(certificate Certificate) CertificateStatus {
 	status := CertificateStatus{Host: certificate.Host, Domain: certificate.Domain}
-	text, err := os.ReadFile(it.config.file(certificate))
+	text, err := os.ReadFile(a.config.file(certificate))
 	if err != nil {
 		return status
 	}
 	if chain, err := pair.ParseChain(string(pair.OnlyCertificates(text))); err == nil {
-		status.is(chain[0], "volume", 0)
+		status.setLeaf(chain[0], "volume", 0)
 	}
 	return status
 }
 
 // round asks the vault once for everything, and says how long to wait for the next.
-func (it *agent) round(ctx context.Context) time.Duration {
-	err := it.look(ctx)
-	now := it.now().UTC().Truncate(time.Second)
+func (a *agent) poll(ctx context.Context) time.Duration {
+	err := a.sync(ctx)
+	now := a.now().UTC().Truncate(time.Second)
 	if err == nil {
-		it.failures, it.refused = 0, false
-		it.status.Vault.Reachable, it.status.Vault.At, it.status.Vault.Error, it.status.Vault.ErrorAt = true, &now, "", nil
-		return jitter(it.config.interval())
+		a.failures, a.refused = 0, false
+		a.status.Vault.Reachable, a.status.Vault.At, a.status.Vault.Error, a.status.Vault.ErrorAt = true, &now, "", nil
+		return jitter(a.config.interval())
 	}
-	it.failures++
-	it.status.Vault.Reachable = reached(err)
-	it.status.Vault.Error, it.status.Vault.ErrorAt = err.Error(), &now
+	a.failures++
+	a.status.Vault.Reachable = reached(err)
+	a.status.Vault.Error, a.status.Vault.ErrorAt = err.Error(), &now
 	first, longest := firstPause, longestPause
-	if it.refused {
+	if a.refused {
 		first, longest = firstRefusedPause, longestRefusedPause
 	}
-	return jitter(min(first<<min(it.failures-1, 10), longest))
+	return jitter(min(first<<min(a.failures-1, 10), longest))
 }
 
 // jitter: a fifth up or down, so that the PoPs of a stack do not all come at once when their vault is back.
@@ -104,98 +104,98 @@ func reached(err error) bool {
 }
 
 // look returns what keeps it from asking at all; what is wrong with one certificate stands with that certificate.
-func (it *agent) look(ctx context.Context) error {
-	fresh, err := it.ensureToken(ctx)
+func (a *agent) sync(ctx context.Context) error {
+	fresh, err := a.ensureToken(ctx)
 	if err != nil {
 		return err
 	}
-	for i, certificate := range it.config.Certificates {
-		path := it.config.pathOf(certificate)
-		secret, err := it.client.Read(ctx, *it.token, it.config.store(), path)
-		if vault.Denied(err) && !fresh && !it.denied[path] {
+	for i, certificate := range a.config.Certificates {
+		path := a.config.pathOf(certificate)
+		secret, err := a.client.Read(ctx, *a.token, a.config.store(), path)
+		if vault.Denied(err) && !fresh && !a.denied[path] {
 			// Revoked, or the server was started anew.
-			it.token = nil
-			if fresh, err = it.ensureToken(ctx); err != nil {
+			a.token = nil
+			if fresh, err = a.ensureToken(ctx); err != nil {
 				return err
 			}
-			secret, err = it.client.Read(ctx, *it.token, it.config.store(), path)
+			secret, err = a.client.Read(ctx, *a.token, a.config.store(), path)
 		}
-		it.denied[path] = vault.Denied(err)
+		a.denied[path] = vault.Denied(err)
 		if err != nil && !vault.Refused(err) {
 			return err // the vault is away, not this certificate
 		}
 		if err == nil {
-			err = it.take(certificate, secret, &it.status.Certificates[i])
+			err = a.installPair(certificate, secret, &a.status.Certificates[i])
 		}
-		it.status.Certificates[i].failed(err, it.now())
+		a.status.Certificates[i].failed(err, a.now())
 	}
-	it.lookAtSecretID(ctx)
+	a.lookAtSecretID(ctx)
 	return nil
 }
 
 // ensureToken logs in, renews or does neither; fresh says that the token was made just now.
-func (it *agent) ensureToken(ctx context.Context) (fresh bool, err error) {
-	if it.client == nil {
-		it.client, err = vault.New(vault.Options{
-			Address: it.config.Address, CAFile: it.config.CAFile, ServerName: it.config.ServerName, Namespace: it.config.Namespace,
-			NameServer: it.config.NameServer, Now: it.now, Patience: it.patience,
+func (a *agent) ensureToken(ctx context.Context) (fresh bool, err error) {
+	if a.client == nil {
+		a.client, err = vault.New(vault.Options{
+			Address: a.config.Address, CAFile: a.config.CAFile, ServerName: a.config.ServerName, Namespace: a.config.Namespace,
+			NameServer: a.config.NameServer, Now: a.now, Timeout: a.timeout,
 		})
 		if err != nil {
 			return false, err
 		}
 	}
-	now := it.now()
-	if it.token != nil && !it.endsAt.IsZero() && !now.Before(it.endsAt) {
-		it.token = nil
+	now := a.now()
+	if a.token != nil && !a.endsAt.IsZero() && !now.Before(a.endsAt) {
+		a.token = nil
 	}
-	if it.token != nil && it.token.Renewable && !it.endsAt.IsZero() && !now.Before(it.renewAt) {
-		token, err := it.client.Renew(ctx, *it.token)
+	if a.token != nil && a.token.Renewable && !a.endsAt.IsZero() && !now.Before(a.renewAt) {
+		token, err := a.client.Renew(ctx, *a.token)
 		switch {
-		case err == nil && token.Lifetime > it.endsAt.Sub(now):
-			it.hold(token)
+		case err == nil && token.Lifetime > a.endsAt.Sub(now):
+			a.setToken(token)
 		case err == nil, vault.Refused(err):
 			// It gains nothing any more (its maximum is near), or it is dead.
-			it.token = nil
+			a.token = nil
 		default:
 			return false, err // good till endsAt, but there is nobody to show it to
 		}
 	}
-	if it.token != nil {
+	if a.token != nil {
 		return false, nil
 	}
-	token, err := it.login(ctx)
+	token, err := a.login(ctx)
 	if err != nil {
-		it.refused = vault.Refused(err)
+		a.refused = vault.Refused(err)
 		return false, err
 	}
-	it.refused = false
-	clear(it.denied)
-	it.hold(token)
+	a.refused = false
+	clear(a.denied)
+	a.setToken(token)
 	return true, nil
 }
 
 // hold keeps a token and renews it after two thirds of its life.
-func (it *agent) hold(token vault.Token) {
-	it.token, it.endsAt = &token, time.Time{}
+func (a *agent) setToken(token vault.Token) {
+	a.token, a.endsAt = &token, time.Time{}
 	if token.Lifetime > 0 {
-		it.endsAt = it.now().Add(token.Lifetime)
-		it.renewAt = it.now().Add(token.Lifetime * 2 / 3)
+		a.endsAt = a.now().Add(token.Lifetime)
+		a.renewAt = a.now().Add(token.Lifetime * 2 / 3)
 	}
 }
 
-func (it *agent) login(ctx context.Context) (vault.Token, error) {
-	roleID, err := credential(it.config.RoleIDFile)
+func (a *agent) login(ctx context.Context) (vault.Token, error) {
+	roleID, err := credential(a.config.RoleIDFile)
 	if err != nil {
 		return vault.Token{}, err
 	}
-	secretID, err := credential(it.config.SecretIDFile)
+	secretID, err := credential(a.config.SecretIDFile)
 	if err != nil {
 		return vault.Token{}, err
 	}
-	token, err := it.client.Login(ctx, it.config.AuthMount, roleID, secretID)
+	token, err := a.client.Login(ctx, a.config.AuthMount, roleID, secretID)
 	if err == nil {
 		// Each login takes one of its uses.
-		it.secretID, it.lookUpAt = secretID, time.Time{}
+		a.secretID, a.lookUpAt = secretID, time.Time{}
 	}
 	return token, err
 }
@@ -220,16 +220,16 @@ func credential(path string) (string, error) {
 }
 
 // take checks what the vault has and writes it when it is good and another than what is there.
-func (it *agent) take(certificate Certificate, secret vault.Secret, status *CertificateStatus) error {
-	key, chain, err := it.config.Fields.pairIn(secret)
+func (a *agent) installPair(certificate Certificate, secret vault.Secret, status *CertificateStatus) error {
+	key, chain, err := a.config.Fields.pairIn(secret)
 	if err != nil {
 		return err
 	}
-	leaf, content, err := pair.Check(certificate.Host, key, chain, it.now())
+	leaf, content, err := pair.Check(certificate.Host, key, chain, a.now())
 	if err != nil {
 		return fmt.Errorf("%s is refused: %w", called(secret), err)
 	}
-	path := it.config.file(certificate)
+	path := a.config.file(certificate)
 	found, err := os.ReadFile(path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -237,22 +237,22 @@ func (it *agent) take(certificate Certificate, secret vault.Secret, status *Cert
 	if !bytes.Equal(found, content) {
 		// The folder's setgid bit hands it to nginx's group.
 		if err := files.Replace(path, content, 0o640); err != nil {
-			return fmt.Errorf("%s is not written: %w", called(secret), err)
+			return fmt.Errorf("%s cannot be written: %w", called(secret), err)
 		}
 		fmt.Fprintf(os.Stderr, "pop: certificate of %s: %s, till %s\n", certificate.Host, called(secret), leaf.NotAfter.Format(time.RFC3339))
 	}
-	status.is(leaf, "vault", secret.Version)
+	status.setLeaf(leaf, "vault", secret.Version)
 	return nil
 }
 
-func (it *CertificateStatus) is(leaf *x509.Certificate, source string, version int) {
-	it.NotBefore, it.NotAfter, it.Serial, it.Source, it.Version = &leaf.NotBefore, &leaf.NotAfter, pair.Serial(leaf), source, version
+func (s *CertificateStatus) setLeaf(leaf *x509.Certificate, source string, version int) {
+	s.NotBefore, s.NotAfter, s.Serial, s.Source, s.Version = &leaf.NotBefore, &leaf.NotAfter, pair.Serial(leaf), source, version
 }
 
-func (it *CertificateStatus) failed(err error, now time.Time) {
-	it.Error, it.ErrorAt = "", nil
+func (s *CertificateStatus) failed(err error, now time.Time) {
+	s.Error, s.ErrorAt = "", nil
 	if err != nil {
 		at := now.UTC().Truncate(time.Second)
-		it.Error, it.ErrorAt = err.Error(), &at
+		s.Error, s.ErrorAt = err.Error(), &at
 	}
 }

@@ -25,8 +25,8 @@ const (
 	path = "certbot/domains/" + host
 )
 
-// world is a vault with one certificate in it, an agent, and a clock both go by.
-type world struct {
+// fixture is a vault with one certificate in it, an agent, and a clock both go by.
+type fixture struct {
 	*testing.T
 	vault *testvault.Server
 	agent *agent
@@ -34,76 +34,76 @@ type world struct {
 	issue *testpki.Authority
 }
 
-func newWorld(t *testing.T) *world {
+func newFixture(t *testing.T) *fixture {
 	t.Helper()
-	it := &world{T: t, clock: time.Now().UTC().Truncate(time.Second)}
-	it.vault = testvault.Start(t, it.now)
-	it.issue = testpki.Root(t, it.clock.AddDate(-1, 0, 0)).Intermediate(it.clock.AddDate(-1, 0, 0), it.clock.AddDate(1, 0, 0))
+	f := &fixture{T: t, clock: time.Now().UTC().Truncate(time.Second)}
+	f.vault = testvault.Start(t, f.now)
+	f.issue = testpki.Root(t, f.clock.AddDate(-1, 0, 0)).Intermediate(f.clock.AddDate(-1, 0, 0), f.clock.AddDate(1, 0, 0))
 	root := t.TempDir()
-	it.agent = newAgent(it.config(root), it.now)
-	it.write("role", testvault.RoleID+"\n")
-	it.write("secret", testvault.SecretID+"\n")
-	it.put(it.good())
-	return it
+	f.agent = newAgent(f.config(root), f.now)
+	f.write("role", testvault.RoleID+"\n")
+	f.write("secret", testvault.SecretID+"\n")
+	f.put(f.good())
+	return f
 }
 
-func (it *world) config(root string) *Config {
+func (f *fixture) config(root string) *Config {
 	config := &Config{
-		Address: it.vault.URL, CAFile: it.vault.CAFile, RoleIDFile: filepath.Join(root, "role"), SecretIDFile: filepath.Join(root, "secret"),
-		Folder: filepath.Join(root, "certs"), Status: filepath.Join(root, "vault.json"), Certificates: []Certificate{{Host: host}},
+		Address: f.vault.URL, CAFile: f.vault.CAFile, RoleIDFile: filepath.Join(root, "role"), SecretIDFile: filepath.Join(root, "secret"),
+		Dir: filepath.Join(root, "certs"), Status: filepath.Join(root, "vault.json"), Certificates: []Certificate{{Host: host}},
 	}
 	config.complete()
-	if err := errors.Join(config.mistakes(), os.Mkdir(config.Folder, 0o755)); err != nil {
-		it.Fatal(err)
+	if err := errors.Join(config.mistakes(), os.Mkdir(config.Dir, 0o755)); err != nil {
+		f.Fatal(err)
 	}
 	return config
 }
 
-func (it *world) now() time.Time { return it.clock }
+func (f *fixture) now() time.Time { return f.clock }
 
-func (it *world) good() testpki.Pair {
-	return it.issue.Issue(host, it.clock.Add(-time.Hour), it.clock.AddDate(0, 3, 0), nil, nil)
+func (f *fixture) good() testpki.Pair {
+	return f.issue.Issue(host, f.clock.Add(-time.Hour), f.clock.AddDate(0, 3, 0), nil, nil)
 }
 
-func (it *world) put(pair testpki.Pair) {
-	it.vault.Put(path, map[string]any{"key": pair.Key, "chain": pair.Chain})
+func (f *fixture) put(pair testpki.Pair) {
+	f.vault.Put(path, map[string]any{"key": pair.Key, "chain": pair.Chain})
 }
 
-func (it *world) write(name, text string) {
-	it.Helper()
-	if err := os.WriteFile(filepath.Join(filepath.Dir(it.agent.config.Folder), name), []byte(text), 0o600); err != nil {
-		it.Fatal(err)
+func (f *fixture) write(name, text string) {
+	f.Helper()
+	if err := os.WriteFile(filepath.Join(filepath.Dir(f.agent.config.Dir), name), []byte(text), 0o600); err != nil {
+		f.Fatal(err)
 	}
 }
 
-func (it *world) round() time.Duration {
-	it.Helper()
-	pause := it.agent.round(it.Context())
-	text, err := json.Marshal(it.agent.status)
+func (f *fixture) poll() time.Duration {
+	f.Helper()
+	pause := f.agent.poll(f.Context())
+	text, err := json.Marshal(f.agent.status)
 	if err != nil {
-		it.Fatal(err)
+		f.Fatal(err)
 	}
 	for _, secret := range []string{testvault.RoleID, testvault.SecretID, testvault.TokenPrefix, "-----BEGIN"} {
 		if strings.Contains(string(text), secret) {
-			it.Errorf("the status tells %q: %s", secret, text)
+			f.Errorf("the status tells %q: %s", secret, text)
 		}
 	}
 	return pause
 }
 
 // mustRound is a round in which nothing is wrong.
-func (it *world) mustRound() {
-	it.Helper()
-	it.round()
-	if vault, own := it.agent.status.Vault.Error, it.own().Error; vault != "" || own != "" {
-		it.Fatalf("vault: %q, certificate: %q", vault, own)
+func (f *fixture) mustRound() {
+	f.Helper()
+	f.poll()
+	if vault, own := f.agent.status.Vault.Error, f.own().Error; vault != "" || own != "" {
+		f.Fatalf("vault: %q, certificate: %q", vault, own)
 	}
 }
 
-func (it *world) own() CertificateStatus { return it.agent.status.Certificates[0] }
+func (f *fixture) own() CertificateStatus { return f.agent.status.Certificates[0] }
 
-func (it *world) served() string {
-	text, err := os.ReadFile(filepath.Join(it.agent.config.Folder, host+".pem"))
+func (f *fixture) served() string {
+	text, err := os.ReadFile(filepath.Join(f.agent.config.Dir, host+".pem"))
 	if err != nil {
 		return err.Error()
 	}
@@ -111,21 +111,21 @@ func (it *world) served() string {
 }
 
 func TestWritesWhatTheVaultHas(t *testing.T) {
-	it := newWorld(t)
-	pair := it.good()
-	it.put(pair)
-	pause := it.round()
-	if it.served() != pair.Chain+pair.Key {
-		t.Errorf("served is %s", it.served())
+	f := newFixture(t)
+	pair := f.good()
+	f.put(pair)
+	pause := f.poll()
+	if f.served() != pair.Chain+pair.Key {
+		t.Errorf("served is %s", f.served())
 	}
-	if info, err := os.Stat(filepath.Join(it.agent.config.Folder, host+".pem")); err != nil || info.Mode().Perm() != 0o640 {
+	if info, err := os.Stat(filepath.Join(f.agent.config.Dir, host+".pem")); err != nil || info.Mode().Perm() != 0o640 {
 		t.Errorf("%v: %v", info, err)
 	}
-	own := it.own()
+	own := f.own()
 	if !own.NotAfter.Equal(pair.Leaf.NotAfter) || own.Source != "vault" || own.Version != 2 || own.Serial != fmt.Sprintf("%02X", pair.Leaf.SerialNumber) || own.Error != "" {
 		t.Errorf("status %+v", own)
 	}
-	if vault := it.agent.status.Vault; !vault.Reachable || !vault.At.Equal(it.clock) || vault.Error != "" {
+	if vault := f.agent.status.Vault; !vault.Reachable || !vault.At.Equal(f.clock) || vault.Error != "" {
 		t.Errorf("vault %+v", vault)
 	}
 	if pause < 24*time.Second || pause > 36*time.Second {
@@ -134,38 +134,38 @@ func TestWritesWhatTheVaultHas(t *testing.T) {
 }
 
 func TestWritesOnlyWhatChanged(t *testing.T) {
-	it := newWorld(t)
-	it.mustRound()
-	file := filepath.Join(it.agent.config.Folder, host+".pem")
+	f := newFixture(t)
+	f.mustRound()
+	file := filepath.Join(f.agent.config.Dir, host+".pem")
 	before, err := os.Stat(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	it.mustRound()
+	f.mustRound()
 	if after, err := os.Stat(file); err != nil || !os.SameFile(before, after) || !after.ModTime().Equal(before.ModTime()) {
 		t.Errorf("written again: %v", err)
 	}
-	it.put(it.good())
-	it.mustRound()
+	f.put(f.good())
+	f.mustRound()
 	if after, err := os.Stat(file); err != nil || os.SameFile(before, after) {
 		t.Errorf("not replaced: %v", err)
 	}
-	if logins, reads := it.vault.Count("login"), it.vault.Count("read"); logins != 1 || reads != 3 {
+	if logins, reads := f.vault.Count("login"), f.vault.Count("read"); logins != 1 || reads != 3 {
 		t.Errorf("%d logins, %d reads", logins, reads)
 	}
 }
 
 func TestOneCertificateForSeveralHosts(t *testing.T) {
-	it := newWorld(t)
-	pair := it.issue.Issue("*.example.test", it.clock, it.clock.AddDate(0, 3, 0), nil, nil)
-	it.vault.Put("tls/*.example.test", map[string]any{"private": pair.Key, "full": pair.Chain})
-	config := it.agent.config
+	f := newFixture(t)
+	pair := f.issue.Issue("*.example.test", f.clock, f.clock.AddDate(0, 3, 0), nil, nil)
+	f.vault.Put("tls/*.example.test", map[string]any{"private": pair.Key, "full": pair.Chain})
+	config := f.agent.config
 	config.Path, config.Fields.Key, config.Fields.Chain = "tls/{domain}", "private", "full"
 	config.Certificates = []Certificate{{Host: "a.example.test", Domain: "*.example.test"}, {Host: "b.example.test", Domain: "*.example.test"}}
-	it.agent = newAgent(config, it.now)
-	it.mustRound()
+	f.agent = newAgent(config, f.now)
+	f.mustRound()
 	for _, name := range []string{"a", "b"} {
-		if text, err := os.ReadFile(filepath.Join(config.Folder, name+".example.test.pem")); err != nil || string(text) != pair.Chain+pair.Key {
+		if text, err := os.ReadFile(filepath.Join(config.Dir, name+".example.test.pem")); err != nil || string(text) != pair.Chain+pair.Key {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -185,14 +185,14 @@ func TestTokenLife(t *testing.T) {
 		"without end, a day later": {0, 0, []time.Duration{24 * time.Hour}, 1, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			it := newWorld(t)
-			it.vault.Tokens(test.lifetime, test.longest)
-			it.mustRound()
+			f := newFixture(t)
+			f.vault.Tokens(test.lifetime, test.longest)
+			f.mustRound()
 			for _, pause := range test.pauses {
-				it.clock = it.clock.Add(pause)
-				it.mustRound()
+				f.clock = f.clock.Add(pause)
+				f.mustRound()
 			}
-			if logins, renewals := it.vault.Count("login"), it.vault.Count("renew"); logins != test.logins || renewals != test.renewals {
+			if logins, renewals := f.vault.Count("login"), f.vault.Count("renew"); logins != test.logins || renewals != test.renewals {
 				t.Errorf("%d logins, %d renewals, want %d and %d", logins, renewals, test.logins, test.renewals)
 			}
 		})
@@ -200,134 +200,134 @@ func TestTokenLife(t *testing.T) {
 }
 
 func TestARevokedTokenIsReplacedInTheSameRound(t *testing.T) {
-	it := newWorld(t)
-	it.mustRound()
-	it.vault.Revoke()
-	pair := it.good()
-	it.put(pair)
-	it.mustRound()
-	if it.served() != pair.Chain+pair.Key || it.vault.Count("login") != 2 {
-		t.Errorf("%d logins", it.vault.Count("login"))
+	f := newFixture(t)
+	f.mustRound()
+	f.vault.Revoke()
+	pair := f.good()
+	f.put(pair)
+	f.mustRound()
+	if f.served() != pair.Chain+pair.Key || f.vault.Count("login") != 2 {
+		t.Errorf("%d logins", f.vault.Count("login"))
 	}
 }
 
 func TestAPolicyThatRefusesIsNoReasonToLogInAgainAndAgain(t *testing.T) {
-	it := newWorld(t)
-	it.mustRound()
-	it.vault.Refuse(path, true)
+	f := newFixture(t)
+	f.mustRound()
+	f.vault.Refuse(path, true)
 	for range 10 {
-		it.round()
+		f.poll()
 	}
-	if !strings.Contains(it.own().Error, "not allowed") || it.vault.Count("login") != 2 {
-		t.Errorf("%d logins, %q", it.vault.Count("login"), it.own().Error)
+	if !strings.Contains(f.own().Error, "not allowed") || f.vault.Count("login") != 2 {
+		t.Errorf("%d logins, %q", f.vault.Count("login"), f.own().Error)
 	}
-	it.vault.Refuse(path, false)
-	it.mustRound()
+	f.vault.Refuse(path, false)
+	f.mustRound()
 }
 
 // login makes the next round log in.
-func (it *world) login() { it.clock = it.clock.Add(21 * time.Minute) }
+func (f *fixture) login() { f.clock = f.clock.Add(21 * time.Minute) }
 
 // Each fault: what was served goes on being served, the status says why, the pause fits, and all is well once the fault is over.
 func TestFaultsKeepTheLastGoodCertificate(t *testing.T) {
-	answers := func(status int, body string) func(*world) {
-		return func(it *world) {
-			it.vault.Fault(func(answer http.ResponseWriter, _ *http.Request) {
-				answer.WriteHeader(status)
-				_, _ = io.WriteString(answer, body)
+	answers := func(status int, body string) func(*fixture) {
+		return func(f *fixture) {
+			f.vault.Fault(func(w http.ResponseWriter, _ *http.Request) {
+				w.WriteHeader(status)
+				_, _ = io.WriteString(w, body)
 			})
 		}
 	}
-	again := func(it *world) { it.agent.client = nil }
+	again := func(f *fixture) { f.agent.client = nil }
 	const soon, late = time.Second, time.Minute
 	for name, test := range map[string]struct {
-		fault func(*world)
+		fault func(*fixture)
 		says  string
 		pause time.Duration
 	}{
-		"another role":      {func(it *world) { it.write("role", "another-role"); it.login() }, "invalid role or secret ID", late},
-		"expired secret_id": {func(it *world) { it.vault.SecretIDs(); it.login() }, "login: vault answered 400", late},
-		"no role_id":        {func(it *world) { os.Remove(it.agent.config.RoleIDFile); it.login() }, "credentials for the vault: stat", soon},
-		"empty secret_id":   {func(it *world) { it.write("secret", " \n"); it.login() }, "is empty", soon},
-		"secret_id far too long": {func(it *world) {
-			it.write("secret", strings.Repeat("x", longestCredential+1))
-			it.login()
+		"another role":      {func(f *fixture) { f.write("role", "another-role"); f.login() }, "invalid role or secret ID", late},
+		"expired secret_id": {func(f *fixture) { f.vault.SecretIDs(); f.login() }, "login: vault answered 400", late},
+		"no role_id":        {func(f *fixture) { os.Remove(f.agent.config.RoleIDFile); f.login() }, "credentials for the vault: stat", soon},
+		"empty secret_id":   {func(f *fixture) { f.write("secret", " \n"); f.login() }, "is empty", soon},
+		"secret_id far too long": {func(f *fixture) {
+			f.write("secret", strings.Repeat("x", longestCredential+1))
+			f.login()
 		}, "longer than 64 KB", soon},
-		"sealed":                    {func(it *world) { it.vault.Fault(testvault.Sealed) }, "503 (sealed, or in maintenance): Vault is sealed", soon},
-		"sealed, at login":          {func(it *world) { it.vault.Fault(testvault.Sealed); it.login() }, "login: vault answered 503", soon},
-		"sealed, at renewal":        {func(it *world) { it.vault.Fault(testvault.Sealed); it.clock = it.clock.Add(15 * time.Minute) }, "renewal of the token: vault answered 503", soon},
+		"sealed":                    {func(f *fixture) { f.vault.Fault(testvault.Sealed) }, "503 (sealed, or in maintenance): Vault is sealed", soon},
+		"sealed, at login":          {func(f *fixture) { f.vault.Fault(testvault.Sealed); f.login() }, "login: vault answered 503", soon},
+		"sealed, at renewal":        {func(f *fixture) { f.vault.Fault(testvault.Sealed); f.clock = f.clock.Add(15 * time.Minute) }, "renewal of the token: vault answered 503", soon},
 		"500":                       {answers(500, `{"errors":["internal error"]}`), "500: internal error", soon},
 		"502 of a proxy":            {answers(502, "<html>planted</html>"), "vault answered 502", soon},
 		"too many requests":         {answers(429, `{"errors":["rate limit"]}`), "429 (too many requests)", soon},
-		"the secret_id comes back":  {func(it *world) { answers(500, `{"errors":["wrong: `+testvault.SecretID+`"]}`)(it); it.login() }, "wrong: ***", soon},
-		"an answer that is no JSON": {answers(200, "hello"), "not JSON as its API describes it", soon},
+		"the secret_id comes back":  {func(f *fixture) { answers(500, `{"errors":["wrong: `+testvault.SecretID+`"]}`)(f); f.login() }, "wrong: ***", soon},
+		"an answer that is no JSON": {answers(200, "hello"), "not the JSON that its API describes", soon},
 		"an answer of KV 1":         {answers(200, `{"data":{"key":"a","chain":"b"}}`), "not that of a KV store, version 2", soon},
 		"an endless answer":         {answers(200, strings.Repeat("x", 2<<20)), "longer than 1024 KB", soon},
-		"a login without a token":   {func(it *world) { answers(200, `{}`)(it); it.login() }, "without a token", soon},
-		"an answer that breaks off": {func(it *world) {
-			it.vault.Fault(func(answer http.ResponseWriter, _ *http.Request) {
-				answer.Header().Set("Content-Length", "1000")
-				_, _ = io.WriteString(answer, `{"data"`)
+		"a login without a token":   {func(f *fixture) { answers(200, `{}`)(f); f.login() }, "without a token", soon},
+		"an answer that breaks off": {func(f *fixture) {
+			f.vault.Fault(func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Content-Length", "1000")
+				_, _ = io.WriteString(w, `{"data"`)
 			})
-		}, "broke off", soon},
-		"no answer at all": {func(it *world) {
-			it.agent.client = nil
-			it.agent.patience = 50 * time.Millisecond
+		}, "ended early", soon},
+		"no answer at all": {func(f *fixture) {
+			f.agent.client = nil
+			f.agent.timeout = 50 * time.Millisecond
 			over := make(chan struct{})
-			it.Cleanup(func() { close(over) })
-			it.vault.Fault(func(_ http.ResponseWriter, request *http.Request) {
+			f.Cleanup(func() { close(over) })
+			f.vault.Fault(func(_ http.ResponseWriter, r *http.Request) {
 				select {
 				case <-over:
-				case <-request.Context().Done():
+				case <-r.Context().Done():
 				}
 			})
 		}, "no answer from vault in 50ms", soon},
-		"sent to where nothing is encrypted": {func(it *world) {
-			it.vault.Fault(func(answer http.ResponseWriter, request *http.Request) {
-				http.Redirect(answer, request, "http://127.0.0.1:9/", http.StatusTemporaryRedirect)
+		"redirected to plain HTTP": {func(f *fixture) {
+			f.vault.Fault(func(w http.ResponseWriter, r *http.Request) {
+				http.Redirect(w, r, "http://127.0.0.1:9/", http.StatusTemporaryRedirect)
 			})
-		}, "nothing is encrypted", soon},
-		"sent in circles": {func(it *world) {
-			it.vault.Fault(func(answer http.ResponseWriter, request *http.Request) {
-				http.Redirect(answer, request, request.URL.Path, http.StatusTemporaryRedirect)
+		}, "a redirect to plain HTTP", soon},
+		"sent in circles": {func(f *fixture) {
+			f.vault.Fault(func(w http.ResponseWriter, r *http.Request) {
+				http.Redirect(w, r, r.URL.Path, http.StatusTemporaryRedirect)
 			})
-		}, "sent elsewhere too often", soon},
-		"nobody listens":    {func(it *world) { it.agent.config.Address = "https://127.0.0.1:9"; again(it) }, "connection refused", soon},
-		"another authority": {func(it *world) { testvault.WriteCA(it.T, it.vault.CAFile, it.issue.Certificate); again(it) }, "unknown authority", soon},
-		"another name":      {func(it *world) { it.agent.config.ServerName = "vault.example.test"; again(it) }, "vault.example.test", soon},
-		"no authority":      {func(it *world) { it.agent.config.CAFile = "/nowhere.pem"; again(it) }, "vault's authorities: open /nowhere.pem", soon},
-		"no PEM":            {func(it *world) { it.agent.config.CAFile = it.agent.config.RoleIDFile; again(it) }, "no certificate in", soon},
-		"the clock in 2200": {func(it *world) { it.clock = it.clock.AddDate(200, 0, 0); again(it) }, "expired or is not yet valid", soon},
+		}, "too many redirects, or a redirect to plain HTTP", soon},
+		"nobody listens":    {func(f *fixture) { f.agent.config.Address = "https://127.0.0.1:9"; again(f) }, "connection refused", soon},
+		"another authority": {func(f *fixture) { testvault.WriteCA(f.T, f.vault.CAFile, f.issue.Certificate); again(f) }, "unknown authority", soon},
+		"another name":      {func(f *fixture) { f.agent.config.ServerName = "vault.example.test"; again(f) }, "vault.example.test", soon},
+		"no authority":      {func(f *fixture) { f.agent.config.CAFile = "/nowhere.pem"; again(f) }, "vault's authorities: open /nowhere.pem", soon},
+		"no PEM":            {func(f *fixture) { f.agent.config.CAFile = f.agent.config.RoleIDFile; again(f) }, "no certificate in", soon},
+		"the clock in 2200": {func(f *fixture) { f.clock = f.clock.AddDate(200, 0, 0); again(f) }, "expired or is not yet valid", soon},
 	} {
 		t.Run(name, func(t *testing.T) {
-			it := newWorld(t)
-			it.mustRound()
-			before, clock, config, ca := it.served(), it.clock, *it.agent.config, read(t, it.vault.CAFile)
-			it.put(it.good()) // what a PoP that gave in would serve
-			test.fault(it)
-			pause := it.round()
-			if reason := it.agent.status.Vault.Error; !strings.Contains(reason, test.says) {
+			f := newFixture(t)
+			f.mustRound()
+			before, clock, config, ca := f.served(), f.clock, *f.agent.config, read(t, f.vault.CAFile)
+			f.put(f.good()) // what a PoP that gave in would serve
+			test.fault(f)
+			pause := f.poll()
+			if reason := f.agent.status.Vault.Error; !strings.Contains(reason, test.says) {
 				t.Errorf("vault's error is %q", reason)
 			}
-			if it.served() != before {
+			if f.served() != before {
 				t.Error("something else is served")
 			}
 			if pause < test.pause*4/5 || pause > test.pause*6/5 {
 				t.Errorf("pause is %v, wanted about %v", pause, test.pause)
 			}
-			it.vault.Fault(nil)
-			it.vault.SecretIDs(testvault.SecretID)
-			it.write("role", testvault.RoleID)
-			it.write("secret", testvault.SecretID)
-			if err := os.WriteFile(it.vault.CAFile, []byte(ca), 0o644); err != nil {
+			f.vault.Fault(nil)
+			f.vault.SecretIDs(testvault.SecretID)
+			f.write("role", testvault.RoleID)
+			f.write("secret", testvault.SecretID)
+			if err := os.WriteFile(f.vault.CAFile, []byte(ca), 0o644); err != nil {
 				t.Fatal(err)
 			}
-			*it.agent.config, it.agent.client, it.agent.patience = config, nil, 0
-			if it.clock.Year() != clock.Year() {
-				it.clock = clock
+			*f.agent.config, f.agent.client, f.agent.timeout = config, nil, 0
+			if f.clock.Year() != clock.Year() {
+				f.clock = clock
 			}
-			it.mustRound()
-			if it.served() == before {
+			f.mustRound()
+			if f.served() == before {
 				t.Error("the fault is over, and yet the old one is served")
 			}
 		})
@@ -336,19 +336,19 @@ func TestFaultsKeepTheLastGoodCertificate(t *testing.T) {
 
 // Fly sets the clock before anything runs; a machine elsewhere may start without one.
 func TestAClockIn1970JudgesNothing(t *testing.T) {
-	it := newWorld(t)
-	it.mustRound()
-	before, clock := it.served(), it.clock
-	it.put(it.good())
-	it.clock = time.Unix(60, 0)
-	it.agent = newAgent(it.agent.config, it.now)
-	it.round()
-	if own := it.own(); !strings.Contains(own.Error, "the clock here says 1970-01-01T00:01:00Z") || it.served() != before {
+	f := newFixture(t)
+	f.mustRound()
+	before, clock := f.served(), f.clock
+	f.put(f.good())
+	f.clock = time.Unix(60, 0)
+	f.agent = newAgent(f.agent.config, f.now)
+	f.poll()
+	if own := f.own(); !strings.Contains(own.Error, "the clock here says 1970-01-01T00:01:00Z") || f.served() != before {
 		t.Errorf("status %+v", own)
 	}
-	it.clock = clock
-	it.mustRound()
-	if it.served() == before {
+	f.clock = clock
+	f.mustRound()
+	if f.served() == before {
 		t.Error("the clock is set, and yet the old one is served")
 	}
 }
@@ -364,47 +364,51 @@ func read(t *testing.T, path string) string {
 
 func TestWhatTheVaultHasAndNginxMustNotGet(t *testing.T) {
 	for name, test := range map[string]struct {
-		data func(*world, testpki.Pair) map[string]any
+		data func(*fixture, testpki.Pair) map[string]any
 		says string
 	}{
-		"nothing":            {nil, "404 (nothing there)"},
-		"no key":             {func(_ *world, it testpki.Pair) map[string]any { return map[string]any{"chain": it.Chain} }, `no field "key"`},
-		"no chain":           {func(_ *world, it testpki.Pair) map[string]any { return map[string]any{"key": it.Key} }, `no field "chain"`},
-		"a number for a key": {func(_ *world, it testpki.Pair) map[string]any { return map[string]any{"key": 1, "chain": it.Chain} }, `"key" is no text`},
-		"an empty chain":     {func(_ *world, it testpki.Pair) map[string]any { return map[string]any{"key": it.Key, "chain": ""} }, `"chain" is no text`},
-		"half a key": {func(_ *world, it testpki.Pair) map[string]any {
-			return map[string]any{"key": it.Key[:90], "chain": it.Chain}
-		}, "no whole private key"},
-		"another's key": {func(w *world, it testpki.Pair) map[string]any {
-			return map[string]any{"key": w.good().Key, "chain": it.Chain}
+		"nothing":  {nil, "404 (nothing there)"},
+		"no key":   {func(_ *fixture, pair testpki.Pair) map[string]any { return map[string]any{"chain": pair.Chain} }, `no field "key"`},
+		"no chain": {func(_ *fixture, pair testpki.Pair) map[string]any { return map[string]any{"key": pair.Key} }, `no field "chain"`},
+		"a number for a key": {func(_ *fixture, pair testpki.Pair) map[string]any {
+			return map[string]any{"key": 1, "chain": pair.Chain}
+		}, `"key" is not a string`},
+		"an empty chain": {func(_ *fixture, pair testpki.Pair) map[string]any {
+			return map[string]any{"key": pair.Key, "chain": ""}
+		}, `"chain" is not a string`},
+		"half a key": {func(_ *fixture, pair testpki.Pair) map[string]any {
+			return map[string]any{"key": pair.Key[:90], "chain": pair.Chain}
+		}, "no complete private key"},
+		"another's key": {func(f *fixture, pair testpki.Pair) map[string]any {
+			return map[string]any{"key": f.good().Key, "chain": pair.Chain}
 		}, "does not belong"},
-		"key and chain swapped": {func(_ *world, it testpki.Pair) map[string]any {
-			return map[string]any{"key": it.Chain, "chain": it.Key}
-		}, `"PRIVATE KEY" in it, wanted are certificates`},
+		"key and chain swapped": {func(_ *fixture, pair testpki.Pair) map[string]any {
+			return map[string]any{"key": pair.Chain, "chain": pair.Key}
+		}, `"PRIVATE KEY" in it, expected certificates`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			it := newWorld(t)
-			it.mustRound()
-			before := it.served()
+			f := newFixture(t)
+			f.mustRound()
+			before := f.served()
 			if test.data == nil {
-				it.vault.Delete(path)
+				f.vault.Delete(path)
 			} else {
-				it.vault.Put(path, test.data(it, it.good()))
+				f.vault.Put(path, test.data(f, f.good()))
 			}
-			pause := it.round()
-			own := it.own()
-			if !strings.Contains(own.Error, test.says) || !own.ErrorAt.Equal(it.clock) || own.NotAfter == nil {
+			pause := f.poll()
+			own := f.own()
+			if !strings.Contains(own.Error, test.says) || !own.ErrorAt.Equal(f.clock) || own.NotAfter == nil {
 				t.Errorf("status %+v", own)
 			}
-			if it.served() != before {
+			if f.served() != before {
 				t.Error("something else is served")
 			}
-			if vault := it.agent.status.Vault; !vault.Reachable || vault.Error != "" || pause < 24*time.Second {
+			if vault := f.agent.status.Vault; !vault.Reachable || vault.Error != "" || pause < 24*time.Second {
 				t.Errorf("pause %v, vault %+v", pause, vault)
 			}
-			it.put(it.good())
-			it.mustRound()
-			if it.served() == before {
+			f.put(f.good())
+			f.mustRound()
+			if f.served() == before {
 				t.Error("a good one came, and yet the old one is served")
 			}
 		})
@@ -412,12 +416,12 @@ func TestWhatTheVaultHasAndNginxMustNotGet(t *testing.T) {
 }
 
 func TestOneBadCertificateLeavesTheOthersTheirs(t *testing.T) {
-	it := newWorld(t)
-	config := it.agent.config
+	f := newFixture(t)
+	config := f.agent.config
 	config.Certificates = []Certificate{{Host: "nowhere.example.test", Domain: "nowhere.example.test"}, {Host: host, Domain: host}}
-	it.agent = newAgent(config, it.now)
-	it.round()
-	if status := it.agent.status.Certificates; status[0].Error == "" || status[1].Error != "" || status[1].Source != "vault" {
+	f.agent = newAgent(config, f.now)
+	f.poll()
+	if status := f.agent.status.Certificates; status[0].Error == "" || status[1].Error != "" || status[1].Source != "vault" {
 		t.Errorf("status %+v", status)
 	}
 }
@@ -425,81 +429,81 @@ func TestOneBadCertificateLeavesTheOthersTheirs(t *testing.T) {
 func TestFoldersThatTakeNothing(t *testing.T) {
 	for name, test := range map[string]struct {
 		options string
-		break_  func(t *testing.T, folder string)
+		break_  func(t *testing.T, dir string)
 		says    string
 	}{
-		"full": {"size=8k", func(t *testing.T, folder string) {
-			_ = os.WriteFile(filepath.Join(folder, "filler"), make([]byte, 1<<20), 0o600)
+		"full": {"size=8k", func(t *testing.T, dir string) {
+			_ = os.WriteFile(filepath.Join(dir, "filler"), make([]byte, 1<<20), 0o600)
 		}, "no space left"},
-		"read-only": {"size=64k", func(t *testing.T, folder string) {
-			if err := unix.Mount("", folder, "", unix.MS_REMOUNT|unix.MS_RDONLY, ""); err != nil {
+		"read-only": {"size=64k", func(t *testing.T, dir string) {
+			if err := unix.Mount("", dir, "", unix.MS_REMOUNT|unix.MS_RDONLY, ""); err != nil {
 				t.Fatal(err)
 			}
 		}, "read-only"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			it := newWorld(t)
-			folder := it.agent.config.Folder
-			err := unix.Mount("test", folder, "tmpfs", 0, test.options)
+			f := newFixture(t)
+			dir := f.agent.config.Dir
+			err := unix.Mount("test", dir, "tmpfs", 0, test.options)
 			if errors.Is(err, unix.EPERM) {
 				t.Skip("nothing can be mounted here: wants root with CAP_SYS_ADMIN")
 			}
 			if err != nil {
 				t.Fatal(err)
 			}
-			t.Cleanup(func() { _ = unix.Unmount(folder, unix.MNT_DETACH) })
-			it.mustRound()
-			before := it.served()
-			test.break_(t, folder)
-			it.put(it.good())
-			it.round()
-			if own := it.own(); !strings.Contains(own.Error, test.says) || it.served() != before {
+			t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
+			f.mustRound()
+			before := f.served()
+			test.break_(t, dir)
+			f.put(f.good())
+			f.poll()
+			if own := f.own(); !strings.Contains(own.Error, test.says) || f.served() != before {
 				t.Errorf("status %+v", own)
 			}
 		})
 	}
 	t.Run("gone", func(t *testing.T) {
-		it := newWorld(t)
-		if err := os.Remove(it.agent.config.Folder); err != nil {
+		f := newFixture(t)
+		if err := os.Remove(f.agent.config.Dir); err != nil {
 			t.Fatal(err)
 		}
-		it.round()
-		if own := it.own(); !strings.Contains(own.Error, "no such file") {
+		f.poll()
+		if own := f.own(); !strings.Contains(own.Error, "no such file") {
 			t.Errorf("status %+v", own)
 		}
 	})
 }
 
 func TestAnOfflineStartKnowsWhatIsOnTheVolume(t *testing.T) {
-	it := newWorld(t)
-	it.mustRound()
-	before := it.own()
-	it.vault.Fault(testvault.Sealed)
-	it.agent = newAgent(it.agent.config, it.now)
-	it.round()
-	own := it.own()
+	f := newFixture(t)
+	f.mustRound()
+	before := f.own()
+	f.vault.Fault(testvault.Sealed)
+	f.agent = newAgent(f.agent.config, f.now)
+	f.poll()
+	own := f.own()
 	if own.Source != "volume" || !own.NotAfter.Equal(*before.NotAfter) || own.Serial != before.Serial {
 		t.Errorf("status %+v, before %+v", own, before)
 	}
-	if vault := it.agent.status.Vault; !vault.Reachable || vault.At != nil {
+	if vault := f.agent.status.Vault; !vault.Reachable || vault.At != nil {
 		t.Errorf("vault %+v", vault)
 	}
 }
 
 func TestPausesGrowToTheirLimit(t *testing.T) {
 	for name, test := range map[string]struct {
-		fault          func(*world)
+		fault          func(*fixture)
 		first, longest time.Duration
 	}{
-		"sealed":  {func(it *world) { it.vault.Fault(testvault.Sealed) }, firstPause, longestPause},
-		"refused": {func(it *world) { it.vault.SecretIDs() }, firstRefusedPause, longestRefusedPause},
+		"sealed":  {func(f *fixture) { f.vault.Fault(testvault.Sealed) }, firstPause, longestPause},
+		"refused": {func(f *fixture) { f.vault.SecretIDs() }, firstRefusedPause, longestRefusedPause},
 	} {
 		t.Run(name, func(t *testing.T) {
-			it := newWorld(t)
-			test.fault(it)
+			f := newFixture(t)
+			test.fault(f)
 			want := test.first
 			for range 20 {
-				if pause := it.round(); pause < want*4/5 || pause > want*6/5 {
+				if pause := f.poll(); pause < want*4/5 || pause > want*6/5 {
 					t.Errorf("pause is %v, wanted %v give or take a fifth", pause, want)
 				}
 				want = min(want*2, test.longest)
@@ -509,21 +513,21 @@ func TestPausesGrowToTheirLimit(t *testing.T) {
 }
 
 func TestTheLoopReportsEachRoundAndEnds(t *testing.T) {
-	it := newWorld(t)
-	it.vault.Fault(testvault.Sealed)
+	f := newFixture(t)
+	f.vault.Fault(testvault.Sealed)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	var seen []bool
-	run := &loop{agent: it.agent, wait: func(_ context.Context, _ time.Duration, changed func() bool) {
+	run := &runner{agent: f.agent, wait: func(_ context.Context, _ time.Duration, changed func() bool) {
 		var status Status
-		if err := json.Unmarshal([]byte(read(t, it.agent.config.Status)), &status); err != nil {
+		if err := json.Unmarshal([]byte(read(t, f.agent.config.Status)), &status); err != nil {
 			t.Error(err)
 		}
 		seen = append(seen, status.Vault.Error == "")
 		if changed() {
 			t.Error("credentials count as changed")
 		}
-		it.vault.Fault(nil)
+		f.vault.Fault(nil)
 		if len(seen) == 3 {
 			cancel()
 		}
@@ -535,12 +539,12 @@ func TestTheLoopReportsEachRoundAndEnds(t *testing.T) {
 }
 
 func TestNewCredentialsEndThePause(t *testing.T) {
-	it := newWorld(t)
-	it.vault.SecretIDs("the-next-one")
+	f := newFixture(t)
+	f.vault.SecretIDs("the-next-one")
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	rounds := 0
-	run := &loop{agent: it.agent, wait: func(_ context.Context, _ time.Duration, changed func() bool) {
+	run := &runner{agent: f.agent, wait: func(_ context.Context, _ time.Duration, changed func() bool) {
 		if rounds++; rounds == 2 {
 			cancel()
 			return
@@ -548,8 +552,8 @@ func TestNewCredentialsEndThePause(t *testing.T) {
 		if changed() {
 			t.Error("changed before anything did")
 		}
-		it.write("secret.new", "the-next-one")
-		if err := os.Rename(it.agent.config.SecretIDFile+".new", it.agent.config.SecretIDFile); err != nil {
+		f.write("secret.new", "the-next-one")
+		if err := os.Rename(f.agent.config.SecretIDFile+".new", f.agent.config.SecretIDFile); err != nil {
 			t.Error(err)
 		}
 		if !changed() {
@@ -557,19 +561,19 @@ func TestNewCredentialsEndThePause(t *testing.T) {
 		}
 	}}
 	run.run(ctx)
-	if it.own().Source != "vault" {
-		t.Errorf("status %+v", it.own())
+	if f.own().Source != "vault" {
+		t.Errorf("status %+v", f.own())
 	}
 }
 
 func TestAStandbySendsToTheActiveNode(t *testing.T) {
-	it := newWorld(t)
-	standby := httptest.NewUnstartedServer(http.HandlerFunc(func(answer http.ResponseWriter, request *http.Request) {
-		http.Redirect(answer, request, it.vault.URL+request.URL.Path, http.StatusTemporaryRedirect)
+	f := newFixture(t)
+	standby := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, f.vault.URL+r.URL.Path, http.StatusTemporaryRedirect)
 	}))
-	standby.TLS = it.vault.TLS.Clone()
+	standby.TLS = f.vault.TLS.Clone()
 	standby.StartTLS()
 	t.Cleanup(standby.Close)
-	it.agent.config.Address = standby.URL
-	it.mustRound()
+	f.agent.config.Address = standby.URL
+	f.mustRound()
 }

@@ -35,7 +35,7 @@ import (
 	"fly-pops/pop/acme"
 	"fly-pops/pop/internal/exit"
 	"fly-pops/pop/internal/files"
-	"fly-pops/pop/internal/small"
+	"fly-pops/pop/internal/gctune"
 )
 
 // Status is what health is told.
@@ -81,19 +81,19 @@ func Run(arguments []string) error {
 		err = errors.New("--config FILE is missing")
 	}
 	if err != nil {
-		return exit.With(exit.Mistake, fmt.Errorf("certs: %w", err))
+		return exit.WithCode(exit.Usage, fmt.Errorf("certs: %w", err))
 	}
 	config, err := readConfig(*path)
 	if err != nil {
 		if _, isPath := errors.AsType[*os.PathError](err); isPath {
 			return err
 		}
-		return exit.With(exit.Mistake, fmt.Errorf("certs: %w", err))
+		return exit.WithCode(exit.Usage, fmt.Errorf("certs: %w", err))
 	}
 	if *check {
 		return nil
 	}
-	small.Memory()
+	gctune.LimitMemory()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	var both sync.WaitGroup
@@ -102,7 +102,7 @@ func Run(arguments []string) error {
 		both.Go(func() { order(ctx, acme.New(config.ACME, environment, problems, time.Now).ByDNS(), config.ACME.Status) })
 	}
 	if config.hasVault() {
-		both.Go(func() { (&loop{agent: newAgent(config, time.Now), wait: wait}).run(ctx) })
+		both.Go(func() { (&runner{agent: newAgent(config, time.Now), wait: wait}).run(ctx) })
 	}
 	both.Wait()
 	return nil
@@ -110,13 +110,13 @@ func Run(arguments []string) error {
 
 // order is rounds and pauses of what an authority gives.
 func order(ctx context.Context, agent *acme.Agent, path string) {
-	said := sayer{}
+	last := onceLogger{}
 	agent.Report = func(status acme.Status) {
 		if err := files.ReplaceJSON(path, status); err != nil {
-			said.say(fmt.Sprintf("status of acme: %v", err))
+			last.logOnce(fmt.Sprintf("status of acme: %v", err))
 			return
 		}
-		said.say(strings.Join(status.Problems(), "\npop: "))
+		last.logOnce(strings.Join(status.Problems(), "\npop: "))
 	}
 	agent.Serve(ctx)
 	for ctx.Err() == nil {
@@ -125,31 +125,31 @@ func order(ctx context.Context, agent *acme.Agent, path string) {
 }
 
 // loop is rounds and pauses.
-type loop struct {
+type runner struct {
 	agent *agent
 	// Waits, and not a moment longer than something has changed. A test has its own.
 	wait func(ctx context.Context, pause time.Duration, changed func() bool)
-	sayer
+	onceLogger
 }
 
-func (it *loop) run(ctx context.Context) {
-	it.report() // what is on the volume, before anything else
+func (l *runner) run(ctx context.Context) {
+	l.report() // what is on the volume, before anything else
 	for ctx.Err() == nil {
-		pause := it.agent.round(ctx)
+		pause := l.agent.poll(ctx)
 		if ctx.Err() != nil {
 			return
 		}
-		it.report()
-		credentials := it.agent.credentials()
-		it.wait(ctx, pause, func() bool { return it.agent.failures > 0 && it.agent.credentials() != credentials })
+		l.report()
+		credentialsFingerprint := l.agent.credentialsFingerprint()
+		l.wait(ctx, pause, func() bool { return l.agent.failures > 0 && l.agent.credentialsFingerprint() != credentialsFingerprint })
 	}
 }
 
 // report writes the status, and says on standard error what is new in it.
-func (it *loop) report() {
-	status := it.agent.status
-	if err := files.ReplaceJSON(it.agent.config.Status, status); err != nil {
-		it.say(fmt.Sprintf("status of certs: %v", err))
+func (l *runner) report() {
+	status := l.agent.status
+	if err := files.ReplaceJSON(l.agent.config.Status, status); err != nil {
+		l.logOnce(fmt.Sprintf("status of certs: %v", err))
 		return
 	}
 	var lines []string
@@ -161,17 +161,17 @@ func (it *loop) report() {
 			lines = append(lines, fmt.Sprintf("certificate of %s: %s", certificate.Host, certificate.Error))
 		}
 	}
-	it.say(strings.Join(lines, "\npop: "))
+	l.logOnce(strings.Join(lines, "\npop: "))
 }
 
 // sayer does not repeat itself: an outage of hours is one line.
-type sayer struct{ said string }
+type onceLogger struct{ last string }
 
-func (it *sayer) say(line string) {
-	if line != it.said && line != "" {
+func (s *onceLogger) logOnce(line string) {
+	if line != s.last && line != "" {
 		fmt.Fprintf(os.Stderr, "pop: %s\n", line)
 	}
-	it.said = line
+	s.last = line
 }
 
 func wait(ctx context.Context, pause time.Duration, changed func() bool) {
@@ -187,9 +187,9 @@ func wait(ctx context.Context, pause time.Duration, changed func() bool) {
 }
 
 // credentials is a mark that changes when their files do; what is in them stays there.
-func (it *agent) credentials() string {
+func (a *agent) credentialsFingerprint() string {
 	mark := ""
-	for _, path := range []string{it.config.RoleIDFile, it.config.SecretIDFile} {
+	for _, path := range []string{a.config.RoleIDFile, a.config.SecretIDFile} {
 		if info, err := os.Stat(path); err == nil {
 			mark += fmt.Sprint(info.ModTime().UnixNano(), info.Size(), info.Sys().(*syscall.Stat_t).Ino, " ")
 		} else {

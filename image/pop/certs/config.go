@@ -47,7 +47,7 @@ type Config struct {
 	// The hosts to have certificates for; at least one.
 	Certificates []Certificate `json:"certificates"`
 	// Where the PEMs go, <host>.pem each. Absent: /var/lib/pop/certs.
-	Folder string `json:"folder"`
+	Dir string `json:"dir"`
 	// Absent: /run/pop/certs/vault.json.
 	Status string `json:"status"`
 	// From one look into the vault to the next, give or take a fifth. Absent: 30. Allowed: 5 to 3600.
@@ -69,7 +69,7 @@ type Certificate struct {
 }
 
 const (
-	defaultFolder = "/var/lib/pop/certs"
+	defaultDir = "/var/lib/pop/certs"
 	// StatusFile is where `pop health` looks.
 	StatusFile = "/run/pop/certs/vault.json"
 )
@@ -103,50 +103,50 @@ func readConfig(path string) (*Config, error) {
 	return config, nil
 }
 
-func (it *Config) hasVault() bool { return it.Address != "" || len(it.Certificates) > 0 }
+func (c *Config) hasVault() bool { return c.Address != "" || len(c.Certificates) > 0 }
 
-func (it *Config) complete() {
-	for field, otherwise := range map[*string]string{
-		&it.AuthMount: "approle", &it.Mount: "kv", &it.Path: "certbot/domains/{domain}",
-		&it.Folder: defaultFolder, &it.Status: StatusFile,
+func (c *Config) complete() {
+	for field, fallback := range map[*string]string{
+		&c.AuthMount: "approle", &c.Mount: "kv", &c.Path: "certbot/domains/{domain}",
+		&c.Dir: defaultDir, &c.Status: StatusFile,
 	} {
 		if *field == "" {
-			*field = otherwise
+			*field = fallback
 		}
 	}
-	it.Fields.complete()
-	if it.KVVersion == 0 {
-		it.KVVersion = vault.KV2
+	c.Fields.complete()
+	if c.KVVersion == 0 {
+		c.KVVersion = vault.KV2
 	}
-	if it.IntervalSeconds == nil {
-		it.IntervalSeconds = new(30)
+	if c.IntervalSeconds == nil {
+		c.IntervalSeconds = new(30)
 	}
-	for i := range it.Certificates {
-		if it.Certificates[i].Domain == "" {
-			it.Certificates[i].Domain = it.Certificates[i].Host
+	for i := range c.Certificates {
+		if c.Certificates[i].Domain == "" {
+			c.Certificates[i].Domain = c.Certificates[i].Host
 		}
 	}
 }
 
-func (it *Config) mistakes() error {
+func (c *Config) mistakes() error {
 	var found []error
 	say := func(format string, arguments ...any) { found = append(found, fmt.Errorf(format, arguments...)) }
-	if err := vault.CheckAddress(it.Address); err != nil {
+	if err := vault.CheckAddress(c.Address); err != nil {
 		found = append(found, err)
 	}
-	if it.NameServer != "" {
-		if _, err := netip.ParseAddrPort(it.NameServer); err != nil {
-			say("nameServer is %q: wanted is an address and a port, such as 127.0.0.1:53", it.NameServer)
+	if c.NameServer != "" {
+		if _, err := netip.ParseAddrPort(c.NameServer); err != nil {
+			say("nameServer is %q: expected an address and a port, such as 127.0.0.1:53", c.NameServer)
 		}
 	}
-	if it.RoleIDFile == "" || it.SecretIDFile == "" {
+	if c.RoleIDFile == "" || c.SecretIDFile == "" {
 		say("roleIdFile and secretIdFile are wanted, both")
 	}
-	if len(it.Certificates) == 0 {
-		say("certificates: wanted is one at least")
+	if len(c.Certificates) == 0 {
+		say("certificates: expected at least one")
 	}
 	hosts := map[string]bool{}
-	for i, certificate := range it.Certificates {
+	for i, certificate := range c.Certificates {
 		// It becomes the name of a file.
 		if !domainName.MatchString(certificate.Host) || strings.Contains(strings.TrimPrefix(certificate.Host, "*."), "*") {
 			say("certificates[%d].host is %q: no host name in small letters", i, certificate.Host)
@@ -159,39 +159,39 @@ func (it *Config) mistakes() error {
 		}
 		hosts[certificate.Host] = true
 	}
-	for _, path := range []struct{ field, value string }{{"authMount", it.AuthMount}, {"mount", it.Mount}, {"path", it.Path}} {
+	for _, path := range []struct{ field, value string }{{"authMount", c.AuthMount}, {"mount", c.Mount}, {"path", c.Path}} {
 		if !vaultPath.MatchString(path.value) || strings.Contains("/"+path.value+"/", "/../") || strings.Contains("/"+path.value+"/", "/./") {
 			say("%s is %q: no path in a vault", path.field, path.value)
 		}
 	}
-	if it.KVVersion != vault.KV1 && it.KVVersion != vault.KV2 {
-		say("kvVersion is %d: allowed are 1 and 2", it.KVVersion)
+	if c.KVVersion != vault.KV1 && c.KVVersion != vault.KV2 {
+		say("kvVersion is %d: expected 1 or 2", c.KVVersion)
 	}
-	if it.Fields.PEM != "" && it.Fields != (Fields{PEM: it.Fields.PEM}) {
-		say("fields.pem stands for all others: remove them")
+	if c.Fields.PEM != "" && c.Fields != (Fields{PEM: c.Fields.PEM}) {
+		say("fields.pem replaces the other fields: remove them")
 	}
-	if stated := it.SecretID; stated != nil && (stated.CreatedAt.IsZero() || !stated.CreatedAt.Before(stated.EndsAt)) {
-		say("secretId: wanted are createdAt and a later endsAt")
+	if stated := c.SecretID; stated != nil && (stated.CreatedAt.IsZero() || !stated.CreatedAt.Before(stated.EndsAt)) {
+		say("secretId: expected createdAt and a later endsAt")
 	}
-	for _, path := range []struct{ field, value string }{{"folder", it.Folder}, {"status", it.Status}} {
+	for _, path := range []struct{ field, value string }{{"dir", c.Dir}, {"status", c.Status}} {
 		if !filepath.IsAbs(path.value) {
-			say("%s is %q: wanted is an absolute path", path.field, path.value)
+			say("%s is %q: expected an absolute path", path.field, path.value)
 		}
 	}
-	if *it.IntervalSeconds < 5 || *it.IntervalSeconds > 3600 {
-		say("intervalSeconds is %d: allowed are 5 to 3600", *it.IntervalSeconds)
+	if *c.IntervalSeconds < 5 || *c.IntervalSeconds > 3600 {
+		say("intervalSeconds is %d: expected 5 to 3600", *c.IntervalSeconds)
 	}
 	return errors.Join(found...)
 }
 
-func (it *Config) interval() time.Duration { return time.Duration(*it.IntervalSeconds) * time.Second }
+func (c *Config) interval() time.Duration { return time.Duration(*c.IntervalSeconds) * time.Second }
 
-func (it *Config) store() vault.Store { return vault.Store{Mount: it.Mount, Version: it.KVVersion} }
+func (c *Config) store() vault.Store { return vault.Store{Mount: c.Mount, Version: c.KVVersion} }
 
-func (it *Config) pathOf(certificate Certificate) string {
-	return strings.ReplaceAll(it.Path, "{domain}", certificate.Domain)
+func (c *Config) pathOf(certificate Certificate) string {
+	return strings.ReplaceAll(c.Path, "{domain}", certificate.Domain)
 }
 
-func (it *Config) file(certificate Certificate) string {
-	return filepath.Join(it.Folder, certificate.Host+".pem")
+func (c *Config) file(certificate Certificate) string {
+	return filepath.Join(c.Dir, certificate.Host+".pem")
 }

@@ -30,7 +30,7 @@ func TestConfigMistakes(t *testing.T) {
 		"a name server by name":      {`{"address"`, `{"nameServer": "localhost:53", "address"`, `nameServer is "localhost:53"`},
 		"a name server with no port": {`{"address"`, `{"nameServer": "127.0.0.1", "address"`, `nameServer is "127.0.0.1"`},
 		"no credentials":             {`"roleIdFile": "/run/secrets/role", `, ``, "roleIdFile and secretIdFile"},
-		"no certificates":            {`"certificates": [{"host": "www.example.test"}, {"host": "a.example.test", "domain": "*.example.test"}]`, `"certificates": []`, "one at least"},
+		"no certificates":            {`"certificates": [{"host": "www.example.test"}, {"host": "a.example.test", "domain": "*.example.test"}]`, `"certificates": []`, "expected at least one"},
 		"a host with a slash":        {`"www.example.test"`, `"../www"`, `certificates[0].host is "../www"`},
 		"a host for all below it":    {`"www.example.test"`, `"*.example.test"`, ""},
 		"a host with a star":         {`"www.example.test"`, `"w*.example.test"`, `certificates[0].host is "w*.example.test"`},
@@ -40,12 +40,12 @@ func TestConfigMistakes(t *testing.T) {
 		"a domain that climbs":       {`"*.example.test"`, `"../../sys"`, "certificates[1].domain"},
 		"a path that climbs":         {`{"address"`, `{"path": "a/../../sys", "address"`, `path is "a/../../sys"`},
 		"a mount with a query":       {`{"address"`, `{"mount": "kv?x", "address"`, `mount is "kv?x"`},
-		"a relative folder":          {`{"address"`, `{"folder": "certs", "address"`, `folder is "certs"`},
+		"a relative folder":          {`{"address"`, `{"dir": "certs", "address"`, `dir is "certs"`},
 		"an interval of no time":     {`{"address"`, `{"intervalSeconds": 0, "address"`, "intervalSeconds is 0"},
 		"an interval that is text":   {`{"address"`, `{"intervalSeconds": "30", "address"`, "intervalSeconds is a string"},
-		"an address without scheme":  {`https://`, ``, "wanted is https://host:port"},
-		"an address with a password": {`https://`, `https://me:word@`, "wanted is https://host:port"},
-		"no address":                 {`"address": "https://vault.example.test:8200", `, ``, "wanted is https://host:port"},
+		"an address without scheme":  {`https://`, ``, "expected https://host:port"},
+		"an address with a password": {`https://`, `https://me:word@`, "expected https://host:port"},
+		"no address":                 {`"address": "https://vault.example.test:8200", `, ``, "expected https://host:port"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := check(t, strings.Replace(wholeConfig, test.from, test.to, 1))
@@ -55,7 +55,7 @@ func TestConfigMistakes(t *testing.T) {
 				}
 				return
 			}
-			if exit.Code(err) != exit.Mistake || !strings.Contains(err.Error(), test.says) || strings.Contains(err.Error(), "me:word") {
+			if exit.Code(err) != exit.Usage || !strings.Contains(err.Error(), test.says) || strings.Contains(err.Error(), "me:word") {
 				t.Errorf("code %d: %v, want %q", exit.Code(err), err, test.says)
 			}
 		})
@@ -67,10 +67,10 @@ func TestArguments(t *testing.T) {
 		arguments []string
 		code      int
 	}{
-		"--config FILE is missing": {nil, exit.Mistake},
-		`"more"`:                   {[]string{"--config", "x", "more"}, exit.Mistake},
-		"colour":                   {[]string{"--colour"}, exit.Mistake},
-		"no such file":             {[]string{"--config", "/nowhere.json"}, exit.Again},
+		"--config FILE is missing": {nil, exit.Usage},
+		`"more"`:                   {[]string{"--config", "x", "more"}, exit.Usage},
+		"colour":                   {[]string{"--colour"}, exit.Usage},
+		"no such file":             {[]string{"--config", "/nowhere.json"}, exit.Retryable},
 	} {
 		if err := Run(test.arguments); exit.Code(err) != test.code || !strings.Contains(err.Error(), says) {
 			t.Errorf("%v: code %d: %v", test.arguments, exit.Code(err), err)
@@ -82,10 +82,10 @@ func TestAnAuthorityBesideAVaultOrInstead(t *testing.T) {
 	const authority = `"acme": {"directories": ["https://ca.example.test/dir"], "peerPort": 1107, "certificates": [{"names": ["www.example.test"]}]}`
 	const vault = `"address": "https://vault.test", "roleIdFile": "/r", "secretIdFile": "/s", "certificates": [{"host": "shop.example.test"}]`
 	for name, test := range map[string]struct {
-		text            string
-		vault           bool
-		says            string
-		authorityFolder string
+		text    string
+		vault   bool
+		says    string
+		acmeDir string
 	}{
 		"instead":             {"{" + authority + "}", false, "", "/var/lib/pop/acme"},
 		"beside":              {"{" + authority + "," + vault + "}", true, "", "/var/lib/pop/acme"},
@@ -107,7 +107,7 @@ func TestAnAuthorityBesideAVaultOrInstead(t *testing.T) {
 				}
 				return
 			}
-			if err != nil || config.hasVault() != test.vault || config.ACME.Folder != test.authorityFolder {
+			if err != nil || config.hasVault() != test.vault || config.ACME.Dir != test.acmeDir {
 				t.Errorf("%+v: %v", config, err)
 			}
 		})

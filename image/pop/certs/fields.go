@@ -20,33 +20,33 @@ type Fields struct {
 	PEM string `json:"pem"`
 }
 
-func (it *Fields) complete() {
-	if it.PEM != "" {
+func (f *Fields) complete() {
+	if f.PEM != "" {
 		return
 	}
-	if it.Key == "" {
-		it.Key = "key"
+	if f.Key == "" {
+		f.Key = "key"
 	}
-	if it.Chain == "" && it.Certificate == "" {
-		it.Chain = "chain"
+	if f.Chain == "" && f.Certificate == "" {
+		f.Chain = "chain"
 	}
 }
 
 // pairIn takes key and certificates out of a secret.
-func (it *Fields) pairIn(secret vault.Secret) (key, certificates string, err error) {
-	if it.PEM != "" {
-		all, err := text(secret, it.PEM)
+func (f *Fields) pairIn(secret vault.Secret) (key, certificates string, err error) {
+	if f.PEM != "" {
+		all, err := text(secret, f.PEM)
 		if err != nil {
 			return "", "", err
 		}
 		key, certificates = pair.Split(all)
 		return key, certificates, nil
 	}
-	if key, err = text(secret, it.Key); err != nil {
+	if key, err = text(secret, f.Key); err != nil {
 		return "", "", err
 	}
 	var parts []string
-	for _, field := range []string{it.Certificate, it.Chain} {
+	for _, field := range []string{f.Certificate, f.Chain} {
 		if field == "" {
 			continue
 		}
@@ -73,7 +73,7 @@ func text(secret vault.Secret, field string) (string, error) {
 	for _, value := range values {
 		text, isText := value.(string)
 		if !isText || text == "" {
-			return "", fmt.Errorf("%s: field %q is no text", called(secret), field)
+			return "", fmt.Errorf("%s: field %q is not a string", called(secret), field)
 		}
 		texts = append(texts, text)
 	}

@@ -42,36 +42,36 @@ func TestFields(t *testing.T) {
 		"no such certificate": {Fields{Certificate: "certificate"}, func(key, leaf, issuer string) fields { return fields{"key": key, "chain": leaf + issuer} }, `has no field "certificate"`},
 		"no such chain":       {Fields{Certificate: "certificate", Chain: "ca_chain"}, func(key, leaf, issuer string) fields { return fields{"key": key, "certificate": leaf} }, `has no field "ca_chain"`},
 		"no such PEM":         {Fields{PEM: "pem"}, func(key, leaf, issuer string) fields { return fields{"key": key} }, `has no field "pem"`},
-		"a PEM without key":   {Fields{PEM: "pem"}, func(_, leaf, issuer string) fields { return fields{"pem": leaf + issuer} }, "no whole private key"},
+		"a PEM without key":   {Fields{PEM: "pem"}, func(_, leaf, issuer string) fields { return fields{"pem": leaf + issuer} }, "no complete private key"},
 		"a PEM without chain": {Fields{PEM: "pem"}, func(key, _, _ string) fields { return fields{"pem": key} }, "no certificate in the chain"},
 		"a PEM with parameters": {Fields{PEM: "pem"}, func(key, leaf, issuer string) fields {
 			return fields{"pem": key + leaf + issuer + "-----BEGIN DH PARAMETERS-----\nAAAA\n-----END DH PARAMETERS-----\n"}
 		}, `"DH PARAMETERS" in it`},
 		"an empty list":        {Fields{}, func(key, _, _ string) fields { return fields{"key": key, "chain": []any{}} }, `field "chain" is an empty list`},
-		"a list with a number": {Fields{}, func(key, leaf, _ string) fields { return fields{"key": key, "chain": []any{leaf, 1}} }, `field "chain" is no text`},
+		"a list with a number": {Fields{}, func(key, leaf, _ string) fields { return fields{"key": key, "chain": []any{leaf, 1}} }, `field "chain" is not a string`},
 		"another's authority": {Fields{}, func(key, leaf, _ string) fields {
 			return fields{"key": key, "chain": leaf + testpki.PEM(testpki.Root(t, testTime).Certificate)}
 		}, "version 2 in the vault is refused: none of the other certificates issued"},
 		"only the authority's":   {Fields{}, func(key, _, issuer string) fields { return fields{"key": key, "chain": issuer} }, "the key does not belong to the certificate"},
-		"an object for a PEM":    {Fields{PEM: "pem"}, func(key, _, _ string) fields { return fields{"pem": fields{"key": key}} }, `field "pem" is no text`},
-		"certificate with a key": {Fields{Certificate: "certificate"}, func(key, leaf, _ string) fields { return fields{"key": key, "certificate": leaf + key} }, "wanted are certificates only"},
+		"an object for a PEM":    {Fields{PEM: "pem"}, func(key, _, _ string) fields { return fields{"pem": fields{"key": key}} }, `field "pem" is not a string`},
+		"certificate with a key": {Fields{Certificate: "certificate"}, func(key, leaf, _ string) fields { return fields{"key": key, "certificate": leaf + key} }, "expected certificates only"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			it := newWorld(t)
-			config := it.agent.config
+			f := newFixture(t)
+			config := f.agent.config
 			config.Fields = test.fields
 			config.complete()
 			if err := config.mistakes(); err != nil {
 				t.Fatal(err)
 			}
-			pair := it.good()
+			pair := f.good()
 			leaf, issuer := apart(pair)
-			it.vault.Put(path, test.data(pair.Key, leaf, issuer))
-			it.round()
-			if said := it.own().Error; (said == "") != (test.says == "") || !strings.Contains(said, test.says) {
-				t.Fatalf("says %q, want %q", said, test.says)
+			f.vault.Put(path, test.data(pair.Key, leaf, issuer))
+			f.poll()
+			if last := f.own().Error; (last == "") != (test.says == "") || !strings.Contains(last, test.says) {
+				t.Fatalf("says %q, want %q", last, test.says)
 			}
-			if served := it.served(); test.says == "" && served != pair.Chain+pair.Key {
+			if served := f.served(); test.says == "" && served != pair.Chain+pair.Key {
 				t.Errorf("served is %s", served)
 			}
 		})
@@ -85,7 +85,7 @@ func TestFieldsThatExcludeEachOther(t *testing.T) {
 	for _, fields := range []Fields{{PEM: "pem", Key: "key"}, {PEM: "pem", Chain: "chain"}, {PEM: "pem", Certificate: "certificate"}} {
 		config := &Config{Address: "https://vault.test", RoleIDFile: "/r", SecretIDFile: "/s", Certificates: []Certificate{{Host: host}}, Fields: fields}
 		config.complete()
-		if err := config.mistakes(); err == nil || !strings.Contains(err.Error(), "fields.pem stands for all others") {
+		if err := config.mistakes(); err == nil || !strings.Contains(err.Error(), "fields.pem replaces the other fields") {
 			t.Errorf("%+v: %v", fields, err)
 		}
 	}
@@ -93,46 +93,46 @@ func TestFieldsThatExcludeEachOther(t *testing.T) {
 
 // A store of version 1 has no versions, and its path has no data/ in it.
 func TestAStoreOfVersion1(t *testing.T) {
-	it := newWorld(t)
-	config := it.agent.config
+	f := newFixture(t)
+	config := f.agent.config
 	config.Mount, config.KVVersion = "kv1", vault.KV1
-	pair := it.good()
-	it.put(pair)
-	it.mustRound()
-	if own := it.own(); it.served() != pair.Chain+pair.Key || own.Version != 0 || own.Source != "vault" {
-		t.Errorf("%+v, %s", own, it.served())
+	pair := f.good()
+	f.put(pair)
+	f.mustRound()
+	if own := f.own(); f.served() != pair.Chain+pair.Key || own.Version != 0 || own.Source != "vault" {
+		t.Errorf("%+v, %s", own, f.served())
 	}
-	it.vault.Put(path, map[string]any{"chain": pair.Chain})
-	it.round()
-	if said := it.own().Error; said != `what is in the vault has no field "key"` {
-		t.Error(said)
+	f.vault.Put(path, map[string]any{"chain": pair.Chain})
+	f.poll()
+	if last := f.own().Error; last != `what is in the vault has no field "key"` {
+		t.Error(last)
 	}
-	it.vault.Delete(path)
-	it.round()
-	if said := it.own().Error; said != "kv1/certbot/domains/www.example.test: vault answered 404 (nothing there)" {
-		t.Error(said)
+	f.vault.Delete(path)
+	f.poll()
+	if last := f.own().Error; last != "kv1/certbot/domains/www.example.test: vault answered 404 (nothing there)" {
+		t.Error(last)
 	}
 	config.KVVersion = 3
-	if err := config.mistakes(); err == nil || !strings.Contains(err.Error(), "kvVersion is 3: allowed are 1 and 2") {
+	if err := config.mistakes(); err == nil || !strings.Contains(err.Error(), "kvVersion is 3: expected 1 or 2") {
 		t.Error(err)
 	}
 }
 
 func TestANamespaceAndAnotherMount(t *testing.T) {
-	it := newWorld(t)
-	it.vault.At("edge/eu", "approle-edge")
-	it.round()
-	if said := it.agent.status.Vault.Error; said != "login: vault answered 404 (nothing there): namespace not found" {
-		t.Error(said)
+	f := newFixture(t)
+	f.vault.At("edge/eu", "approle-edge")
+	f.poll()
+	if last := f.agent.status.Vault.Error; last != "login: vault answered 404 (nothing there): namespace not found" {
+		t.Error(last)
 	}
-	config := it.agent.config
+	config := f.agent.config
 	config.Namespace, config.AuthMount = "edge/eu", "approle-edge"
-	it.agent = newAgent(config, it.now)
-	it.mustRound()
-	if own := it.own(); own.Source != "vault" {
+	f.agent = newAgent(config, f.now)
+	f.mustRound()
+	if own := f.own(); own.Source != "vault" {
 		t.Errorf("%+v", own)
 	}
-	if looks := it.vault.Count("look"); looks != 1 {
+	if looks := f.vault.Count("look"); looks != 1 {
 		t.Errorf("%d looks", looks)
 	}
 }

@@ -36,7 +36,7 @@ func RunRenew(arguments []string, out io.Writer) error {
 		err = errors.New("takes one host")
 	}
 	if err != nil {
-		return exit.With(exit.Mistake, fmt.Errorf("renew: %w", err))
+		return exit.WithCode(exit.Usage, fmt.Errorf("renew: %w", err))
 	}
 	config, err := readConfig(*path)
 	if err != nil {

@@ -34,35 +34,35 @@ type SecretIDStatus struct {
 const another = "Make another and put it into the secrets file, as vaultSecretId"
 
 // Problem of it that somebody has to see to. nil: there is none, or it is not known.
-func (it *SecretIDStatus) Problem(now time.Time) error {
+func (s *SecretIDStatus) Problem(now time.Time) error {
 	const then = "this PoP still has a token, but a PoP that starts now is refused. " + another
 	switch {
-	case it == nil:
+	case s == nil:
 		return nil
-	case it.EndsAt != nil && !now.Before(*it.EndsAt):
-		return fmt.Errorf("the secret_id for the vault ended at %s: %s", it.EndsAt.Format(time.RFC3339), then)
-	case it.Gone:
+	case s.EndsAt != nil && !now.Before(*s.EndsAt):
+		return fmt.Errorf("the secret_id for the vault ended at %s: %s", s.EndsAt.Format(time.RFC3339), then)
+	case s.Gone:
 		return errors.New("the vault does not know the secret_id any more, because it was revoked or used up: " + then)
-	case it.EndsAt != nil && it.CreatedAt != nil && it.EndsAt.Sub(now) < it.EndsAt.Sub(*it.CreatedAt)/acme.EndsSoonShare:
-		return fmt.Errorf("the secret_id for the vault ends at %s: a PoP that starts after that is refused. %s", it.EndsAt.Format(time.RFC3339), another)
-	case it.UsesLeft != nil && *it.UsesLeft < fewUses:
-		return fmt.Errorf("the secret_id for the vault allows few more logins (%d), and each PoP that starts uses one. %s, with secret_id_num_uses=0 for any number of logins", *it.UsesLeft, another)
+	case s.EndsAt != nil && s.CreatedAt != nil && s.EndsAt.Sub(now) < s.EndsAt.Sub(*s.CreatedAt)/acme.EndsSoonShare:
+		return fmt.Errorf("the secret_id for the vault ends at %s: a PoP that starts after that is refused. %s", s.EndsAt.Format(time.RFC3339), another)
+	case s.UsesLeft != nil && *s.UsesLeft < fewUses:
+		return fmt.Errorf("the secret_id for the vault allows few more logins (%d), and each PoP that starts uses one. %s, with secret_id_num_uses=0 for any number of logins", *s.UsesLeft, another)
 	}
 	return nil
 }
 
 // lookAtSecretID keeps the status of the secret_id that was logged in with. What keeps it from that is no fault of the vault's: certificates come all the same.
-func (it *agent) lookAtSecretID(ctx context.Context) {
-	now := it.now()
-	if it.token == nil || now.Before(it.lookUpAt) {
+func (a *agent) lookAtSecretID(ctx context.Context) {
+	now := a.now()
+	if a.token == nil || now.Before(a.lookUpAt) {
 		return
 	}
-	found, err := it.client.LookUp(ctx, *it.token, it.config.AuthMount, it.secretID)
+	found, err := a.client.LookUp(ctx, *a.token, a.config.AuthMount, a.secretID)
 	if ctx.Err() != nil {
 		return
 	}
-	it.lookUpAt = now.Add(lookUpEvery)
-	before := it.status.Vault.SecretID
+	a.lookUpAt = now.Add(lookUpEvery)
+	before := a.status.Vault.SecretID
 	switch {
 	case err == nil:
 		status := &SecretIDStatus{CreatedAt: &found.MadeAt}
@@ -72,26 +72,26 @@ func (it *agent) lookAtSecretID(ctx context.Context) {
 		if found.UsesLeft > 0 {
 			status.UsesLeft = &found.UsesLeft
 		}
-		it.status.Vault.SecretID = status
+		a.status.Vault.SecretID = status
 	case errors.Is(err, vault.ErrNoSecretID):
 		status := SecretIDStatus{}
 		if before != nil {
 			status = *before
 		}
 		status.Gone, status.UsesLeft, status.Unknown = true, nil, ""
-		it.status.Vault.SecretID = &status
+		a.status.Vault.SecretID = &status
 	case vault.Denied(err):
-		it.status.Vault.SecretID = it.stated(fmt.Sprintf("the policy of role %s does not let PoPs look it up: allow update on %s", it.token.Role, vault.LookUpPath(it.config.AuthMount, it.token.Role)))
+		a.status.Vault.SecretID = a.stated(fmt.Sprintf("the policy of role %s does not let PoPs look it up: allow update on %s", a.token.Role, vault.LookUpPath(a.config.AuthMount, a.token.Role)))
 	case before == nil || before.Unknown != "":
-		it.status.Vault.SecretID = it.stated(err.Error())
+		a.status.Vault.SecretID = a.stated(err.Error())
 	}
 }
 
 // stated is what the configuration says, where the vault does not.
-func (it *agent) stated(unknown string) *SecretIDStatus {
+func (a *agent) stated(unknown string) *SecretIDStatus {
 	status := &SecretIDStatus{Unknown: unknown}
-	if said := it.config.SecretID; said != nil {
-		status.CreatedAt, status.EndsAt = &said.CreatedAt, &said.EndsAt
+	if last := a.config.SecretID; last != nil {
+		status.CreatedAt, status.EndsAt = &last.CreatedAt, &last.EndsAt
 	}
 	return status
 }

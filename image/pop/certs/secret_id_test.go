@@ -11,17 +11,17 @@ import (
 
 const day = 24 * time.Hour
 
-func (it *world) secretID() SecretIDStatus {
-	it.Helper()
-	found := it.agent.status.Vault.SecretID
+func (f *fixture) secretID() SecretIDStatus {
+	f.Helper()
+	found := f.agent.status.Vault.SecretID
 	if found == nil {
-		it.Fatal("nothing is known of the secret_id")
+		f.Fatal("nothing is known of the secret_id")
 	}
 	return *found
 }
 
-func (it *world) problem() string {
-	if err := it.agent.status.Vault.SecretID.Problem(it.clock); err != nil {
+func (f *fixture) problem() string {
+	if err := f.agent.status.Vault.SecretID.Problem(f.clock); err != nil {
 		return err.Error()
 	}
 	return ""
@@ -29,7 +29,7 @@ func (it *world) problem() string {
 
 func TestSecretIDProblems(t *testing.T) {
 	now := time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC)
-	at := func(after time.Duration) *time.Time { it := now.Add(after); return &it }
+	at := func(after time.Duration) *time.Time { at := now.Add(after); return &at }
 	for name, test := range map[string]struct {
 		status *SecretIDStatus
 		says   string
@@ -61,137 +61,137 @@ func TestSecretIDProblems(t *testing.T) {
 }
 
 func TestTheVaultSaysWhenTheSecretIDEnds(t *testing.T) {
-	it := newWorld(t)
-	made, ends := it.clock.Add(-10*day), it.clock.Add(20*day)
-	it.vault.Terms(testvault.SecretIDTerms{Made: made, Ends: ends}, true)
-	it.mustRound()
-	if found := it.secretID(); !found.CreatedAt.Equal(made) || !found.EndsAt.Equal(ends) || found.UsesLeft != nil || found.Unknown != "" || it.problem() != "" {
-		t.Errorf("%+v, %q", found, it.problem())
+	f := newFixture(t)
+	made, ends := f.clock.Add(-10*day), f.clock.Add(20*day)
+	f.vault.Terms(testvault.SecretIDTerms{Made: made, Ends: ends}, true)
+	f.mustRound()
+	if found := f.secretID(); !found.CreatedAt.Equal(made) || !found.EndsAt.Equal(ends) || found.UsesLeft != nil || found.Unknown != "" || f.problem() != "" {
+		t.Errorf("%+v, %q", found, f.problem())
 	}
-	it.clock = ends.Add(-time.Hour)
-	it.mustRound()
-	if !strings.Contains(it.problem(), "ends at "+ends.Format(time.RFC3339)) {
-		t.Error(it.problem())
+	f.clock = ends.Add(-time.Hour)
+	f.mustRound()
+	if !strings.Contains(f.problem(), "ends at "+ends.Format(time.RFC3339)) {
+		t.Error(f.problem())
 	}
 }
 
 func TestASecretIDWithoutEnd(t *testing.T) {
-	it := newWorld(t)
-	it.vault.Terms(testvault.SecretIDTerms{Made: it.clock}, true)
-	it.mustRound()
-	if found := it.secretID(); found.CreatedAt == nil || found.EndsAt != nil || found.UsesLeft != nil || it.problem() != "" {
-		t.Errorf("%+v, %q", found, it.problem())
+	f := newFixture(t)
+	f.vault.Terms(testvault.SecretIDTerms{Made: f.clock}, true)
+	f.mustRound()
+	if found := f.secretID(); found.CreatedAt == nil || found.EndsAt != nil || found.UsesLeft != nil || f.problem() != "" {
+		t.Errorf("%+v, %q", found, f.problem())
 	}
 }
 
 // It is looked at once an hour, and after each login.
 func TestHowOftenTheSecretIDIsLookedAt(t *testing.T) {
-	it := newWorld(t)
-	it.vault.Tokens(24*time.Hour, 0)
-	it.vault.Terms(testvault.SecretIDTerms{Made: it.clock, Uses: 30}, true)
+	f := newFixture(t)
+	f.vault.Tokens(24*time.Hour, 0)
+	f.vault.Terms(testvault.SecretIDTerms{Made: f.clock, Uses: 30}, true)
 	for range 4 {
-		it.mustRound()
-		it.clock = it.clock.Add(19 * time.Minute)
+		f.mustRound()
+		f.clock = f.clock.Add(19 * time.Minute)
 	}
-	if looks := it.vault.Count("look"); looks != 1 {
+	if looks := f.vault.Count("look"); looks != 1 {
 		t.Errorf("%d looks in an hour", looks)
 	}
-	it.mustRound()
-	if looks := it.vault.Count("look"); looks != 2 || *it.secretID().UsesLeft != 29 {
-		t.Errorf("%d looks after it, %+v", looks, it.secretID())
+	f.mustRound()
+	if looks := f.vault.Count("look"); looks != 2 || *f.secretID().UsesLeft != 29 {
+		t.Errorf("%d looks after it, %+v", looks, f.secretID())
 	}
-	it.vault.Revoke()
-	it.mustRound()
-	if looks := it.vault.Count("look"); looks != 3 || *it.secretID().UsesLeft != 28 {
-		t.Errorf("%d looks after a login, %+v", looks, it.secretID())
+	f.vault.Revoke()
+	f.mustRound()
+	if looks := f.vault.Count("look"); looks != 3 || *f.secretID().UsesLeft != 28 {
+		t.Errorf("%d looks after a login, %+v", looks, f.secretID())
 	}
 }
 
 // A PoP with a token gets certificates whatever becomes of the secret_id; that the next one is refused is told before it is.
 func TestASecretIDThatIsGone(t *testing.T) {
 	for name, change := range map[string]struct {
-		terms func(*world) testvault.SecretIDTerms
-		after func(*world)
+		terms func(*fixture) testvault.SecretIDTerms
+		after func(*fixture)
 		says  string
 	}{
-		"ended": {func(it *world) testvault.SecretIDTerms {
-			return testvault.SecretIDTerms{Made: it.clock, Ends: it.clock.Add(time.Hour)}
-		}, func(*world) {}, "ended at"},
-		"revoked": {func(it *world) testvault.SecretIDTerms {
-			return testvault.SecretIDTerms{Made: it.clock, Ends: it.clock.Add(90 * day)}
-		}, func(it *world) { it.vault.SecretIDs() }, "revoked or used up"},
+		"ended": {func(f *fixture) testvault.SecretIDTerms {
+			return testvault.SecretIDTerms{Made: f.clock, Ends: f.clock.Add(time.Hour)}
+		}, func(*fixture) {}, "ended at"},
+		"revoked": {func(f *fixture) testvault.SecretIDTerms {
+			return testvault.SecretIDTerms{Made: f.clock, Ends: f.clock.Add(90 * day)}
+		}, func(f *fixture) { f.vault.SecretIDs() }, "revoked or used up"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			it := newWorld(t)
-			it.vault.Tokens(24*time.Hour, 0)
-			it.vault.Terms(change.terms(it), true)
-			it.mustRound()
-			change.after(it)
-			it.clock = it.clock.Add(2 * time.Hour)
-			it.mustRound()
-			if !it.secretID().Gone || !strings.Contains(it.problem(), change.says) {
-				t.Errorf("%+v, %q", it.secretID(), it.problem())
+			f := newFixture(t)
+			f.vault.Tokens(24*time.Hour, 0)
+			f.vault.Terms(change.terms(f), true)
+			f.mustRound()
+			change.after(f)
+			f.clock = f.clock.Add(2 * time.Hour)
+			f.mustRound()
+			if !f.secretID().Gone || !strings.Contains(f.problem(), change.says) {
+				t.Errorf("%+v, %q", f.secretID(), f.problem())
 			}
 			// It comes back with another one.
-			it.vault.Terms(testvault.SecretIDTerms{Made: it.clock}, true)
-			it.vault.Revoke()
-			it.mustRound()
-			if it.secretID().Gone || it.problem() != "" {
-				t.Errorf("%+v, %q", it.secretID(), it.problem())
+			f.vault.Terms(testvault.SecretIDTerms{Made: f.clock}, true)
+			f.vault.Revoke()
+			f.mustRound()
+			if f.secretID().Gone || f.problem() != "" {
+				t.Errorf("%+v, %q", f.secretID(), f.problem())
 			}
 		})
 	}
 }
 
 func TestAUsedUpSecretID(t *testing.T) {
-	it := newWorld(t)
-	it.vault.Terms(testvault.SecretIDTerms{Made: it.clock, Uses: 1}, true)
-	it.mustRound()
-	if !it.secretID().Gone || !strings.Contains(it.problem(), "used up") {
-		t.Errorf("%+v, %q", it.secretID(), it.problem())
+	f := newFixture(t)
+	f.vault.Terms(testvault.SecretIDTerms{Made: f.clock, Uses: 1}, true)
+	f.mustRound()
+	if !f.secretID().Gone || !strings.Contains(f.problem(), "used up") {
+		t.Errorf("%+v, %q", f.secretID(), f.problem())
 	}
-	if own := it.own(); own.Error != "" || own.Source != "vault" {
+	if own := f.own(); own.Error != "" || own.Source != "vault" {
 		t.Errorf("%+v", own)
 	}
 }
 
 // A policy of before does not let PoPs look: nothing is wrong for that, and the status says what to add.
 func TestAPolicyThatDoesNotLetLook(t *testing.T) {
-	it := newWorld(t)
-	it.vault.Tokens(24*time.Hour, 0)
-	it.mustRound()
-	if found := it.secretID(); found.Unknown != "the policy of role pop does not let PoPs look it up: allow update on auth/approle/role/pop/secret-id/lookup" || found.CreatedAt != nil || it.problem() != "" {
-		t.Errorf("%+v, %q", found, it.problem())
+	f := newFixture(t)
+	f.vault.Tokens(24*time.Hour, 0)
+	f.mustRound()
+	if found := f.secretID(); found.Unknown != "the policy of role pop does not let PoPs look it up: allow update on auth/approle/role/pop/secret-id/lookup" || found.CreatedAt != nil || f.problem() != "" {
+		t.Errorf("%+v, %q", found, f.problem())
 	}
-	if logins := it.vault.Count("login"); logins != 1 {
+	if logins := f.vault.Count("login"); logins != 1 {
 		t.Errorf("%d logins", logins)
 	}
-	it.vault.Terms(testvault.SecretIDTerms{Made: it.clock, Ends: it.clock.Add(90 * day)}, true)
-	it.clock = it.clock.Add(lookUpEvery)
-	it.mustRound()
-	if found := it.secretID(); found.Unknown != "" || found.EndsAt == nil {
+	f.vault.Terms(testvault.SecretIDTerms{Made: f.clock, Ends: f.clock.Add(90 * day)}, true)
+	f.clock = f.clock.Add(lookUpEvery)
+	f.mustRound()
+	if found := f.secretID(); found.Unknown != "" || found.EndsAt == nil {
 		t.Errorf("after the policy was changed: %+v", found)
 	}
 }
 
 func TestWhatSomebodySaysOfTheSecretID(t *testing.T) {
-	it := newWorld(t)
-	said := &StatedSecretID{it.clock.Add(-80 * day), it.clock.Add(10 * day)}
-	it.agent.config.SecretID = said
-	it.agent = newAgent(it.agent.config, it.now)
-	if found := it.secretID(); !found.EndsAt.Equal(said.EndsAt) || found.Unknown == "" || !strings.Contains(it.problem(), "ends at") {
-		t.Errorf("before the vault was asked: %+v, %q", found, it.problem())
+	f := newFixture(t)
+	last := &StatedSecretID{f.clock.Add(-80 * day), f.clock.Add(10 * day)}
+	f.agent.config.SecretID = last
+	f.agent = newAgent(f.agent.config, f.now)
+	if found := f.secretID(); !found.EndsAt.Equal(last.EndsAt) || found.Unknown == "" || !strings.Contains(f.problem(), "ends at") {
+		t.Errorf("before the vault was asked: %+v, %q", found, f.problem())
 	}
-	it.mustRound()
-	if found := it.secretID(); !found.EndsAt.Equal(said.EndsAt) || !strings.Contains(found.Unknown, "policy") || !strings.Contains(it.problem(), "ends at") {
-		t.Errorf("where the vault does not say: %+v, %q", found, it.problem())
+	f.mustRound()
+	if found := f.secretID(); !found.EndsAt.Equal(last.EndsAt) || !strings.Contains(found.Unknown, "policy") || !strings.Contains(f.problem(), "ends at") {
+		t.Errorf("where the vault does not say: %+v, %q", found, f.problem())
 	}
-	ends := it.clock.Add(60 * day)
-	it.vault.Terms(testvault.SecretIDTerms{Made: it.clock, Ends: ends}, true)
-	it.clock = it.clock.Add(lookUpEvery)
-	it.mustRound()
-	if found := it.secretID(); !found.EndsAt.Equal(ends) || it.problem() != "" {
-		t.Errorf("the vault knows better: %+v, %q", found, it.problem())
+	ends := f.clock.Add(60 * day)
+	f.vault.Terms(testvault.SecretIDTerms{Made: f.clock, Ends: ends}, true)
+	f.clock = f.clock.Add(lookUpEvery)
+	f.mustRound()
+	if found := f.secretID(); !found.EndsAt.Equal(ends) || f.problem() != "" {
+		t.Errorf("the vault knows better: %+v, %q", found, f.problem())
 	}
 }
 
@@ -201,39 +201,39 @@ func TestLooksThatFail(t *testing.T) {
 		fault http.HandlerFunc
 		says  string
 	}{
-		"a server's fault": {func(answer http.ResponseWriter, _ *http.Request) { http.Error(answer, "x", 500) }, "look at the secret_id: vault answered 500"},
-		"a page":           {func(answer http.ResponseWriter, _ *http.Request) { _, _ = answer.Write([]byte("<html>")) }, "not JSON as its API describes it"},
-		"an empty object":  {func(answer http.ResponseWriter, _ *http.Request) { _, _ = answer.Write([]byte("{}")) }, "not that of an AppRole"},
-		"negative uses": {func(answer http.ResponseWriter, _ *http.Request) {
-			_, _ = answer.Write([]byte(`{"data": {"creation_time": "2026-11-29T12:00:00Z", "secret_id_num_uses": -1}}`))
+		"a server's fault": {func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "x", 500) }, "look at the secret_id: vault answered 500"},
+		"a page":           {func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("<html>")) }, "not the JSON that its API describes"},
+		"an empty object":  {func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("{}")) }, "not that of an AppRole"},
+		"negative uses": {func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = w.Write([]byte(`{"data": {"creation_time": "2026-11-29T12:00:00Z", "secret_id_num_uses": -1}}`))
 		}, "not that of an AppRole"},
-		"the secret in its words": {func(answer http.ResponseWriter, _ *http.Request) {
-			answer.WriteHeader(400)
-			_, _ = answer.Write([]byte(`{"errors": ["no ` + testvault.SecretID + `"]}`))
+		"the secret in its words": {func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(400)
+			_, _ = w.Write([]byte(`{"errors": ["no ` + testvault.SecretID + `"]}`))
 		}, "vault answered 400: no ***"},
-		"no such route": {func(answer http.ResponseWriter, _ *http.Request) { http.Error(answer, "x", 404) }, "vault answered 404"},
+		"no such route": {func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "x", 404) }, "vault answered 404"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			it := newWorld(t)
-			it.vault.Tokens(24*time.Hour, 0)
-			it.vault.FaultAt("/lookup", test.fault)
-			it.mustRound()
-			if found := it.secretID(); !strings.Contains(found.Unknown, test.says) || it.problem() != "" {
-				t.Errorf("%+v, %q", found, it.problem())
+			f := newFixture(t)
+			f.vault.Tokens(24*time.Hour, 0)
+			f.vault.FaultAt("/lookup", test.fault)
+			f.mustRound()
+			if found := f.secretID(); !strings.Contains(found.Unknown, test.says) || f.problem() != "" {
+				t.Errorf("%+v, %q", found, f.problem())
 			}
-			it.vault.FaultAt("", nil)
-			it.vault.Terms(testvault.SecretIDTerms{Made: it.clock, Ends: it.clock.Add(90 * day)}, true)
-			it.clock = it.clock.Add(lookUpEvery)
-			it.mustRound()
-			known := it.secretID()
+			f.vault.FaultAt("", nil)
+			f.vault.Terms(testvault.SecretIDTerms{Made: f.clock, Ends: f.clock.Add(90 * day)}, true)
+			f.clock = f.clock.Add(lookUpEvery)
+			f.mustRound()
+			known := f.secretID()
 			if known.EndsAt == nil {
 				t.Errorf("%+v", known)
 			}
 			// What is known once is not forgotten for a fault.
-			it.vault.FaultAt("/lookup", test.fault)
-			it.clock = it.clock.Add(lookUpEvery)
-			it.mustRound()
-			if found := it.secretID(); found.EndsAt == nil || found.Unknown != "" {
+			f.vault.FaultAt("/lookup", test.fault)
+			f.clock = f.clock.Add(lookUpEvery)
+			f.mustRound()
+			if found := f.secretID(); found.EndsAt == nil || found.Unknown != "" {
 				t.Errorf("%+v", found)
 			}
 		})
@@ -241,21 +241,21 @@ func TestLooksThatFail(t *testing.T) {
 }
 
 func TestARefusedLoginIsNotLookedAt(t *testing.T) {
-	it := newWorld(t)
-	it.vault.SecretIDs()
-	it.round()
-	if looks := it.vault.Count("look"); looks != 0 || it.agent.status.Vault.SecretID != nil {
-		t.Errorf("%d looks, %+v", looks, it.agent.status.Vault.SecretID)
+	f := newFixture(t)
+	f.vault.SecretIDs()
+	f.poll()
+	if looks := f.vault.Count("look"); looks != 0 || f.agent.status.Vault.SecretID != nil {
+		t.Errorf("%d looks, %+v", looks, f.agent.status.Vault.SecretID)
 	}
 }
 
 func TestSecretIDConfig(t *testing.T) {
 	now := time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC)
 	for says, stated := range map[string]*StatedSecretID{
-		"":                         {now, now.Add(day)},
-		"secretId: wanted are":     {now, now},
-		"createdAt and a later":    {now, now.Add(-day)},
-		"wanted are createdAt and": {time.Time{}, now},
+		"":                                      {now, now.Add(day)},
+		"secretId: expected":                    {now, now},
+		"createdAt and a later":                 {now, now.Add(-day)},
+		"expected createdAt and a later endsAt": {time.Time{}, now},
 	} {
 		config := &Config{Address: "https://vault.test", RoleIDFile: "/r", SecretIDFile: "/s", Certificates: []Certificate{{Host: host}}, SecretID: stated}
 		config.complete()

@@ -3,7 +3,7 @@
 //	pop identity        makes the key when there is none, keeps the one there is, shows the public half
 //	pop identity show   shows it, makes nothing
 //
-//	--folder DIR   where the key lies. Default: /var/lib/pop/identity
+//	--dir DIR      where the key lies. Default: /var/lib/pop/identity
 //	--host NAME    what known_hosts calls the PoP. Default: $POP_NAME, else the machine's host name
 //
 // Shown is one JSON line on standard output: recipient (what sops takes as --age), knownHosts (a line of a known_hosts file), fingerprint.
@@ -35,8 +35,8 @@ import (
 )
 
 const (
-	DefaultFolder = "/var/lib/pop/identity"
-	KeyFile       = "ssh_host_ed25519_key"
+	DefaultDir = "/var/lib/pop/identity"
+	KeyFile    = "ssh_host_ed25519_key"
 	// A host key is 400 bytes; nothing longer is worth reading.
 	longest = 16 << 10
 )
@@ -52,35 +52,35 @@ type Public struct {
 func Run(arguments []string, output io.Writer) error {
 	flags := flag.NewFlagSet("pop identity", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
-	folder := flags.String("folder", DefaultFolder, "")
+	dir := flags.String("dir", DefaultDir, "")
 	host := flags.String("host", "", "")
 	show := len(arguments) > 0 && arguments[0] == "show"
 	if show {
 		arguments = arguments[1:]
 	}
 	if err := flags.Parse(arguments); err != nil {
-		return exit.With(exit.Mistake, fmt.Errorf("identity: %w", err))
+		return exit.WithCode(exit.Usage, fmt.Errorf("identity: %w", err))
 	}
 	if flags.NArg() > 0 {
-		return exit.With(exit.Mistake, fmt.Errorf("identity: %q: no such argument, allowed is \"show\"", flags.Arg(0)))
+		return exit.WithCode(exit.Usage, fmt.Errorf("identity: %q: no such argument, allowed is \"show\"", flags.Arg(0)))
 	}
 	name, err := hostName(*host)
 	if err != nil {
-		return exit.With(exit.Mistake, err)
+		return exit.WithCode(exit.Usage, err)
 	}
-	key, err := Load(*folder)
+	key, err := Load(*dir)
 	if errors.Is(err, fs.ErrNotExist) && !show {
-		key, err = create(*folder, name)
+		key, err = create(*dir, name)
 	}
 	if err != nil {
 		if show && errors.Is(err, fs.ErrNotExist) {
-			return exit.With(exit.Refused, fmt.Errorf("%s: no key there. `pop identity` makes one.", *folder))
+			return exit.WithCode(exit.Invalid, fmt.Errorf("%s: no key there. `pop identity` makes one.", *dir))
 		}
 		return err
 	}
 	public := publicOf(key, name)
 	if !show {
-		if err := keepPublicFile(*folder, public); err != nil {
+		if err := keepPublicFile(*dir, public); err != nil {
 			return err
 		}
 	}
@@ -104,7 +104,7 @@ func hostName(asked string) (string, error) {
 }
 
 // Load reads the private key of an identity. fs.ErrNotExist when there is none.
-func Load(folder string) (ed25519.PrivateKey, error) { return LoadFile(filepath.Join(folder, KeyFile)) }
+func Load(dir string) (ed25519.PrivateKey, error) { return LoadFile(filepath.Join(dir, KeyFile)) }
 
 // LoadFile is Load by the key's own path.
 func LoadFile(path string) (ed25519.PrivateKey, error) {
@@ -113,7 +113,7 @@ func LoadFile(path string) (ed25519.PrivateKey, error) {
 		return nil, err
 	}
 	if !info.Mode().IsRegular() {
-		return nil, broken(path, "it is no regular file")
+		return nil, broken(path, "it is not a regular file")
 	}
 	if info.Size() > longest {
 		return nil, broken(path, fmt.Sprintf("it has %d bytes", info.Size()))
@@ -134,7 +134,7 @@ func LoadFile(path string) (ed25519.PrivateKey, error) {
 func parse(path string, text []byte) (ed25519.PrivateKey, error) {
 	key, err := ssh.ParseRawPrivateKey(text)
 	if _, locked := errors.AsType[*ssh.PassphraseMissingError](err); locked {
-		return nil, broken(path, "it wants a passphrase, and nobody is here to type one")
+		return nil, broken(path, "it needs a passphrase, which cannot be entered here")
 	}
 	if err != nil {
 		return nil, broken(path, "it is not a private key in OpenSSH's format")
@@ -150,12 +150,12 @@ func parse(path string, text []byte) (ed25519.PrivateKey, error) {
 }
 
 func broken(path, why string) error {
-	return exit.With(exit.Refused, fmt.Errorf(
+	return exit.WithCode(exit.Invalid, fmt.Errorf(
 		"%s: %s. It is left as it is: what is sealed to a key opens with that key alone. Restore it, or move it away and let a new identity be made", path, why))
 }
 
-func create(folder, name string) (ed25519.PrivateKey, error) {
-	if err := os.MkdirAll(folder, 0o700); err != nil {
+func create(dir, name string) (ed25519.PrivateKey, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
 	_, key, err := ed25519.GenerateKey(rand.Reader)
@@ -166,13 +166,13 @@ func create(folder, name string) (ed25519.PrivateKey, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = files.Create(filepath.Join(folder, KeyFile), pem.EncodeToMemory(block), 0o600)
+	err = files.Create(filepath.Join(dir, KeyFile), pem.EncodeToMemory(block), 0o600)
 	if errors.Is(err, fs.ErrExist) {
 		// Somebody else made one meanwhile: that one it is.
-		return Load(folder)
+		return Load(dir)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%s: no identity made: %w", folder, err)
+		return nil, fmt.Errorf("%s: no identity made: %w", dir, err)
 	}
 	return key, nil
 }
@@ -197,8 +197,8 @@ func publicKey(key ed25519.PrivateKey) ssh.PublicKey {
 }
 
 // keepPublicFile: sshd wants it beside the key. It follows from the key, so a lost or foreign one is made anew.
-func keepPublicFile(folder string, public Public) error {
-	path := filepath.Join(folder, KeyFile+".pub")
+func keepPublicFile(dir string, public Public) error {
+	path := filepath.Join(dir, KeyFile+".pub")
 	want := public.Recipient + "\n"
 	if found, err := os.ReadFile(path); err == nil && string(found) == want {
 		return nil

@@ -32,40 +32,40 @@ func run(t *testing.T, arguments ...string) (Public, string, error) {
 }
 
 func TestMakesAKeyOnceAndKeepsIt(t *testing.T) {
-	folder := filepath.Join(t.TempDir(), "identity")
-	first, printed, err := run(t, "--folder", folder, "--host", "cdg-1")
+	dir := filepath.Join(t.TempDir(), "identity")
+	first, printed, err := run(t, "--dir", dir, "--host", "cdg-1")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if strings.Count(printed, "\n") != 1 || strings.Contains(printed, "PRIVATE") {
 		t.Errorf("printed %q", printed)
 	}
-	again, _, err := run(t, "--folder", folder, "--host", "cdg-1")
+	again, _, err := run(t, "--dir", dir, "--host", "cdg-1")
 	if err != nil || again != first {
 		t.Errorf("then %+v, first %+v: %v", again, first, err)
 	}
-	shown, _, err := run(t, "show", "--folder", folder, "--host", "cdg-1")
+	shown, _, err := run(t, "show", "--dir", dir, "--host", "cdg-1")
 	if err != nil || shown != first {
 		t.Errorf("shown %+v, made %+v: %v", shown, first, err)
 	}
 	for name, mode := range map[string]os.FileMode{".": 0o700, KeyFile: 0o600, KeyFile + ".pub": 0o644} {
-		if info, err := os.Stat(filepath.Join(folder, name)); err != nil || info.Mode().Perm() != mode {
+		if info, err := os.Stat(filepath.Join(dir, name)); err != nil || info.Mode().Perm() != mode {
 			t.Errorf("%s: %v %v", name, info, err)
 		}
 	}
-	if entries, err := os.ReadDir(folder); err != nil || len(entries) != 2 {
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 2 {
 		t.Errorf("left behind: %v %v", entries, err)
 	}
 }
 
 // What others make of it: sshd reads the private half, ssh the known_hosts line, sops the recipient.
 func TestIsWhatOpenSSHReads(t *testing.T) {
-	folder := t.TempDir()
-	public, _, err := run(t, "--folder", folder, "--host", "cdg-1")
+	dir := t.TempDir()
+	public, _, err := run(t, "--dir", dir, "--host", "cdg-1")
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, err := os.ReadFile(filepath.Join(folder, KeyFile))
+	text, err := os.ReadFile(filepath.Join(dir, KeyFile))
 	if err != nil || !bytes.HasPrefix(text, []byte("-----BEGIN OPENSSH PRIVATE KEY-----\n")) {
 		t.Errorf("the key is in another format: %v", err)
 	}
@@ -73,7 +73,7 @@ func TestIsWhatOpenSSHReads(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	known := filepath.Join(folder, "known_hosts")
+	known := filepath.Join(dir, "known_hosts")
 	if err := os.WriteFile(known, []byte(public.KnownHosts+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -94,8 +94,8 @@ func TestIsWhatOpenSSHReads(t *testing.T) {
 
 type address string
 
-func (it address) Network() string { return "tcp" }
-func (it address) String() string  { return string(it) }
+func (a address) Network() string { return "tcp" }
+func (a address) String() string  { return string(a) }
 
 func marshalled(t *testing.T, key any) []byte {
 	t.Helper()
@@ -134,18 +134,18 @@ func TestABrokenKeyIsRefusedAndLeftAsItIs(t *testing.T) {
 		"garbage":           {[]byte("garbage"), "not a private key"},
 		"the public half":   {[]byte("ssh-ed25519 AAAA"), "not a private key"},
 		"an RSA key":        {marshalled(t, rsaKey), "rsa.PrivateKey, not ed25519"},
-		"with a passphrase": {pem.EncodeToMemory(locked), "wants a passphrase"},
+		"with a passphrase": {pem.EncodeToMemory(locked), "needs a passphrase"},
 		"far too long":      {bytes.Repeat([]byte("x"), longest+1), "it has 16385 bytes"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			folder := t.TempDir()
-			path := filepath.Join(folder, KeyFile)
+			dir := t.TempDir()
+			path := filepath.Join(dir, KeyFile)
 			if err := os.WriteFile(path, test.text, 0o600); err != nil {
 				t.Fatal(err)
 			}
-			for _, arguments := range [][]string{{"--folder", folder}, {"show", "--folder", folder}} {
+			for _, arguments := range [][]string{{"--dir", dir}, {"show", "--dir", dir}} {
 				_, _, err := run(t, arguments...)
-				if err == nil || !strings.Contains(err.Error(), test.says) || exit.Code(err) != exit.Refused {
+				if err == nil || !strings.Contains(err.Error(), test.says) || exit.Code(err) != exit.Invalid {
 					t.Errorf("%v: error is %v", arguments, err)
 				}
 			}
@@ -170,14 +170,14 @@ func TestWhatCannotBe(t *testing.T) {
 		code      int
 		says      string
 	}{
-		"nothing to show":        {[]string{"show", "--folder", t.TempDir()}, exit.Refused, "`pop identity` makes one"},
-		"a key that is a link":   {[]string{"--folder", linked}, exit.Refused, "no regular file"},
-		"a folder that is none":  {[]string{"--folder", file}, exit.Again, "not a directory"},
-		"a folder below nowhere": {[]string{"--folder", "/proc/nowhere"}, exit.Again, "/proc/nowhere"},
-		"an unknown flag":        {[]string{"--colour"}, exit.Mistake, "colour"},
-		"an unknown word":        {[]string{"--folder", linked, "print"}, exit.Mistake, `"print"`},
-		"a host with a space":    {[]string{"--folder", linked, "--host", "a b"}, exit.Mistake, `"a b"`},
-		"a host with a line":     {[]string{"--folder", linked, "--host", "a\nb"}, exit.Mistake, `"a\nb"`},
+		"nothing to show":        {[]string{"show", "--dir", t.TempDir()}, exit.Invalid, "`pop identity` makes one"},
+		"a key that is a link":   {[]string{"--dir", linked}, exit.Invalid, "not a regular file"},
+		"a folder that is none":  {[]string{"--dir", file}, exit.Retryable, "not a directory"},
+		"a folder below nowhere": {[]string{"--dir", "/proc/nowhere"}, exit.Retryable, "/proc/nowhere"},
+		"an unknown flag":        {[]string{"--colour"}, exit.Usage, "colour"},
+		"an unknown word":        {[]string{"--dir", linked, "print"}, exit.Usage, `"print"`},
+		"a host with a space":    {[]string{"--dir", linked, "--host", "a b"}, exit.Usage, `"a b"`},
+		"a host with a line":     {[]string{"--dir", linked, "--host", "a\nb"}, exit.Usage, `"a\nb"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, printed, err := run(t, test.arguments...)
@@ -192,13 +192,13 @@ func TestWhatCannotBe(t *testing.T) {
 }
 
 func TestAKeyOthersCouldReadIsClosed(t *testing.T) {
-	folder := t.TempDir()
-	path := filepath.Join(folder, KeyFile)
+	dir := t.TempDir()
+	path := filepath.Join(dir, KeyFile)
 	key := ed25519Key(t)
 	if err := os.WriteFile(path, marshalled(t, key), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	public, _, err := run(t, "--folder", folder)
+	public, _, err := run(t, "--dir", dir)
 	if err != nil || public.Recipient != Recipient(key) {
 		t.Errorf("%+v: %v", public, err)
 	}
@@ -208,16 +208,16 @@ func TestAKeyOthersCouldReadIsClosed(t *testing.T) {
 }
 
 func TestThePublicFileFollowsTheKey(t *testing.T) {
-	folder := t.TempDir()
-	public, _, err := run(t, "--folder", folder)
+	dir := t.TempDir()
+	public, _, err := run(t, "--dir", dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	path := filepath.Join(folder, KeyFile+".pub")
+	path := filepath.Join(dir, KeyFile+".pub")
 	if err := os.WriteFile(path, []byte("ssh-ed25519 another"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := run(t, "--folder", folder); err != nil {
+	if _, _, err := run(t, "--dir", dir); err != nil {
 		t.Fatal(err)
 	}
 	if text, err := os.ReadFile(path); err != nil || string(text) != public.Recipient+"\n" {
@@ -226,11 +226,11 @@ func TestThePublicFileFollowsTheKey(t *testing.T) {
 }
 
 func TestTwoAtOnceAgreeOnOneKey(t *testing.T) {
-	folder := t.TempDir()
+	dir := t.TempDir()
 	recipients := make(chan string, 8)
 	for range cap(recipients) {
 		go func() {
-			key, err := create(folder, "cdg-1")
+			key, err := create(dir, "cdg-1")
 			if err != nil {
 				recipients <- err.Error()
 				return

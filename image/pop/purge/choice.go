@@ -119,18 +119,18 @@ func apart(key string) (string, ignored, target) {
 }
 
 func (c *choice) has(key string) bool {
-	site, without, it := apart(key)
+	site, without, t := apart(key)
 	if c.site == "" {
 		if len(without) == 0 {
-			return c.targets[it]
+			return c.targets[t]
 		}
-		return slices.ContainsFunc(c.urls, func(url string) bool { return wanted(without.trim(url)) == it })
+		return slices.ContainsFunc(c.urls, func(url string) bool { return wanted(without.trim(url)) == t })
 	}
 	if site != c.site {
 		return false
 	}
 	for _, pattern := range c.patterns {
-		if pattern.matches(it, without) {
+		if pattern.matches(t, without) {
 			return true
 		}
 	}
@@ -148,8 +148,8 @@ func patternOf(text string) pattern {
 	return pattern{strings.Split(unescape(path), "*"), strings.Split(unescape(query), "*"), hasQuery}
 }
 
-func (p pattern) matches(it target, without ignored) bool {
-	return inOrder(p.path, it.path) && (!p.hasQuery || without.isAll() || it.hasQuery && inOrder(p.query, it.query))
+func (p pattern) matches(t target, without ignored) bool {
+	return inOrder(p.path, t.path) && (!p.hasQuery || without.isAll() || t.hasQuery && inOrder(p.query, t.query))
 }
 
 // inOrder says whether the pieces make the text, with anything between them.

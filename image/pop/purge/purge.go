@@ -27,7 +27,7 @@ import (
 
 const (
 	// nginx's proxy_cache_path, and the socket of the server with pop_cache_purge (image/render/nginx-cache.ts).
-	cacheFolder   = "/var/cache/nginx/pop"
+	cacheDir      = "/var/cache/nginx/pop"
 	controlSocket = "/run/nginx/control.sock"
 
 	// Names of files in one request, 32 bytes each. nginx unlinks them one after the other, and serves nothing else in that worker meanwhile.
@@ -35,7 +35,7 @@ const (
 	// Reading waits for the disk more than for the processor.
 	readers = 8
 	// For one request.
-	patience = 20 * time.Second
+	timeout = 20 * time.Second
 )
 
 // Result is what went.
@@ -49,9 +49,9 @@ type Result struct {
 func Run(arguments []string, out io.Writer) error {
 	chosen, err := parse(arguments)
 	if err != nil {
-		return exit.With(exit.Mistake, fmt.Errorf("purge: %w", err))
+		return exit.WithCode(exit.Usage, fmt.Errorf("purge: %w", err))
 	}
-	result, err := remove(cacheFolder, controlSocket, chosen)
+	result, err := remove(cacheDir, controlSocket, chosen)
 	if err != nil {
 		return fmt.Errorf("purge: %w", err)
 	}
@@ -59,8 +59,8 @@ func Run(arguments []string, out io.Writer) error {
 }
 
 // remove has nginx remove all files in the cache's folder whose key is chosen.
-func remove(folder, socket string, chosen *choice) (Result, error) {
-	first, err := os.ReadDir(folder)
+func remove(dir, socket string, chosen *choice) (Result, error) {
+	first, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return Result{}, nil // no site has a cache, or nothing was ever stored
 	}
@@ -71,11 +71,11 @@ func remove(folder, socket string, chosen *choice) (Result, error) {
 	defer nginx.CloseIdleConnections()
 	var objects, bytes atomic.Int64
 	var failed firstError
-	folders := make(chan string)
+	dirs := make(chan string)
 	var working sync.WaitGroup
 	for range readers {
 		working.Go(func() {
-			for path := range folders {
+			for path := range dirs {
 				if failed.get() != nil {
 					continue
 				}
@@ -94,22 +94,22 @@ func remove(folder, socket string, chosen *choice) (Result, error) {
 	}
 	// levels=1:2: /var/cache/nginx/pop/c/29/b7f54b2df7773722d382f4809d65029c
 	for _, one := range first {
-		second, err := os.ReadDir(filepath.Join(folder, one.Name()))
+		second, err := os.ReadDir(filepath.Join(dir, one.Name()))
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			failed.set(err)
 		}
 		for _, two := range second {
-			folders <- filepath.Join(folder, one.Name(), two.Name())
+			dirs <- filepath.Join(dir, one.Name(), two.Name())
 		}
 	}
-	close(folders)
+	close(dirs)
 	working.Wait()
 	return Result{objects.Load(), bytes.Load()}, failed.get()
 }
 
 // matching are the names of files in a folder whose key is chosen, and the size of all of them. nginx removes files meanwhile: they are passed over.
-func matching(folder string, chosen *choice) (names []string, size int64, err error) {
-	entries, err := os.ReadDir(folder)
+func matching(dir string, chosen *choice) (names []string, size int64, err error) {
+	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, 0, nil
 	}
@@ -120,7 +120,7 @@ func matching(folder string, chosen *choice) (names []string, size int64, err er
 		if !isCacheFile(entry.Name()) {
 			continue
 		}
-		path := filepath.Join(folder, entry.Name())
+		path := filepath.Join(dir, entry.Name())
 		if !chosen.all {
 			key, err := readKey(path)
 			if errors.Is(err, fs.ErrNotExist) {
@@ -152,22 +152,22 @@ func clientOf(socket string) *client {
 	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, "unix", socket)
 	}
-	return &client{http.Client{Timeout: patience, Transport: &http.Transport{DialContext: dial, MaxIdleConnsPerHost: readers}}}
+	return &client{http.Client{Timeout: timeout, Transport: &http.Transport{DialContext: dial, MaxIdleConnsPerHost: readers}}}
 }
 
 // remove has nginx remove files by their names, and returns how many there were.
 func (c *client) remove(names []string) (int64, error) {
-	answer, err := c.Post("http://nginx/purge?"+strings.Join(names, ""), "", nil)
+	response, err := c.Post("http://nginx/purge?"+strings.Join(names, ""), "", nil)
 	if err != nil {
 		return 0, fmt.Errorf("nginx does not answer: %w", err)
 	}
-	defer answer.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(answer.Body, 1<<10))
+	defer response.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(response.Body, 1<<10))
 	if err != nil {
 		return 0, fmt.Errorf("nginx does not answer: %w", err)
 	}
-	if answer.StatusCode != http.StatusOK {
-		return 0, fmt.Errorf("nginx answers %s", answer.Status)
+	if response.StatusCode != http.StatusOK {
+		return 0, fmt.Errorf("nginx answers %s", response.Status)
 	}
 	return strconv.ParseInt(string(text), 10, 64)
 }

@@ -25,11 +25,11 @@ func fileOf(key string) []byte {
 }
 
 type fake struct {
-	folder, socket string
-	lock           sync.Mutex
-	removed        []string
-	requests       int
-	status         int
+	dir, socket string
+	lock        sync.Mutex
+	removed     []string
+	requests    int
+	status      int
 }
 
 // store puts a file in its place; variant: of the same key, as Vary makes several.
@@ -41,52 +41,52 @@ func (f *fake) store(t *testing.T, key, variant string) {
 
 func (f *fake) place(t *testing.T, name string, content []byte) {
 	t.Helper()
-	folder := filepath.Join(f.folder, name[31:32], name[29:31])
-	if err := os.MkdirAll(folder, 0o700); err != nil {
+	dir := filepath.Join(f.dir, name[31:32], name[29:31])
+	if err := os.MkdirAll(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(folder, name), content, 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func (f *fake) ServeHTTP(answer http.ResponseWriter, request *http.Request) {
+func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.lock.Lock()
 	defer f.lock.Unlock()
 	f.requests++
 	if f.status != 0 {
-		answer.WriteHeader(f.status)
+		w.WriteHeader(f.status)
 		return
 	}
-	names := request.URL.RawQuery
+	names := r.URL.RawQuery
 	for at := 0; at < len(names); at += 32 {
 		name := names[at : at+32]
 		f.removed = append(f.removed, name)
-		os.Remove(filepath.Join(f.folder, name[31:32], name[29:31], name))
+		os.Remove(filepath.Join(f.dir, name[31:32], name[29:31], name))
 	}
-	fmt.Fprint(answer, len(names)/32)
+	fmt.Fprint(w, len(names)/32)
 }
 
 func newFake(t *testing.T) *fake {
-	folder := t.TempDir()
-	it := &fake{folder: filepath.Join(folder, "cache"), socket: filepath.Join(folder, "s")}
-	listener, err := net.Listen("unix", it.socket)
+	dir := t.TempDir()
+	f := &fake{dir: filepath.Join(dir, "cache"), socket: filepath.Join(dir, "s")}
+	listener, err := net.Listen("unix", f.socket)
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := &http.Server{Handler: it}
+	server := &http.Server{Handler: f}
 	go server.Serve(listener)
 	t.Cleanup(func() { server.Close() })
-	return it
+	return f
 }
 
 func chosen(t *testing.T, words ...string) *choice {
 	t.Helper()
-	it, err := parse(words)
+	c, err := parse(words)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return it
+	return c
 }
 
 func TestChoice(t *testing.T) {
@@ -120,14 +120,14 @@ func TestChoice(t *testing.T) {
 		{"--site www.example.org --path ab*ab", []string{}, []string{"www.example.org/ab"}},
 		{"--site www.example.org --path /ab*b", []string{"www.example.org/abb"}, []string{"www.example.org/ab"}},
 	} {
-		it := chosen(t, strings.Fields(test.words)...)
+		c := chosen(t, strings.Fields(test.words)...)
 		for _, key := range test.has {
-			if !it.has(key) {
+			if !c.has(key) {
 				t.Errorf("%s: %s is not chosen", test.words, key)
 			}
 		}
 		for _, key := range test.not {
-			if it.has(key) {
+			if c.has(key) {
 				t.Errorf("%s: %s is chosen", test.words, key)
 			}
 		}
@@ -180,7 +180,7 @@ func TestRemove(t *testing.T) {
 	nginx.store(t, "www.example.org/a", "variant")
 	nginx.place(t, strings.Repeat("0", 32), []byte("cut off"))
 	nginx.place(t, strings.Repeat("1", 32), bytes.Repeat([]byte{255}, 400))
-	if err := os.WriteFile(filepath.Join(nginx.folder, "0", "00", strings.Repeat("0", 32)+".0000000001"), fileOf("www.example.org/a"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(nginx.dir, "0", "00", strings.Repeat("0", 32)+".0000000001"), fileOf("www.example.org/a"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for _, test := range []struct {
@@ -194,7 +194,7 @@ func TestRemove(t *testing.T) {
 		{"--site www.example.org", 1},
 		{"--all", 3}, // example.org/a, and two that are no responses
 	} {
-		result, err := remove(nginx.folder, nginx.socket, chosen(t, strings.Fields(test.words)...))
+		result, err := remove(nginx.dir, nginx.socket, chosen(t, strings.Fields(test.words)...))
 		if err != nil || result.Objects != test.objects || (result.Bytes > 0) != (test.objects > 0) {
 			t.Errorf("%.60s: %+v, %v", test.words, result, err)
 		}
@@ -209,33 +209,33 @@ func TestRemoveInParts(t *testing.T) {
 	for number := range mostNames + 10 {
 		nginx.place(t, fmt.Sprintf("%032x", number<<12), fileOf(fmt.Sprintf("www.example.org/%d", number)))
 	}
-	if result, err := remove(nginx.folder, nginx.socket, chosen(t, "--all")); err != nil || result.Objects != mostNames+10 || nginx.requests != 2 {
+	if result, err := remove(nginx.dir, nginx.socket, chosen(t, "--all")); err != nil || result.Objects != mostNames+10 || nginx.requests != 2 {
 		t.Errorf("%+v, %v, %d requests", result, err, nginx.requests)
 	}
 }
 
 func TestRemoveWithoutCacheOrNginx(t *testing.T) {
 	nginx := newFake(t)
-	if result, err := remove(nginx.folder, nginx.socket, chosen(t, "--all")); err != nil || result.Objects != 0 {
+	if result, err := remove(nginx.dir, nginx.socket, chosen(t, "--all")); err != nil || result.Objects != 0 {
 		t.Errorf("no folder: %+v, %v", result, err)
 	}
 	nginx.store(t, "www.example.org/a", "")
 	nginx.status = http.StatusBadRequest
-	if _, err := remove(nginx.folder, nginx.socket, chosen(t, "--all")); err == nil || !strings.Contains(err.Error(), "nginx answers 400") {
+	if _, err := remove(nginx.dir, nginx.socket, chosen(t, "--all")); err == nil || !strings.Contains(err.Error(), "nginx answers 400") {
 		t.Errorf("refused: %v", err)
 	}
-	if _, err := remove(nginx.folder, filepath.Join(nginx.folder, "none"), chosen(t, "--all")); err == nil || !strings.Contains(err.Error(), "nginx does not answer") {
+	if _, err := remove(nginx.dir, filepath.Join(nginx.dir, "none"), chosen(t, "--all")); err == nil || !strings.Contains(err.Error(), "nginx does not answer") {
 		t.Errorf("away: %v", err)
 	}
 }
 
 func BenchmarkSite(b *testing.B) {
-	folder := b.TempDir()
+	dir := b.TempDir()
 	for number := range 40_000 {
 		key := fmt.Sprintf("www.example.org/%d", number)
 		sum := md5.Sum([]byte(key))
 		name := hex.EncodeToString(sum[:])
-		path := filepath.Join(folder, name[31:32], name[29:31])
+		path := filepath.Join(dir, name[31:32], name[29:31])
 		if err := os.MkdirAll(path, 0o700); err != nil {
 			b.Fatal(err)
 		}
@@ -243,9 +243,9 @@ func BenchmarkSite(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
-	it, _ := parse([]string{"--site", "www.example.org", "--path", "/none"})
+	c, _ := parse([]string{"--site", "www.example.org", "--path", "/none"})
 	for b.Loop() {
-		if _, err := remove(folder, "", it); err != nil {
+		if _, err := remove(dir, "", c); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -9,9 +9,9 @@ import (
 
 // Whatever lies there in the place of a sops file: it opens or is refused, and never ends the program.
 func FuzzSealedFile(f *testing.F) {
-	folder := f.TempDir()
-	recipient := newKey(f, folder+"/key")
-	identities, _, err := readIdentities([]string{folder + "/key"})
+	dir := f.TempDir()
+	recipient := newKey(f, dir+"/key")
+	identities, _, err := readIdentities([]string{dir + "/key"})
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -28,17 +28,17 @@ func FuzzSealedFile(f *testing.F) {
 }
 
 func openAndFind(text, format, key string, identities age.ParsedIdentities) error {
-	it, err := load([]byte(text), format)
+	file, err := load([]byte(text), format)
 	if err != nil {
 		return err
 	}
 	secret := &Secret{Key: &key, Format: format}
-	if err := it.has(secret); err != nil {
+	if err := file.checkKey(secret); err != nil {
 		return err
 	}
-	if err := it.open(identities); err != nil {
+	if err := file.open(identities); err != nil {
 		return err
 	}
-	_, err = it.value(secret)
+	_, err = file.value(secret)
 	return err
 }

@@ -25,11 +25,11 @@ type file struct {
 }
 
 // Folders can be walked through by whoever knows a name, listed by root alone.
-const folderMode = 0o751
+const dirMode = 0o751
 
 // mount sees to it that path is memory that never reaches a disk.
 func mount(path string, useTmpfs bool) error {
-	if err := os.MkdirAll(path, folderMode); err != nil {
+	if err := os.MkdirAll(path, dirMode); err != nil {
 		return err
 	}
 	var found unix.Statfs_t
@@ -40,7 +40,7 @@ func mount(path string, useTmpfs bool) error {
 	if found.Type == unix.RAMFS_MAGIC || (found.Type == unix.TMPFS_MAGIC && useTmpfs && isMountPoint(path)) {
 		return nil
 	}
-	kind, options := "ramfs", fmt.Sprintf("mode=%04o", folderMode)
+	kind, options := "ramfs", fmt.Sprintf("mode=%04o", dirMode)
 	if useTmpfs {
 		kind, options = "tmpfs", options+",noswap"
 	}
@@ -68,16 +68,16 @@ func install(files []file, mountPoint, link string, keep int) (int, error) {
 		return 0, err
 	}
 	next := current + 1
-	folder := filepath.Join(mountPoint, strconv.Itoa(next))
+	dir := filepath.Join(mountPoint, strconv.Itoa(next))
 	// What a run that was cut off left behind.
-	if err := os.RemoveAll(folder); err != nil {
+	if err := os.RemoveAll(dir); err != nil {
 		return 0, err
 	}
-	if err := writeGeneration(folder, files); err != nil {
-		return 0, errors.Join(err, os.RemoveAll(folder))
+	if err := writeGeneration(dir, files); err != nil {
+		return 0, errors.Join(err, os.RemoveAll(dir))
 	}
-	if err := replaceLink(folder, link); err != nil {
-		return 0, errors.Join(err, os.RemoveAll(folder))
+	if err := replaceLink(dir, link); err != nil {
+		return 0, errors.Join(err, os.RemoveAll(dir))
 	}
 	return next, prune(mountPoint, next, keep)
 }
@@ -89,7 +89,7 @@ func currentGeneration(mountPoint, link string) (int, error) {
 	case errors.Is(err, fs.ErrNotExist):
 		return 0, nil
 	case errors.Is(err, unix.EINVAL):
-		return 0, exit.With(exit.Mistake, fmt.Errorf("%s is no symbolic link, and not removed for that. Move it away or choose another symlinkPath", link))
+		return 0, exit.WithCode(exit.Usage, fmt.Errorf("%s is not a symbolic link, so it was left in place. Move it away or choose another symlinkPath", link))
 	case err != nil:
 		return 0, err
 	}
@@ -100,42 +100,42 @@ func currentGeneration(mountPoint, link string) (int, error) {
 	return number, nil
 }
 
-func writeGeneration(folder string, files []file) error {
-	if err := os.Mkdir(folder, folderMode); err != nil {
+func writeGeneration(dir string, files []file) error {
+	if err := os.Mkdir(dir, dirMode); err != nil {
 		return err
 	}
-	for _, it := range files {
-		path := filepath.Join(folder, it.name)
-		if err := makeFolder(filepath.Dir(path)); err != nil {
+	for _, f := range files {
+		path := filepath.Join(dir, f.name)
+		if err := makeDir(filepath.Dir(path)); err != nil {
 			return err
 		}
-		if err := writeFile(path, it); err != nil {
-			return fmt.Errorf("%s: %w", it.name, err)
+		if err := writeFile(path, f); err != nil {
+			return fmt.Errorf("%s: %w", f.name, err)
 		}
 	}
 	return nil
 }
 
 // makeFolder lets those in whom a secret is for, whatever the umask it was started with: process-compose's is root's own.
-func makeFolder(path string) error {
-	if err := os.MkdirAll(path, folderMode); err != nil {
+func makeDir(path string) error {
+	if err := os.MkdirAll(path, dirMode); err != nil {
 		return err
 	}
-	return os.Chmod(path, folderMode)
+	return os.Chmod(path, dirMode)
 }
 
 // writeFile opens it for root alone and hands it over before there is anything in it.
-func writeFile(path string, it file) error {
+func writeFile(path string, f file) error {
 	out, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
 	}
-	err = out.Chown(it.uid, it.gid)
+	err = out.Chown(f.uid, f.gid)
 	if err == nil {
-		err = out.Chmod(it.mode)
+		err = out.Chmod(f.mode)
 	}
 	if err == nil {
-		_, err = out.Write(it.content)
+		_, err = out.Write(f.content)
 	}
 	return errors.Join(err, out.Close())
 }
@@ -143,7 +143,7 @@ func writeFile(path string, it file) error {
 // replaceLink points link at target in one step; a file or folder in its place is not removed.
 func replaceLink(target, link string) error {
 	if info, err := os.Lstat(link); err == nil && info.Mode()&fs.ModeSymlink == 0 {
-		return exit.With(exit.Mistake, fmt.Errorf("%s is no symbolic link, and not removed for that. Move it away or choose another path", link))
+		return exit.WithCode(exit.Usage, fmt.Errorf("%s is not a symbolic link, so it was left in place. Move it away or choose another path", link))
 	}
 	if err := os.MkdirAll(filepath.Dir(link), 0o755); err != nil {
 		return err
@@ -178,21 +178,21 @@ func prune(mountPoint string, current, keep int) error {
 }
 
 // owners looks names up at the last moment: passwd and group are the image's, the manifest may be checked elsewhere.
-func (it Access) owners() (uid, gid int, err error) {
-	uid, gid = it.UID, it.GID
-	if it.Owner != nil && *it.Owner != "" {
-		found, err := user.Lookup(*it.Owner)
+func (a Access) owners() (uid, gid int, err error) {
+	uid, gid = a.UID, a.GID
+	if a.Owner != nil && *a.Owner != "" {
+		found, err := user.Lookup(*a.Owner)
 		if err != nil {
-			return 0, 0, fmt.Errorf("owner %q is no user here", *it.Owner)
+			return 0, 0, fmt.Errorf("there is no user %q (owner)", *a.Owner)
 		}
 		if uid, err = strconv.Atoi(found.Uid); err != nil {
 			return 0, 0, err
 		}
 	}
-	if it.Group != nil && *it.Group != "" {
-		found, err := user.LookupGroup(*it.Group)
+	if a.Group != nil && *a.Group != "" {
+		found, err := user.LookupGroup(*a.Group)
 		if err != nil {
-			return 0, 0, fmt.Errorf("group %q is no group here", *it.Group)
+			return 0, 0, fmt.Errorf("there is no group %q (group)", *a.Group)
 		}
 		if gid, err = strconv.Atoi(found.Gid); err != nil {
 			return 0, 0, err
@@ -203,8 +203,8 @@ func (it Access) owners() (uid, gid int, err error) {
 
 func sorted(files []file) []string {
 	var names []string
-	for _, it := range files {
-		names = append(names, it.name)
+	for _, f := range files {
+		names = append(names, f.name)
 	}
 	slices.Sort(names)
 	return names

@@ -88,7 +88,7 @@ type Access struct {
 
 const (
 	longestManifest = 1 << 20
-	renderedFolder  = "rendered"
+	renderedDir     = "rendered"
 )
 
 var formats = []string{"yaml", "json", "dotenv", "binary"}
@@ -106,64 +106,64 @@ func readManifest(path string) (*Manifest, error) {
 }
 
 // parseManifest gathers all mistakes, so that a person sees them in one round.
-func parseManifest(text []byte, folder string) (*Manifest, error) {
+func parseManifest(text []byte, dir string) (*Manifest, error) {
 	manifest := &Manifest{SecretsMountPoint: "/run/secrets.d", SymlinkPath: "/run/secrets"}
 	if err := strict.Decode(text, manifest); err != nil {
 		return nil, err
 	}
-	manifest.complete(folder)
+	manifest.complete(dir)
 	return manifest, errors.Join(manifest.mistakes()...)
 }
 
-func (it *Manifest) complete(folder string) {
-	if it.KeepGenerations == nil {
-		it.KeepGenerations = new(1)
+func (m *Manifest) complete(dir string) {
+	if m.KeepGenerations == nil {
+		m.KeepGenerations = new(1)
 	}
-	if len(it.AgeSSHKeyPaths) == 0 {
-		it.AgeSSHKeyPaths = []string{identityKey}
+	if len(m.AgeSSHKeyPaths) == 0 {
+		m.AgeSSHKeyPaths = []string{identityKey}
 	}
-	for i := range it.Secrets {
-		secret := &it.Secrets[i]
+	for i := range m.Secrets {
+		secret := &m.Secrets[i]
 		if secret.Format == "" {
 			secret.Format = "yaml"
 		}
 		if secret.SopsFile != "" && !filepath.IsAbs(secret.SopsFile) {
-			secret.SopsFile = filepath.Join(folder, secret.SopsFile)
+			secret.SopsFile = filepath.Join(dir, secret.SopsFile)
 		}
 	}
-	for i := range it.Templates {
-		template := &it.Templates[i]
+	for i := range m.Templates {
+		template := &m.Templates[i]
 		if template.File != "" && !filepath.IsAbs(template.File) {
-			template.File = filepath.Join(folder, template.File)
+			template.File = filepath.Join(dir, template.File)
 		}
 	}
 }
 
-func (it *Manifest) mistakes() []error {
+func (m *Manifest) mistakes() []error {
 	var found []error
 	say := func(format string, arguments ...any) { found = append(found, fmt.Errorf(format, arguments...)) }
 	for field, asked := range map[string]bool{
-		"userMode": it.UserMode, "ageKeyFile": it.AgeKeyFile != "", "gnupgHome": it.GnupgHome != "", "sshKeyPaths": len(it.SSHKeyPaths) > 0,
+		"userMode": m.UserMode, "ageKeyFile": m.AgeKeyFile != "", "gnupgHome": m.GnupgHome != "", "sshKeyPaths": len(m.SSHKeyPaths) > 0,
 	} {
 		if asked {
 			say("%s: not in a PoP. Leave it out: the one key is the SSH host key in ageSshKeyPaths", field)
 		}
 	}
-	if *it.KeepGenerations < 0 {
-		say("keepGenerations is %d: allowed are 0 (all) and more", *it.KeepGenerations)
+	if *m.KeepGenerations < 0 {
+		say("keepGenerations is %d: expected 0 (all) or more", *m.KeepGenerations)
 	}
-	for field, path := range map[string]string{"secretsMountPoint": it.SecretsMountPoint, "symlinkPath": it.SymlinkPath} {
+	for field, path := range map[string]string{"secretsMountPoint": m.SecretsMountPoint, "symlinkPath": m.SymlinkPath} {
 		if !filepath.IsAbs(path) || filepath.Clean(path) != path || path == "/" {
-			say("%s is %q: wanted is an absolute path", field, path)
+			say("%s is %q: expected an absolute path", field, path)
 		}
 	}
-	if within(it.SymlinkPath, it.SecretsMountPoint) || within(it.SecretsMountPoint, it.SymlinkPath) {
-		say("symlinkPath %s and secretsMountPoint %s lie in one another", it.SymlinkPath, it.SecretsMountPoint)
+	if within(m.SymlinkPath, m.SecretsMountPoint) || within(m.SecretsMountPoint, m.SymlinkPath) {
+		say("symlinkPath %s and secretsMountPoint %s lie in one another", m.SymlinkPath, m.SecretsMountPoint)
 	}
 	names, paths := map[string]string{}, map[string]string{}
 	file := func(where, name, path string, access Access, units ...string) {
-		if !validName(name) || (strings.HasPrefix(where, "secrets") && strings.SplitN(name, "/", 2)[0] == renderedFolder) {
-			say("%s.name is %q: wanted is a file name, below folders if need be, none of them \"..\" or %q", where, name, renderedFolder)
+		if !validName(name) || (strings.HasPrefix(where, "secrets") && strings.SplitN(name, "/", 2)[0] == renderedDir) {
+			say("%s.name is %q: expected a file name, optionally with directories, none of them \"..\" or %q", where, name, renderedDir)
 		}
 		space := strings.SplitN(where, "[", 2)[0] + "/"
 		for other, taken := range names {
@@ -174,24 +174,24 @@ func (it *Manifest) mistakes() []error {
 		names[space+name] = where
 		if path != "" {
 			if !filepath.IsAbs(path) || filepath.Clean(path) != path {
-				say("%s.path is %q: wanted is an absolute path", where, path)
+				say("%s.path is %q: expected an absolute path", where, path)
 			} else if taken, twice := paths[path]; twice {
 				say("%s.path is %q: so is that of %s", where, path, taken)
 			}
 			paths[path] = where
 		}
 		if _, err := access.mode(); err != nil {
-			say("%s.mode is %q: wanted is octal, like \"0400\"", where, access.Mode)
+			say("%s.mode is %q: expected octal, such as \"0400\"", where, access.Mode)
 		}
 		if len(units) > 0 {
 			say("%s: restartUnits and reloadUnits: there are no units in a PoP", where)
 		}
 	}
-	for i, secret := range it.Secrets {
+	for i, secret := range m.Secrets {
 		where := fmt.Sprintf("secrets[%d]", i)
 		file(where, secret.Name, secret.Path, secret.Access, append(slices.Clone(secret.RestartUnits), secret.ReloadUnits...)...)
 		if !slices.Contains(formats, secret.Format) {
-			say("%s.format is %q: allowed are %s", where, secret.Format, strings.Join(formats, ", "))
+			say("%s.format is %q: expected one of %s", where, secret.Format, strings.Join(formats, ", "))
 		}
 		if secret.SopsFile == "" {
 			say("%s.sopsFile is missing", where)
@@ -206,18 +206,18 @@ func (it *Manifest) mistakes() []error {
 		}
 	}
 	known := map[string]bool{}
-	for i, secret := range it.Secrets {
+	for i, secret := range m.Secrets {
 		known[secret.Name] = true
-		if len(it.Templates) > 0 && it.PlaceholderBySecretName[secret.Name] == "" {
+		if len(m.Templates) > 0 && m.PlaceholderBySecretName[secret.Name] == "" {
 			say("secrets[%d]: %q has no placeholder in placeholderBySecretName, and there are templates", i, secret.Name)
 		}
 	}
-	for name := range it.PlaceholderBySecretName {
+	for name := range m.PlaceholderBySecretName {
 		if !known[name] {
-			say("placeholderBySecretName: %q is no secret", name)
+			say("placeholderBySecretName: there is no secret %q", name)
 		}
 	}
-	for i, template := range it.Templates {
+	for i, template := range m.Templates {
 		where := fmt.Sprintf("templates[%d]", i)
 		file(where, template.Name, template.Path, template.Access, append(slices.Clone(template.RestartUnits), template.ReloadUnits...)...)
 		if template.Content != "" && template.File != "" {
@@ -229,17 +229,17 @@ func (it *Manifest) mistakes() []error {
 }
 
 // whole: all of the file is the secret.
-func (it *Secret) whole() bool {
-	return it.Format == "binary" || it.Format == "dotenv" || (it.Key != nil && *it.Key == "")
+func (s *Secret) whole() bool {
+	return s.Format == "binary" || s.Format == "dotenv" || (s.Key != nil && *s.Key == "")
 }
 
 var octal = regexp.MustCompile(`^0?[0-7]{3}$`)
 
-func (it Access) mode() (os.FileMode, error) {
-	if !octal.MatchString(it.Mode) {
+func (a Access) mode() (os.FileMode, error) {
+	if !octal.MatchString(a.Mode) {
 		return 0, errors.New("not octal")
 	}
-	mode, err := strconv.ParseUint(it.Mode, 8, 32)
+	mode, err := strconv.ParseUint(a.Mode, 8, 32)
 	return os.FileMode(mode), err
 }
 
@@ -250,8 +250,8 @@ func validName(name string) bool {
 	return filepath.IsLocal(name) && filepath.Clean(name) == name && name != "."
 }
 
-func within(path, folder string) bool {
-	return path == folder || strings.HasPrefix(path, folder+"/")
+func within(path, dir string) bool {
+	return path == dir || strings.HasPrefix(path, dir+"/")
 }
 
 // readBounded never takes more into memory than it has to.

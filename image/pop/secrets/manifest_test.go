@@ -17,16 +17,16 @@ func TestManifestMistakesAreSaidByPath(t *testing.T) {
 		"an unknown field, logging": {`{"logging": {"secretChange": true}}`, "unknown: logging.secretChange"},
 		"another case":              {one(`"Name": "a"`), "unknown: secrets[0].Name"},
 		"several at once":           {`{"a": 1, "secrets": [{"b": 2}]}`, "unknown: a, secrets[0].b"},
-		"a wrong type":              {one(`"name": 1`), "secrets.name is a number, wanted is a string"},
-		"a mode that is a number":   {one(`"mode": 256`), "secrets.mode is a number, wanted is a string"},
+		"a wrong type":              {one(`"name": 1`), "secrets.name is a number, expected string"},
+		"a mode that is a number":   {one(`"mode": 256`), "secrets.mode is a number, expected string"},
 		"a mode that is none":       {one(secret + `, "mode": "u+r"`), `secrets[0].mode is "u+r"`},
 		"a mode with setuid":        {one(secret + `, "mode": "4755"`), `secrets[0].mode is "4755"`},
 		"no mode":                   {one(`"name": "a", "key": "a", "sopsFile": "f"`), `secrets[0].mode is ""`},
 		"no key":                    {one(`"name": "a", "sopsFile": "f", "mode": "0400"`), `secrets[0].key is missing`},
 		"an empty step in the key":  {one(secret + `, "key": "a//b"`), `secrets[0].key is "a//b"`},
 		"no sops file":              {one(`"name": "a", "key": "a", "mode": "0400"`), "secrets[0].sopsFile is missing"},
-		"a format nobody knows":     {one(secret + `, "format": "toml"`), `secrets[0].format is "toml": allowed are yaml`},
-		"ini":                       {one(secret + `, "format": "ini"`), `allowed are yaml, json, dotenv, binary`},
+		"a format nobody knows":     {one(secret + `, "format": "toml"`), `secrets[0].format is "toml": expected one of yaml`},
+		"ini":                       {one(secret + `, "format": "ini"`), `expected one of yaml, json, dotenv, binary`},
 		"no name":                   {one(secret + `, "name": ""`), `secrets[0].name is ""`},
 		"a name that climbs":        {one(secret + `, "name": "../a"`), `secrets[0].name is "../a"`},
 		"a name from the root":      {one(secret + `, "name": "/etc/passwd"`), `secrets[0].name`},
@@ -45,7 +45,7 @@ func TestManifestMistakesAreSaidByPath(t *testing.T) {
 		"a relative mount point":    {`{"secretsMountPoint": "run"}`, `secretsMountPoint is "run"`},
 		"a template's two texts":    {`{"templates": [{"name": "t", "mode": "0400", "content": "x", "file": "y"}]}`, "templates[0] has content and file"},
 		"no placeholder":            {`{"secrets": [{` + secret + `}], "templates": [{"name": "t", "mode": "0400"}]}`, `"a" has no placeholder`},
-		"a placeholder of nothing":  {`{"placeholderBySecretName": {"b": "<b>"}}`, `"b" is no secret`},
+		"a placeholder of nothing":  {`{"placeholderBySecretName": {"b": "<b>"}}`, `there is no secret "b"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := parseManifest([]byte(test.text), "/etc/pop")
@@ -64,12 +64,12 @@ func TestAllMistakesInOneRound(t *testing.T) {
 }
 
 func TestDefaults(t *testing.T) {
-	it, err := parseManifest([]byte(`{"secrets": [{"name": "a", "key": "a", "sopsFile": "f.yaml", "mode": "0400"}]}`), "/etc/pop")
+	m, err := parseManifest([]byte(`{"secrets": [{"name": "a", "key": "a", "sopsFile": "f.yaml", "mode": "0400"}]}`), "/etc/pop")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if it.SecretsMountPoint != "/run/secrets.d" || it.SymlinkPath != "/run/secrets" || *it.KeepGenerations != 1 ||
-		it.AgeSSHKeyPaths[0] != "/var/lib/pop/identity/ssh_host_ed25519_key" || it.Secrets[0].SopsFile != "/etc/pop/f.yaml" || it.Secrets[0].Format != "yaml" {
-		t.Errorf("%+v", it)
+	if m.SecretsMountPoint != "/run/secrets.d" || m.SymlinkPath != "/run/secrets" || *m.KeepGenerations != 1 ||
+		m.AgeSSHKeyPaths[0] != "/var/lib/pop/identity/ssh_host_ed25519_key" || m.Secrets[0].SopsFile != "/etc/pop/f.yaml" || m.Secrets[0].Format != "yaml" {
+		t.Errorf("%+v", m)
 	}
 }

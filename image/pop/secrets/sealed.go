@@ -50,15 +50,15 @@ type sealed struct {
 	opened bool
 }
 
-func load(text []byte, format string) (it *sealed, err error) {
-	defer instead(&err, fmt.Errorf("it is no %s file of sops", format))
+func load(text []byte, format string) (file *sealed, err error) {
+	defer recoverAs(&err, fmt.Errorf("it is not a %s file of sops", format))
 	store := storeFor(format)
 	tree, err := store.LoadEncryptedFile(text)
 	switch {
 	case errors.Is(err, sops.MetadataNotFound):
 		return nil, errors.New("it is not encrypted: it has no sops part. What is in it must be taken for known")
 	case err != nil:
-		return nil, fmt.Errorf("it is no %s file of sops%s", format, lineOf(err))
+		return nil, fmt.Errorf("it is not a %s file of sops%s", format, lineOf(err))
 	case len(tree.Branches) == 0:
 		return nil, errors.New("there is nothing in it")
 	case len(tree.Metadata.KeyGroups) != 1:
@@ -69,9 +69,9 @@ func load(text []byte, format string) (it *sealed, err error) {
 }
 
 // instead keeps a panic of a parser from ending the program, and its text from being shown.
-func instead(err *error, otherwise error) {
+func recoverAs(err *error, fallback error) {
 	if recover() != nil {
-		*err = otherwise
+		*err = fallback
 	}
 }
 
@@ -86,9 +86,9 @@ func lineOf(err error) string {
 }
 
 // recipients are who it is sealed to by age, in any of its forms.
-func (it *sealed) recipients() []string {
+func (s *sealed) recipients() []string {
 	var recipients []string
-	for _, key := range it.tree.Metadata.KeyGroups[0] {
+	for _, key := range s.tree.Metadata.KeyGroups[0] {
 		if key, isAge := key.(*age.MasterKey); isAge {
 			recipients = append(recipients, withoutComment(key.Recipient))
 		}
@@ -102,21 +102,21 @@ func withoutComment(recipient string) string {
 }
 
 // open decrypts it in place and checks that nothing was changed since it was sealed.
-func (it *sealed) open(identities age.ParsedIdentities) (err error) {
-	defer instead(&err, errors.New("it is damaged: its values are not what sops writes"))
-	if it.opened {
+func (s *sealed) open(identities age.ParsedIdentities) (err error) {
+	defer recoverAs(&err, errors.New("it is damaged: its values are not what sops writes"))
+	if s.opened {
 		return nil
 	}
-	key, err := it.dataKey(identities)
+	key, err := s.dataKey(identities)
 	if err != nil {
 		return err
 	}
-	cipher := &watched{Cipher: aes.NewCipher()}
-	found, err := it.tree.Decrypt(key, cipher)
+	cipher := &trackingCipher{Cipher: aes.NewCipher()}
+	found, err := s.tree.Decrypt(key, cipher)
 	if err != nil {
 		return fmt.Errorf("the value of %q is damaged or was never encrypted", cipher.where())
 	}
-	metadata := it.tree.Metadata
+	metadata := s.tree.Metadata
 	sealedMAC, err := cipher.Cipher.Decrypt(metadata.MessageAuthenticationCode, key, metadata.LastModified.Format(time.RFC3339))
 	if err != nil {
 		return errors.New("its MAC cannot be read: the file was changed after it was sealed")
@@ -124,15 +124,15 @@ func (it *sealed) open(identities age.ParsedIdentities) (err error) {
 	if sealedMAC != found {
 		return errors.New("its MAC does not match: the file was changed after it was sealed")
 	}
-	it.opened = true
+	s.opened = true
 	return nil
 }
 
-func (it *sealed) dataKey(identities age.ParsedIdentities) ([]byte, error) {
+func (s *sealed) dataKey(identities age.ParsedIdentities) ([]byte, error) {
 	if len(identities) == 0 {
 		return nil, errors.New("there is no key to open it with") // else the age package would look for one all over the machine
 	}
-	for _, key := range it.tree.Metadata.KeyGroups[0] {
+	for _, key := range s.tree.Metadata.KeyGroups[0] {
 		key, isAge := key.(*age.MasterKey)
 		if !isAge {
 			continue
@@ -142,7 +142,7 @@ func (it *sealed) dataKey(identities age.ParsedIdentities) ([]byte, error) {
 			return dataKey, nil
 		}
 	}
-	to := it.recipients()
+	to := s.recipients()
 	if len(to) == 0 {
 		return nil, errors.New("it is sealed to no age or SSH key at all")
 	}
@@ -150,31 +150,31 @@ func (it *sealed) dataKey(identities age.ParsedIdentities) ([]byte, error) {
 }
 
 // watched remembers which value could not be decrypted; the library's error does not tell.
-type watched struct {
+type trackingCipher struct {
 	aes.Cipher
 	last string
 }
 
-func (it *watched) Decrypt(ciphertext string, key []byte, path string) (any, error) {
-	it.last = path
-	return it.Cipher.Decrypt(ciphertext, key, path)
+func (w *trackingCipher) Decrypt(ciphertext string, key []byte, path string) (any, error) {
+	w.last = path
+	return w.Cipher.Decrypt(ciphertext, key, path)
 }
 
-func (it *watched) where() string {
-	return strings.ReplaceAll(strings.TrimSuffix(it.last, ":"), ":", "/")
+func (w *trackingCipher) where() string {
+	return strings.ReplaceAll(strings.TrimSuffix(w.last, ":"), ":", "/")
 }
 
 // value is what a secret's file gets.
-func (it *sealed) value(secret *Secret) (text []byte, err error) {
-	defer instead(&err, errors.New("it cannot be written whole"))
+func (s *sealed) value(secret *Secret) (text []byte, err error) {
+	defer recoverAs(&err, errors.New("it cannot be written whole"))
 	if secret.whole() {
-		text, err := it.store.EmitPlainFile(it.tree.Branches)
+		text, err := s.store.EmitPlainFile(s.tree.Branches)
 		if err != nil {
 			return nil, errors.New("it cannot be written whole")
 		}
 		return text, nil
 	}
-	value, err := it.find(*secret.Key)
+	value, err := s.find(*secret.Key)
 	if err != nil {
 		return nil, err
 	}
@@ -184,13 +184,13 @@ func (it *sealed) value(secret *Secret) (text []byte, err error) {
 	case []byte:
 		return bytes.Clone(value), nil
 	default:
-		return nil, fmt.Errorf("%q is a %s, wanted is a string: write it in quotes", *secret.Key, kind(value))
+		return nil, fmt.Errorf("%q is a %s, expected a string: write it in quotes", *secret.Key, kind(value))
 	}
 }
 
 // find walks down the first document, the one sops-install-secrets sees.
-func (it *sealed) find(key string) (any, error) {
-	var here any = it.tree.Branches[0]
+func (s *sealed) find(key string) (any, error) {
+	var here any = s.tree.Branches[0]
 	steps := strings.Split(key, "/")
 	for i, step := range steps {
 		branch, isBranch := here.(sops.TreeBranch)
@@ -207,17 +207,17 @@ func (it *sealed) find(key string) (any, error) {
 }
 
 // has is what can be known of a key while the file is sealed.
-func (it *sealed) has(secret *Secret) error {
+func (s *sealed) checkKey(secret *Secret) error {
 	if secret.whole() {
 		return nil
 	}
-	value, err := it.find(*secret.Key)
+	value, err := s.find(*secret.Key)
 	if err != nil {
 		return err
 	}
 	text, isString := value.(string)
 	if !isString {
-		return fmt.Errorf("%q is a %s, wanted is a string", *secret.Key, kind(value))
+		return fmt.Errorf("%q is a %s, expected a string", *secret.Key, kind(value))
 	}
 	if strings.HasPrefix(text, "ENC[") && !strings.HasSuffix(text, ",type:str]") {
 		return fmt.Errorf("%q is encrypted, but no string: write it in quotes", *secret.Key)

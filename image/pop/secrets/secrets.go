@@ -43,7 +43,7 @@ import (
 )
 
 const (
-	identityKey     = identity.DefaultFolder + "/" + identity.KeyFile
+	identityKey     = identity.DefaultDir + "/" + identity.KeyFile
 	longestSopsFile = 1 << 20
 )
 
@@ -62,10 +62,10 @@ func Run(arguments []string) error {
 	case *manifest == "":
 		err = errors.New("--manifest FILE is missing")
 	case *check != "" && *check != "manifest" && *check != "sopsfile":
-		err = fmt.Errorf("--check is %q: allowed are manifest and sopsfile", *check)
+		err = fmt.Errorf("--check is %q: expected manifest or sopsfile", *check)
 	}
 	if err != nil {
-		return exit.With(exit.Mistake, fmt.Errorf("secrets: %w", err))
+		return exit.WithCode(exit.Usage, fmt.Errorf("secrets: %w", err))
 	}
 	if *check != "" {
 		return checkOnly(*manifest, *check == "sopsfile")
@@ -79,10 +79,10 @@ type installer struct {
 	now   func() time.Time
 }
 
-func (it *installer) run(manifestFile, statusFile string) error {
+func (i *installer) run(manifestFile, statusFile string) error {
 	status := readStatus(statusFile)
-	err := it.install(manifestFile, &status)
-	at := it.now().UTC().Truncate(time.Second)
+	err := i.install(manifestFile, &status)
+	at := i.now().UTC().Truncate(time.Second)
 	status.Error, status.ErrorAt = "", nil
 	if err != nil {
 		status.Error, status.ErrorAt = err.Error(), &at
@@ -96,10 +96,10 @@ func (it *installer) run(manifestFile, statusFile string) error {
 	return err
 }
 
-func (it *installer) install(manifestFile string, status *told.Status) error {
+func (i *installer) install(manifestFile string, status *told.Status) error {
 	manifest, err := readManifest(manifestFile)
 	if err != nil {
-		return exit.With(exitOf(err), err)
+		return exit.WithCode(exitOf(err), err)
 	}
 	identities, recipient, err := readIdentities(manifest.AgeSSHKeyPaths)
 	if err != nil {
@@ -110,7 +110,7 @@ func (it *installer) install(manifestFile string, status *told.Status) error {
 	if err != nil {
 		return err
 	}
-	if err := it.mount(manifest.SecretsMountPoint, manifest.UseTmpfs); err != nil {
+	if err := i.mount(manifest.SecretsMountPoint, manifest.UseTmpfs); err != nil {
 		return err
 	}
 	generation, err := install(all, manifest.SecretsMountPoint, manifest.SymlinkPath, *manifest.KeepGenerations)
@@ -129,9 +129,9 @@ func (it *installer) install(manifestFile string, status *told.Status) error {
 // exitOf: a manifest that cannot be read may come; one that can is right or wrong for good.
 func exitOf(err error) int {
 	if _, isPath := errors.AsType[*fs.PathError](err); isPath {
-		return exit.Again
+		return exit.Retryable
 	}
-	return exit.Mistake
+	return exit.Usage
 }
 
 // readIdentities takes every key that is there; sops-install-secrets skips unreadable ones with a warning too, and one that opens the files is enough.
@@ -165,14 +165,14 @@ func readIdentities(paths []string) (identities age.ParsedIdentities, recipient 
 func decrypt(manifest *Manifest, identities age.ParsedIdentities, recipient string) ([]file, error) {
 	values := map[string]string{}
 	var all []file
-	open := func(it *sealed) error {
-		if err := it.open(identities); err != nil {
+	open := func(file *sealed) error {
+		if err := file.open(identities); err != nil {
 			return fmt.Errorf("%w. This PoP is %s", err, recipient)
 		}
 		return nil
 	}
-	err := eachSecret(manifest, open, func(it *sealed, secret *Secret) error {
-		content, err := it.value(secret)
+	err := eachSecret(manifest, open, func(file *sealed, secret *Secret) error {
+		content, err := file.value(secret)
 		if err != nil {
 			return err
 		}
@@ -193,7 +193,7 @@ func decrypt(manifest *Manifest, identities age.ParsedIdentities, recipient stri
 			}
 			text = string(content)
 		}
-		made, err := template.file(filepath.Join(renderedFolder, template.Name), []byte(fill(text, manifest.PlaceholderBySecretName, values)))
+		made, err := template.file(filepath.Join(renderedDir, template.Name), []byte(fill(text, manifest.PlaceholderBySecretName, values)))
 		if err != nil {
 			return nil, fmt.Errorf("template %s: %w", template.Name, err)
 		}
@@ -214,14 +214,14 @@ func fill(text string, placeholders, values map[string]string) string {
 	return strings.NewReplacer(pairs...).Replace(text)
 }
 
-func (it Access) file(name string, content []byte) (file, error) {
-	mode, err := it.mode()
+func (a Access) file(name string, content []byte) (file, error) {
+	mode, err := a.mode()
 	if err != nil {
-		return file{}, exit.With(exit.Mistake, err)
+		return file{}, exit.WithCode(exit.Usage, err)
 	}
-	uid, gid, err := it.owners()
+	uid, gid, err := a.owners()
 	if err != nil {
-		return file{}, exit.With(exit.Mistake, err)
+		return file{}, exit.WithCode(exit.Usage, err)
 	}
 	return file{name: name, content: content, mode: mode, uid: uid, gid: gid}, nil
 }
@@ -234,18 +234,18 @@ func eachSecret(manifest *Manifest, open func(*sealed) error, visit func(*sealed
 	for i := range manifest.Secrets {
 		secret := &manifest.Secrets[i]
 		from := source{secret.SopsFile, secret.Format}
-		it, seen := loaded[from]
+		file, seen := loaded[from]
 		if !seen {
 			var err error
-			if it, err = readSealed(from.path, from.format, open); err != nil {
+			if file, err = readSealed(from.path, from.format, open); err != nil {
 				failures = append(failures, err)
 			}
-			loaded[from] = it
+			loaded[from] = file
 		}
-		if it == nil {
+		if file == nil {
 			continue // said once
 		}
-		if err := visit(it, secret); err != nil {
+		if err := visit(file, secret); err != nil {
 			failures = append(failures, refused(fmt.Errorf("%s, secret %s: %w", from.path, secret.Name, err)))
 		}
 	}
@@ -257,22 +257,22 @@ func readSealed(path, format string, open func(*sealed) error) (*sealed, error) 
 	if err != nil {
 		return nil, fmt.Errorf("sops file %w", err)
 	}
-	it, err := load(text, format)
+	file, err := load(text, format)
 	if err == nil {
-		err = open(it)
+		err = open(file)
 	}
 	if err != nil {
 		return nil, refused(fmt.Errorf("%s: %w", path, err))
 	}
-	return it, nil
+	return file, nil
 }
 
 // refused is what all errors about a sealed file are, but for those that know better.
 func refused(err error) error {
-	if code := exit.Code(err); code != exit.Again {
-		return exit.With(code, err)
+	if code := exit.Code(err); code != exit.Retryable {
+		return exit.WithCode(code, err)
 	}
-	return exit.With(exit.Refused, err)
+	return exit.WithCode(exit.Invalid, err)
 }
 
 // linkPaths makes the links secrets and templates want elsewhere; they lead through symlinkPath, so they need no change with the next generation.
@@ -290,11 +290,11 @@ func linkPaths(manifest *Manifest) error {
 			failures = append(failures, fmt.Errorf("link to %s: %w", name, err))
 		}
 	}
-	for _, it := range manifest.Secrets {
-		link(it.Path, it.Name)
+	for _, secret := range manifest.Secrets {
+		link(secret.Path, secret.Name)
 	}
-	for _, it := range manifest.Templates {
-		link(it.Path, filepath.Join(renderedFolder, it.Name))
+	for _, template := range manifest.Templates {
+		link(template.Path, filepath.Join(renderedDir, template.Name))
 	}
 	return errors.Join(failures...)
 }
@@ -303,18 +303,18 @@ func linkPaths(manifest *Manifest) error {
 func checkOnly(manifestFile string, alsoFiles bool) error {
 	manifest, err := readManifest(manifestFile)
 	if err != nil {
-		return exit.With(exitOf(err), err)
+		return exit.WithCode(exitOf(err), err)
 	}
 	if !alsoFiles {
 		return nil
 	}
-	sealedToSomebody := func(it *sealed) error {
-		if len(it.recipients()) == 0 {
+	sealedToSomebody := func(file *sealed) error {
+		if len(file.recipients()) == 0 {
 			return errors.New("it is sealed to no age or SSH key at all")
 		}
 		return nil
 	}
-	return eachSecret(manifest, sealedToSomebody, (*sealed).has)
+	return eachSecret(manifest, sealedToSomebody, (*sealed).checkKey)
 }
 
 // readStatus: what was said before, so that a failure does not hide the last success. One that cannot be read is none.

@@ -39,19 +39,19 @@ type pop struct {
 
 func newPop(t *testing.T) *pop {
 	t.Helper()
-	it := &pop{T: t, root: t.TempDir()}
-	it.recipient = newKey(t, it.path("key"))
-	it.operator = newKey(t, it.path("operator"))
-	write(t, it.path("secrets.yaml"), seal(t, "yaml", plainYAML, []string{it.operator, it.recipient}), 0o600)
-	return it
+	p := &pop{T: t, root: t.TempDir()}
+	p.recipient = newKey(t, p.path("key"))
+	p.operator = newKey(t, p.path("operator"))
+	write(t, p.path("secrets.yaml"), seal(t, "yaml", plainYAML, []string{p.operator, p.recipient}), 0o600)
+	return p
 }
 
-func (it *pop) path(name string) string { return filepath.Join(it.root, name) }
+func (p *pop) path(name string) string { return filepath.Join(p.root, name) }
 
 // manifest writes one; the secrets are JSON objects without the fields every one of these tests has in common.
-func (it *pop) manifest(text string) {
-	text = strings.ReplaceAll(text, "ROOT", it.root)
-	write(it.T, it.path("manifest.json"), text, 0o644)
+func (p *pop) manifest(text string) {
+	text = strings.ReplaceAll(text, "ROOT", p.root)
+	write(p.T, p.path("manifest.json"), text, 0o644)
 }
 
 const usual = `{
@@ -70,45 +70,45 @@ const usual = `{
 var at = time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
 
 // run sets the secrets up in a plain folder: what mounts is tested by itself, where mounting is allowed.
-func (it *pop) run() error {
-	plain := func(path string, _ bool) error { return os.MkdirAll(path, folderMode) }
-	return (&installer{mount: plain, now: func() time.Time { return at }}).run(it.path("manifest.json"), it.path("status.json"))
+func (p *pop) run() error {
+	plain := func(path string, _ bool) error { return os.MkdirAll(path, dirMode) }
+	return (&installer{mount: plain, now: func() time.Time { return at }}).run(p.path("manifest.json"), p.path("status.json"))
 }
 
-func (it *pop) mustRun() {
-	it.Helper()
-	if err := it.run(); err != nil {
-		it.Fatal(err)
+func (p *pop) mustRun() {
+	p.Helper()
+	if err := p.run(); err != nil {
+		p.Fatal(err)
 	}
 }
 
-func (it *pop) read(name string) string {
-	it.Helper()
-	text, err := os.ReadFile(it.path(name))
+func (p *pop) read(name string) string {
+	p.Helper()
+	text, err := os.ReadFile(p.path(name))
 	if err != nil {
-		it.Error(err)
+		p.Error(err)
 	}
 	return string(text)
 }
 
-func (it *pop) status() told.Status {
-	it.Helper()
+func (p *pop) status() told.Status {
+	p.Helper()
 	var status told.Status
-	text := it.read("status.json")
+	text := p.read("status.json")
 	if err := json.Unmarshal([]byte(text), &status); err != nil || strings.Contains(text, marker) {
-		it.Errorf("status is %s: %v", text, err)
+		p.Errorf("status is %s: %v", text, err)
 	}
 	return status
 }
 
 func TestSetsUpWhatTheManifestAsksFor(t *testing.T) {
-	it := newPop(t)
-	it.manifest(usual)
-	it.mustRun()
+	p := newPop(t)
+	p.manifest(usual)
+	p.mustRun()
 	for name, want := range map[string]string{
 		"run/secrets/roleId": marker + "-role", "run/secrets/vault/secretId": marker + "-id", "elsewhere/id": marker + "-id",
 	} {
-		if text := it.read(name); text != want {
+		if text := p.read(name); text != want {
 			t.Errorf("%s holds %q, want %q", name, text, want)
 		}
 	}
@@ -118,7 +118,7 @@ func TestSetsUpWhatTheManifestAsksFor(t *testing.T) {
 	}{
 		"run/secrets/roleId": {0o400, 0, 0}, "run/secrets/vault/secretId": {0o440, 103, 101},
 	} {
-		info, err := os.Stat(it.path(name))
+		info, err := os.Stat(p.path(name))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -127,17 +127,17 @@ func TestSetsUpWhatTheManifestAsksFor(t *testing.T) {
 			t.Errorf("%s: %v %d:%d", name, info.Mode(), owner.Uid, owner.Gid)
 		}
 	}
-	status := it.status()
-	if status.Recipient != it.recipient || status.Generation != 1 || !status.At.Equal(at) || status.Error != "" || len(status.Files) != 2 {
+	status := p.status()
+	if status.Recipient != p.recipient || status.Generation != 1 || !status.At.Equal(at) || status.Error != "" || len(status.Files) != 2 {
 		t.Errorf("status is %+v", status)
 	}
 }
 
 func TestOwnersGoByName(t *testing.T) {
-	it := newPop(t)
-	it.manifest(strings.Replace(usual, `"owner": null`, `"owner": "root"`, 1))
-	it.mustRun()
-	info, err := os.Stat(it.path("run/secrets/vault/secretId"))
+	p := newPop(t)
+	p.manifest(strings.Replace(usual, `"owner": null`, `"owner": "root"`, 1))
+	p.mustRun()
+	info, err := os.Stat(p.path("run/secrets/vault/secretId"))
 	if err != nil || info.Sys().(*syscall.Stat_t).Uid != 0 {
 		t.Errorf("%v: %v", info, err)
 	}
@@ -146,12 +146,12 @@ func TestOwnersGoByName(t *testing.T) {
 func TestAnotherRunIsAnotherGeneration(t *testing.T) {
 	for keep, want := range map[string]string{"0": "1 2 3 4", "1": "4", "2": "3 4"} {
 		t.Run("keep "+keep, func(t *testing.T) {
-			it := newPop(t)
-			it.manifest(strings.Replace(usual, `"keepGenerations": 2`, `"keepGenerations": `+keep, 1))
+			p := newPop(t)
+			p.manifest(strings.Replace(usual, `"keepGenerations": 2`, `"keepGenerations": `+keep, 1))
 			for range 4 {
-				it.mustRun()
+				p.mustRun()
 			}
-			entries, err := os.ReadDir(it.path("run/secrets.d"))
+			entries, err := os.ReadDir(p.path("run/secrets.d"))
 			var names []string
 			for _, entry := range entries {
 				names = append(names, entry.Name())
@@ -159,7 +159,7 @@ func TestAnotherRunIsAnotherGeneration(t *testing.T) {
 			if found := strings.Join(names, " "); found != want || err != nil {
 				t.Errorf("generations %s, want %s: %v", found, want, err)
 			}
-			if target, err := os.Readlink(it.path("run/secrets")); err != nil || filepath.Base(target) != "4" {
+			if target, err := os.Readlink(p.path("run/secrets")); err != nil || filepath.Base(target) != "4" {
 				t.Errorf("current is %s: %v", target, err)
 			}
 		})
@@ -167,15 +167,15 @@ func TestAnotherRunIsAnotherGeneration(t *testing.T) {
 }
 
 func TestWhatACutOffRunLeftIsNotInTheWay(t *testing.T) {
-	it := newPop(t)
-	it.manifest(usual)
-	it.mustRun()
-	write(t, it.path("run/secrets.d/2/roleId"), "half", 0o600)
-	if err := os.Symlink("nowhere", it.path("run/.secrets.new")); err != nil {
+	p := newPop(t)
+	p.manifest(usual)
+	p.mustRun()
+	write(t, p.path("run/secrets.d/2/roleId"), "half", 0o600)
+	if err := os.Symlink("nowhere", p.path("run/.secrets.new")); err != nil {
 		t.Fatal(err)
 	}
-	it.mustRun()
-	if text := it.read("run/secrets/roleId"); text != marker+"-role" {
+	p.mustRun()
+	if text := p.read("run/secrets/roleId"); text != marker+"-role" {
 		t.Errorf("holds %q", text)
 	}
 }
@@ -193,12 +193,12 @@ func TestFormats(t *testing.T) {
 		"yaml, empty":      {"yaml", "a: \"\"\nb: c\n", `"key": "a"`, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			it := newPop(t)
-			write(t, it.path("sealed"), seal(t, test.format, test.plain, []string{it.recipient}), 0o600)
-			it.manifest(`{"secrets": [{"name": "it", ` + test.key + `, "sopsFile": "sealed", "format": "` + test.format + `", "mode": "400"}],
+			p := newPop(t)
+			write(t, p.path("sealed"), seal(t, test.format, test.plain, []string{p.recipient}), 0o600)
+			p.manifest(`{"secrets": [{"name": "it", ` + test.key + `, "sopsFile": "sealed", "format": "` + test.format + `", "mode": "400"}],
 				"secretsMountPoint": "ROOT/d", "symlinkPath": "ROOT/s", "ageSshKeyPaths": ["ROOT/key"]}`)
-			it.mustRun()
-			if text := it.read("s/it"); text != test.want {
+			p.mustRun()
+			if text := p.read("s/it"); text != test.want {
 				t.Errorf("holds %q, want %q", text, test.want)
 			}
 		})
@@ -207,34 +207,34 @@ func TestFormats(t *testing.T) {
 
 // Made by `sops encrypt` 3.13.2 itself, to the key beside them, which nothing else is sealed to.
 func TestOpensWhatTheRealSopsSealed(t *testing.T) {
-	it := newPop(t)
-	folder, err := filepath.Abs("testdata")
+	p := newPop(t)
+	dir, err := filepath.Abs("testdata")
 	if err != nil {
 		t.Fatal(err)
 	}
-	key, err := os.ReadFile(filepath.Join(folder, "throwaway_host_key"))
+	key, err := os.ReadFile(filepath.Join(dir, "throwaway_host_key"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	write(t, it.path("key"), string(key), 0o600)
-	it.manifest(strings.ReplaceAll(`{"secrets": [
+	write(t, p.path("key"), string(key), 0o600)
+	p.manifest(strings.ReplaceAll(`{"secrets": [
 		{"name": "yaml", "key": "deep/er/value", "sopsFile": "TEST/real.yaml", "mode": "0400"},
 		{"name": "json", "key": "deep/value", "sopsFile": "TEST/real.json", "format": "json", "mode": "0400"},
 		{"name": "dotenv", "sopsFile": "TEST/real.env", "format": "dotenv", "mode": "0400"},
 		{"name": "binary", "sopsFile": "TEST/real.bin", "format": "binary", "mode": "0400"}],
-		"secretsMountPoint": "ROOT/d", "symlinkPath": "ROOT/s", "ageSshKeyPaths": ["ROOT/key"]}`, "TEST", folder))
-	it.mustRun()
+		"secretsMountPoint": "ROOT/d", "symlinkPath": "ROOT/s", "ageSshKeyPaths": ["ROOT/key"]}`, "TEST", dir))
+	p.mustRun()
 	for name, want := range map[string]string{"yaml": "of yaml: ü", "json": "of json", "dotenv": "# a comment\nNAME=of dotenv\n", "binary": "of binary\x00\x01\n"} {
-		if text := it.read("s/" + name); text != want {
+		if text := p.read("s/" + name); text != want {
 			t.Errorf("%s holds %q, want %q", name, text, want)
 		}
 	}
 }
 
 func TestTemplates(t *testing.T) {
-	it := newPop(t)
-	write(t, it.path("template"), "from a file: <note>", 0o644)
-	it.manifest(`{"secrets": [
+	p := newPop(t)
+	write(t, p.path("template"), "from a file: <note>", 0o644)
+	p.manifest(`{"secrets": [
 			{"name": "note", "key": "note", "sopsFile": "secrets.yaml", "mode": "0400"},
 			{"name": "longer", "key": "vault/roleId", "sopsFile": "secrets.yaml", "mode": "0400"}],
 		"templates": [
@@ -242,32 +242,32 @@ func TestTemplates(t *testing.T) {
 			{"name": "two.conf", "file": "template", "mode": "0400", "path": "ROOT/etc/two.conf"}],
 		"placeholderBySecretName": {"note": "<note>", "longer": "<note>er"},
 		"secretsMountPoint": "ROOT/d", "symlinkPath": "ROOT/s", "ageSshKeyPaths": ["ROOT/key"]}`)
-	it.mustRun()
+	p.mustRun()
 	for name, want := range map[string]string{
 		"s/rendered/one.conf": "a " + marker + "-note and " + marker + "-role, $x {{y}}",
 		"etc/two.conf":        "from a file: " + marker + "-note",
 	} {
-		if text := it.read(name); text != want {
+		if text := p.read(name); text != want {
 			t.Errorf("%s holds %q, want %q", name, text, want)
 		}
 	}
 }
 
 func TestOneReadableKeyIsEnough(t *testing.T) {
-	it := newPop(t)
-	it.manifest(strings.Replace(usual, `["ROOT/key"]`, `["ROOT/nowhere", "ROOT/key"]`, 1))
-	it.mustRun()
+	p := newPop(t)
+	p.manifest(strings.Replace(usual, `["ROOT/key"]`, `["ROOT/nowhere", "ROOT/key"]`, 1))
+	p.mustRun()
 }
 
 // The operator's own keys may stand beside the PoP's: of a cloud, of GnuPG. None of them is known in the image, and none is needed.
 func TestKeysOfOtherKindsAreNotInTheWay(t *testing.T) {
-	it := newPop(t)
+	p := newPop(t)
 	at := `created_at: "2026-11-24T12:00:00Z"`
-	data, sealed, found := strings.Cut(it.read("secrets.yaml"), "\nsops:\n")
+	data, sealed, found := strings.Cut(p.read("secrets.yaml"), "\nsops:\n")
 	if !found {
 		t.Fatal("no sops part")
 	}
-	write(t, it.path("secrets.yaml"), data+`
+	write(t, p.path("secrets.yaml"), data+`
 sops:
     kms: [{arn: "arn:aws:kms:eu-west-3:1:key/a", `+at+`, enc: AA==, aws_profile: ""}]
     gcp_kms: [{resource_id: projects/a/locations/b/keyRings/c/cryptoKeys/d, `+at+`, enc: AA==}]
@@ -275,28 +275,28 @@ sops:
     hc_vault: [{vault_address: "https://vault.example", engine_path: sops, key_name: a, `+at+`, enc: AA==}]
     pgp: [{fp: 85D77543B3D624B63CEA9E6DBC17301B491B3F21, `+at+`, enc: AA==}]
 `+sealed, 0o600)
-	it.manifest(usual)
-	it.mustRun()
+	p.manifest(usual)
+	p.mustRun()
 }
 
 // Each fault: the generation before stays, health is told why, no secret is in what is said.
 func TestFaultsLeaveTheLastGeneration(t *testing.T) {
 	replace := func(from, to string) func(*pop) {
-		return func(it *pop) {
-			text := strings.Replace(it.read("secrets.yaml"), from, to, 1)
-			if !strings.Contains(it.read("secrets.yaml"), from) {
-				it.Fatalf("%q is not in the file", from)
+		return func(p *pop) {
+			text := strings.Replace(p.read("secrets.yaml"), from, to, 1)
+			if !strings.Contains(p.read("secrets.yaml"), from) {
+				p.Fatalf("%q is not in the file", from)
 			}
-			write(it.T, it.path("secrets.yaml"), text, 0o600)
+			write(p.T, p.path("secrets.yaml"), text, 0o600)
 		}
 	}
 	sealed := func(format, plain string) func(*pop) {
-		return func(it *pop) {
-			write(it.T, it.path("secrets.yaml"), seal(it.T, format, plain, []string{it.recipient}), 0o600)
+		return func(p *pop) {
+			write(p.T, p.path("secrets.yaml"), seal(p.T, format, plain, []string{p.recipient}), 0o600)
 		}
 	}
 	asks := func(from, to string) func(*pop) {
-		return func(it *pop) { it.manifest(strings.Replace(usual, from, to, 1)) }
+		return func(p *pop) { p.manifest(strings.Replace(usual, from, to, 1)) }
 	}
 	type test struct {
 		fault func(*pop)
@@ -304,57 +304,57 @@ func TestFaultsLeaveTheLastGeneration(t *testing.T) {
 		says  string
 	}
 	tests := map[string]test{
-		"sealed to another": {func(it *pop) {
-			write(t, it.path("secrets.yaml"), seal(t, "yaml", plainYAML, []string{it.operator}), 0o600)
-		}, exit.Refused, "sealed to others: ssh-ed25519"},
-		"the host key is a new one": {func(it *pop) { newKey(t, it.path("key")) }, exit.Refused, "sealed to others"},
-		"the host key is gone":      {func(it *pop) { os.Remove(it.path("key")) }, exit.Again, "no key to open secrets with"},
-		"the host key is broken":    {func(it *pop) { write(t, it.path("key"), "x", 0o600) }, exit.Refused, "not a private key"},
-		"the file is gone":          {func(it *pop) { os.Remove(it.path("secrets.yaml")) }, exit.Again, "no such file"},
-		"the file is a folder":      {func(it *pop) { os.Remove(it.path("secrets.yaml")); os.Mkdir(it.path("secrets.yaml"), 0o755) }, exit.Again, "directory"},
-		"the file is empty":         {func(it *pop) { write(t, it.path("secrets.yaml"), "", 0o600) }, exit.Refused, "not encrypted"},
-		"the file is cut off": {func(it *pop) {
-			text := it.read("secrets.yaml")
-			write(t, it.path("secrets.yaml"), text[:len(text)*2/3], 0o600)
-		}, exit.Refused, "no yaml file of sops"},
-		"the file is in plain text": {func(it *pop) { write(t, it.path("secrets.yaml"), plainYAML, 0o600) }, exit.Refused, "not encrypted"},
-		"the file is no YAML":       {func(it *pop) { write(t, it.path("secrets.yaml"), "a: "+marker+"\n b: [", 0o600) }, exit.Refused, "no yaml file of sops"},
-		"the file is far too long":  {func(it *pop) { write(t, it.path("secrets.yaml"), strings.Repeat("#", longestSopsFile+1), 0o600) }, exit.Again, "longer than 1024 KB"},
+		"sealed to another": {func(p *pop) {
+			write(t, p.path("secrets.yaml"), seal(t, "yaml", plainYAML, []string{p.operator}), 0o600)
+		}, exit.Invalid, "sealed to others: ssh-ed25519"},
+		"the host key is a new one": {func(p *pop) { newKey(t, p.path("key")) }, exit.Invalid, "sealed to others"},
+		"the host key is gone":      {func(p *pop) { os.Remove(p.path("key")) }, exit.Retryable, "no key to open secrets with"},
+		"the host key is broken":    {func(p *pop) { write(t, p.path("key"), "x", 0o600) }, exit.Invalid, "not a private key"},
+		"the file is gone":          {func(p *pop) { os.Remove(p.path("secrets.yaml")) }, exit.Retryable, "no such file"},
+		"the file is a folder":      {func(p *pop) { os.Remove(p.path("secrets.yaml")); os.Mkdir(p.path("secrets.yaml"), 0o755) }, exit.Retryable, "directory"},
+		"the file is empty":         {func(p *pop) { write(t, p.path("secrets.yaml"), "", 0o600) }, exit.Invalid, "not encrypted"},
+		"the file is cut off": {func(p *pop) {
+			text := p.read("secrets.yaml")
+			write(t, p.path("secrets.yaml"), text[:len(text)*2/3], 0o600)
+		}, exit.Invalid, "not a yaml file of sops"},
+		"the file is in plain text": {func(p *pop) { write(t, p.path("secrets.yaml"), plainYAML, 0o600) }, exit.Invalid, "not encrypted"},
+		"the file is not YAML":      {func(p *pop) { write(t, p.path("secrets.yaml"), "a: "+marker+"\n b: [", 0o600) }, exit.Invalid, "not a yaml file of sops"},
+		"the file is far too long":  {func(p *pop) { write(t, p.path("secrets.yaml"), strings.Repeat("#", longestSopsFile+1), 0o600) }, exit.Retryable, "longer than 1024 KB"},
 		"another format than said":  {sealed("json", `{"vault": {"roleId": "x", "secretId": "y"}}`), 0, ""}, // JSON is YAML
-		"a value was changed":       {replace("ENC[AES256_GCM,data:", "ENC[AES256_GCM,data:AA"), exit.Refused, `"vault/roleId" is damaged`},
-		"a value is in plain text":  {replace("note: ENC[AES256_GCM,", "note: "+marker+" #"), exit.Refused, `"note" is damaged or was never encrypted`},
-		"a value was added":         {replace("sops:\n", "added: "+marker+"\nsops:\n"), exit.Refused, `"added" is damaged or was never encrypted`},
-		"an open value was added":   {replace("sops:\n", "added_unencrypted: 1\nsops:\n"), exit.Refused, "MAC does not match"},
-		"the MAC is another":        {replace("mac: ENC[AES256_GCM,data:", "mac: ENC[AES256_GCM,data:AA"), exit.Refused, "MAC cannot be read"},
-		"the MAC is gone":           {replace("mac: ENC[", "mac: X["), exit.Refused, "MAC cannot be read"},
-		"the time was changed":      {replace("lastmodified: \"20", "lastmodified: \"19"), exit.Refused, "MAC cannot be read"},
-		"a type nobody knows":       {replace(",type:str]", ",type:bytes]"), exit.Refused, "damaged"},
-		"an alias to itself":        {func(it *pop) { write(t, it.path("secrets.yaml"), "a: &a [*a]\nsops: *a\n", 0o600) }, exit.Refused, "no yaml file of sops"},
-		"key groups (Shamir)": {func(it *pop) {
-			write(t, it.path("secrets.yaml"), seal(t, "yaml", plainYAML, []string{it.operator}, []string{it.recipient}), 0o600)
-		}, exit.Refused, "2 key groups"},
-		"a key that is not there":     {asks(`"vault/roleId"`, `"vault/roleID"`), exit.Refused, `"vault/roleID" is not in it`},
-		"a key below a value":         {asks(`"vault/roleId"`, `"note/roleId"`), exit.Refused, `"note" is a string, not a map`},
-		"a key that is a map":         {asks(`"vault/roleId"`, `"vault"`), exit.Refused, `"vault" is a map, wanted is a string`},
-		"a key that is a list":        {asks(`"vault/roleId"`, `"list"`), exit.Refused, `"list" is a list`},
-		"a key that is a number":      {asks(`"vault/roleId"`, `"count"`), exit.Refused, `"count" is a number`},
-		"an owner nobody knows":       {asks(`"owner": null`, `"owner": "nobody-here"`), exit.Mistake, `"nobody-here" is no user here`},
-		"a group nobody knows":        {asks(`"group": null`, `"group": "nobody-here"`), exit.Mistake, `"nobody-here" is no group here`},
-		"a typo in the manifest":      {asks(`"mode": "0400"`, `"mod": "0400"`), exit.Mistake, "unknown: secrets[0].mod"},
-		"a manifest that is gone":     {func(it *pop) { os.Remove(it.path("manifest.json")) }, exit.Again, "no such file"},
-		"a manifest that is cut off":  {func(it *pop) { it.manifest(usual[:200]) }, exit.Mistake, "not JSON"},
-		"the link is a folder":        {func(it *pop) { os.Remove(it.path("run/secrets")); os.Mkdir(it.path("run/secrets"), 0o755) }, exit.Mistake, "is no symbolic link"},
-		"the other link is a file":    {func(it *pop) { os.Remove(it.path("elsewhere/id")); write(t, it.path("elsewhere/id"), "mine", 0o644) }, exit.Mistake, "elsewhere/id is no symbolic link"},
-		"the mount point is a file":   {asks("ROOT/run/secrets.d", "ROOT/secrets.yaml"), exit.Again, "not a directory"},
-		"a template without its file": {asks(`"templates": []`, `"placeholderBySecretName": {"roleId": "<a>", "vault/secretId": "<b>"}, "templates": [{"name": "t", "file": "nowhere", "mode": "0400"}]`), exit.Again, "template t: open"},
+		"a value was changed":       {replace("ENC[AES256_GCM,data:", "ENC[AES256_GCM,data:AA"), exit.Invalid, `"vault/roleId" is damaged`},
+		"a value is in plain text":  {replace("note: ENC[AES256_GCM,", "note: "+marker+" #"), exit.Invalid, `"note" is damaged or was never encrypted`},
+		"a value was added":         {replace("sops:\n", "added: "+marker+"\nsops:\n"), exit.Invalid, `"added" is damaged or was never encrypted`},
+		"an open value was added":   {replace("sops:\n", "added_unencrypted: 1\nsops:\n"), exit.Invalid, "MAC does not match"},
+		"the MAC is another":        {replace("mac: ENC[AES256_GCM,data:", "mac: ENC[AES256_GCM,data:AA"), exit.Invalid, "MAC cannot be read"},
+		"the MAC is gone":           {replace("mac: ENC[", "mac: X["), exit.Invalid, "MAC cannot be read"},
+		"the time was changed":      {replace("lastmodified: \"20", "lastmodified: \"19"), exit.Invalid, "MAC cannot be read"},
+		"a type nobody knows":       {replace(",type:str]", ",type:bytes]"), exit.Invalid, "damaged"},
+		"an alias to itself":        {func(p *pop) { write(t, p.path("secrets.yaml"), "a: &a [*a]\nsops: *a\n", 0o600) }, exit.Invalid, "not a yaml file of sops"},
+		"key groups (Shamir)": {func(p *pop) {
+			write(t, p.path("secrets.yaml"), seal(t, "yaml", plainYAML, []string{p.operator}, []string{p.recipient}), 0o600)
+		}, exit.Invalid, "2 key groups"},
+		"a key that is not there":     {asks(`"vault/roleId"`, `"vault/roleID"`), exit.Invalid, `"vault/roleID" is not in it`},
+		"a key below a value":         {asks(`"vault/roleId"`, `"note/roleId"`), exit.Invalid, `"note" is a string, not a map`},
+		"a key that is a map":         {asks(`"vault/roleId"`, `"vault"`), exit.Invalid, `"vault" is a map, expected a string`},
+		"a key that is a list":        {asks(`"vault/roleId"`, `"list"`), exit.Invalid, `"list" is a list`},
+		"a key that is a number":      {asks(`"vault/roleId"`, `"count"`), exit.Invalid, `"count" is a number`},
+		"an owner nobody knows":       {asks(`"owner": null`, `"owner": "nobody-here"`), exit.Usage, `there is no user "nobody-here" (owner)`},
+		"a group nobody knows":        {asks(`"group": null`, `"group": "nobody-here"`), exit.Usage, `there is no group "nobody-here" (group)`},
+		"a typo in the manifest":      {asks(`"mode": "0400"`, `"mod": "0400"`), exit.Usage, "unknown: secrets[0].mod"},
+		"a manifest that is gone":     {func(p *pop) { os.Remove(p.path("manifest.json")) }, exit.Retryable, "no such file"},
+		"a manifest that is cut off":  {func(p *pop) { p.manifest(usual[:200]) }, exit.Usage, "not JSON"},
+		"the link is a folder":        {func(p *pop) { os.Remove(p.path("run/secrets")); os.Mkdir(p.path("run/secrets"), 0o755) }, exit.Usage, "is not a symbolic link"},
+		"the other link is a file":    {func(p *pop) { os.Remove(p.path("elsewhere/id")); write(t, p.path("elsewhere/id"), "mine", 0o644) }, exit.Usage, "elsewhere/id is not a symbolic link"},
+		"the mount point is a file":   {asks("ROOT/run/secrets.d", "ROOT/secrets.yaml"), exit.Retryable, "not a directory"},
+		"a template without its file": {asks(`"templates": []`, `"placeholderBySecretName": {"roleId": "<a>", "vault/secretId": "<b>"}, "templates": [{"name": "t", "file": "nowhere", "mode": "0400"}]`), exit.Retryable, "template t: open"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			it := newPop(t)
-			it.manifest(usual)
-			it.mustRun()
-			test.fault(it)
-			err := it.run()
+			p := newPop(t)
+			p.manifest(usual)
+			p.mustRun()
+			test.fault(p)
+			err := p.run()
 			if exit.Code(err) != test.code {
 				t.Errorf("code %d, want %d: %v", exit.Code(err), test.code, err)
 			}
@@ -364,11 +364,11 @@ func TestFaultsLeaveTheLastGeneration(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), test.says) || strings.Contains(err.Error(), marker) {
 				t.Errorf("error is %v", err)
 			}
-			status := it.status()
+			status := p.status()
 			if status.Error != err.Error() || !status.ErrorAt.Equal(at) || status.At == nil || status.Recipient == "" {
 				t.Errorf("status is %+v", status)
 			}
-			if text := it.read("run/secrets.d/1/roleId"); text != marker+"-role" {
+			if text := p.read("run/secrets.d/1/roleId"); text != marker+"-role" {
 				t.Errorf("the generation before holds %q", text)
 			}
 		})
@@ -396,27 +396,27 @@ func TestAFullOrReadOnlyMountPointLeavesTheLastGeneration(t *testing.T) {
 		break_ func(*pop)
 		says   string
 	}{
-		"full": {func(it *pop) {
+		"full": {func(p *pop) {
 			text := make([]byte, 1<<20)
-			_ = os.WriteFile(it.path("run/secrets.d/filler"), text, 0o600)
+			_ = os.WriteFile(p.path("run/secrets.d/filler"), text, 0o600)
 		}, "no space left"},
-		"read-only": {func(it *pop) {
-			if err := unix.Mount("", it.path("run/secrets.d"), "", unix.MS_REMOUNT|unix.MS_RDONLY, ""); err != nil {
-				it.Fatal(err)
+		"read-only": {func(p *pop) {
+			if err := unix.Mount("", p.path("run/secrets.d"), "", unix.MS_REMOUNT|unix.MS_RDONLY, ""); err != nil {
+				p.Fatal(err)
 			}
 		}, "read-only"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			it := newPop(t)
-			onMemory(t, it.path("run/secrets.d"), "size=64k", 0)
-			it.manifest(usual)
-			it.mustRun()
-			test.break_(it)
-			err := it.run()
-			if exit.Code(err) != exit.Again || !strings.Contains(err.Error(), test.says) {
+			p := newPop(t)
+			onMemory(t, p.path("run/secrets.d"), "size=64k", 0)
+			p.manifest(usual)
+			p.mustRun()
+			test.break_(p)
+			err := p.run()
+			if exit.Code(err) != exit.Retryable || !strings.Contains(err.Error(), test.says) {
 				t.Errorf("code %d: %v", exit.Code(err), err)
 			}
-			if text := it.read("run/secrets/roleId"); text != marker+"-role" {
+			if text := p.read("run/secrets/roleId"); text != marker+"-role" {
 				t.Errorf("the generation before holds %q", text)
 			}
 		})
@@ -424,14 +424,14 @@ func TestAFullOrReadOnlyMountPointLeavesTheLastGeneration(t *testing.T) {
 }
 
 func TestMountsARamfsOnce(t *testing.T) {
-	it := newPop(t)
-	onMemory(t, it.path("run"), "", 0) // also: may we mount at all
-	path := it.path("run/secrets.d")
+	p := newPop(t)
+	onMemory(t, p.path("run"), "", 0) // also: may we mount at all
+	path := p.path("run/secrets.d")
 	t.Cleanup(func() { _ = unix.Unmount(path, unix.MNT_DETACH) })
-	it.manifest(usual)
+	p.manifest(usual)
 	real := &installer{mount: mount, now: time.Now}
 	for range 2 {
-		if err := real.run(it.path("manifest.json"), it.path("status.json")); err != nil {
+		if err := real.run(p.path("manifest.json"), p.path("status.json")); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -443,23 +443,23 @@ func TestMountsARamfsOnce(t *testing.T) {
 	if err != nil || strings.Count(string(mounts), " "+path+" ") != 1 {
 		t.Errorf("mounted %d times: %v", strings.Count(string(mounts), " "+path+" "), err)
 	}
-	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != folderMode {
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != dirMode {
 		t.Errorf("mode %v: %v", info.Mode(), err)
 	}
 }
 
 func TestWithoutTheCapabilityNothingIsWritten(t *testing.T) {
-	it := newPop(t)
-	it.manifest(usual)
+	p := newPop(t)
+	p.manifest(usual)
 	failed := make(chan error)
 	go func() {
 		runtime.LockOSThread() // for good: the thread that lost its capability ends with this function
-		failed <- errors.Join(dropSysAdmin(), (&installer{mount: mount, now: time.Now}).run(it.path("manifest.json"), it.path("status.json")))
+		failed <- errors.Join(dropSysAdmin(), (&installer{mount: mount, now: time.Now}).run(p.path("manifest.json"), p.path("status.json")))
 	}()
-	if err := <-failed; exit.Code(err) != exit.Again || !strings.Contains(err.Error(), "CAP_SYS_ADMIN") {
+	if err := <-failed; exit.Code(err) != exit.Retryable || !strings.Contains(err.Error(), "CAP_SYS_ADMIN") {
 		t.Errorf("code %d: %v", exit.Code(err), err)
 	}
-	if entries, err := os.ReadDir(it.path("run/secrets.d")); err != nil || len(entries) != 0 {
+	if entries, err := os.ReadDir(p.path("run/secrets.d")); err != nil || len(entries) != 0 {
 		t.Errorf("written: %v %v", entries, err)
 	}
 }
@@ -476,13 +476,13 @@ func dropSysAdmin() error {
 }
 
 func TestAStatusThatCannotBeWrittenChangesNothing(t *testing.T) {
-	it := newPop(t)
-	it.manifest(usual)
-	plain := func(path string, _ bool) error { return os.MkdirAll(path, folderMode) }
-	if err := (&installer{mount: plain, now: time.Now}).run(it.path("manifest.json"), it.path("nowhere/status.json")); err != nil {
+	p := newPop(t)
+	p.manifest(usual)
+	plain := func(path string, _ bool) error { return os.MkdirAll(path, dirMode) }
+	if err := (&installer{mount: plain, now: time.Now}).run(p.path("manifest.json"), p.path("nowhere/status.json")); err != nil {
 		t.Error(err)
 	}
-	if _, err := os.Stat(it.path("run/secrets/roleId")); err != nil {
+	if _, err := os.Stat(p.path("run/secrets/roleId")); err != nil {
 		t.Error(err)
 	}
 }
@@ -497,23 +497,23 @@ func TestChecksWithoutAKey(t *testing.T) {
 		"a good manifest":                {"", "", "manifest", 0, ""},
 		"a good manifest and file":       {"", "", "sopsfile", 0, ""},
 		"a file that is not looked at":   {`"vault/roleId"`, `"vault/roleID"`, "manifest", 0, ""},
-		"a key that is not there":        {`"vault/roleId"`, `"vault/roleID"`, "sopsfile", exit.Refused, `secret roleId: "vault/roleID" is not in it`},
-		"a key that is a number, sealed": {`"vault/roleId"`, `"count"`, "sopsfile", exit.Refused, `"count" is encrypted, but no string`},
-		"a file that is not there":       {`"secrets.yaml"`, `"nowhere.yaml"`, "sopsfile", exit.Again, "nowhere.yaml"},
+		"a key that is not there":        {`"vault/roleId"`, `"vault/roleID"`, "sopsfile", exit.Invalid, `secret roleId: "vault/roleID" is not in it`},
+		"a key that is a number, sealed": {`"vault/roleId"`, `"count"`, "sopsfile", exit.Invalid, `"count" is encrypted, but no string`},
+		"a file that is not there":       {`"secrets.yaml"`, `"nowhere.yaml"`, "sopsfile", exit.Retryable, "nowhere.yaml"},
 		"an owner of the image":          {`"owner": null`, `"owner": "certs-of-the-image"`, "sopsfile", 0, ""},
-		"a typo":                         {`"mode"`, `"Mode"`, "manifest", exit.Mistake, "unknown: secrets[0].Mode"},
+		"a typo":                         {`"mode"`, `"Mode"`, "manifest", exit.Usage, "unknown: secrets[0].Mode"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			it := newPop(t)
-			it.manifest(strings.Replace(usual, test.from, test.to, 1))
-			if err := errors.Join(os.Remove(it.path("key")), os.Remove(it.path("operator"))); err != nil {
+			p := newPop(t)
+			p.manifest(strings.Replace(usual, test.from, test.to, 1))
+			if err := errors.Join(os.Remove(p.path("key")), os.Remove(p.path("operator"))); err != nil {
 				t.Fatal(err)
 			}
-			err := Run([]string{"--manifest", it.path("manifest.json"), "--check", test.check})
+			err := Run([]string{"--manifest", p.path("manifest.json"), "--check", test.check})
 			if exit.Code(err) != test.code || (err != nil && !strings.Contains(err.Error(), test.says)) {
 				t.Errorf("code %d: %v", exit.Code(err), err)
 			}
-			if _, err := os.Stat(it.path("run")); !errors.Is(err, fs.ErrNotExist) {
+			if _, err := os.Stat(p.path("run")); !errors.Is(err, fs.ErrNotExist) {
 				t.Error("a check wrote something")
 			}
 		})
@@ -522,12 +522,12 @@ func TestChecksWithoutAKey(t *testing.T) {
 
 func TestArguments(t *testing.T) {
 	for says, arguments := range map[string][]string{
-		"--manifest FILE is missing": nil,
-		"allowed are manifest":       {"--manifest", "x", "--check", "all"},
-		`"more": no such argument`:   {"--manifest", "x", "more"},
-		"colour":                     {"--colour"},
+		"--manifest FILE is missing":    nil,
+		"expected manifest or sopsfile": {"--manifest", "x", "--check", "all"},
+		`"more": no such argument`:      {"--manifest", "x", "more"},
+		"colour":                        {"--colour"},
 	} {
-		if err := Run(arguments); err == nil || exit.Code(err) != exit.Mistake || !strings.Contains(err.Error(), says) {
+		if err := Run(arguments); err == nil || exit.Code(err) != exit.Usage || !strings.Contains(err.Error(), says) {
 			t.Errorf("%v: %v", arguments, err)
 		}
 	}

@@ -117,7 +117,7 @@ func TestNext(t *testing.T) {
 		"out of contact":                         {"running", func(facts *Facts) { facts.Status.Self.Online = false }, Nothing, ""},
 		"logged out":                             {"logged-out", nil, Restart, "authkey already used"},
 		"not approved":                           {"running", func(facts *Facts) { facts.Status.BackendState = "NeedsMachineAuth" }, Wait, "approved"},
-		"another control server":                 {"running", func(facts *Facts) { facts.Server = &other }, LogInAnew, ""},
+		"another control server":                 {"running", func(facts *Facts) { facts.Server = &other }, LogInAgain, ""},
 		"another control server, without key": {"running", func(facts *Facts) { facts.Server, facts.HasKey = &other, false }, Nothing,
 			"joined at https://other.example, and there is no unused auth key for https://headscale.home.internal:8443"},
 		"another control server, at boot, with a used key": {"running", func(facts *Facts) {
@@ -126,7 +126,7 @@ func TestNext(t *testing.T) {
 		"other tags at headscale": {"running", func(facts *Facts) { facts.Wanted.Tags = []string{"tag:edge"} }, Nothing, "headscale keeps those"},
 		"other tags at Tailscale": {"running", func(facts *Facts) {
 			facts.Wanted.Tags, facts.Wanted.LoginServer, facts.Server = []string{"tag:edge"}, "", &tailscale
-		}, LogInAnew, ""},
+		}, LogInAgain, ""},
 		"other tags at Tailscale, the key was not taken": {"running", func(facts *Facts) {
 			facts.Wanted.Tags, facts.Wanted.LoginServer, facts.Server, facts.KeyUsed = []string{"tag:edge"}, "", &tailscale, true
 		}, Nothing, "expected tag:edge"},

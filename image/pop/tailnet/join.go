@@ -104,7 +104,7 @@ func (j *Joiner) Run(ctx context.Context) error {
 		if err := j.tailscaleUp(ctx); err != nil {
 			return fmt.Errorf("not joined: %w", errors.Join(err, problem))
 		}
-	case LogIn, LogInAnew:
+	case LogIn, LogInAgain:
 		if err := j.logIn(ctx, step, last, key); err != nil {
 			return err
 		}
@@ -115,7 +115,7 @@ func (j *Joiner) Run(ctx context.Context) error {
 // logIn remembers the key before it is used: a login anew that fails takes a node that works out of contact with its control server, and must not be tried again.
 func (j *Joiner) logIn(ctx context.Context, step Step, last login, key string) error {
 	options := []string{"--auth-key=file:" + filepath.Join(j.root, KeyFile)}
-	if step == LogInAnew {
+	if step == LogInAgain {
 		options = append(options, "--force-reauth")
 		if err := j.writeLogin(login{Server: last.Server, Key: key}); err != nil {
 			return err
@@ -123,7 +123,7 @@ func (j *Joiner) logIn(ctx context.Context, step Step, last login, key string) e
 	}
 	if err := j.tailscaleUp(ctx, options...); err != nil {
 		err = fmt.Errorf("the login by auth key failed: %w", err)
-		if step == LogInAnew {
+		if step == LogInAgain {
 			return j.restartDaemon(ctx, err)
 		}
 		return err

@@ -51,8 +51,8 @@ func newPop(t *testing.T, records ...string) *pop {
 		restart:   func(context.Context) error { p.restarts++; return nil },
 		reachable: func(context.Context, string) error { return p.unreached },
 	}
-	for _, folder := range []string{"run/pop", "run/secrets", "var/lib/tailscale"} {
-		if err := os.MkdirAll(filepath.Join(p.root, folder), 0o755); err != nil {
+	for _, dir := range []string{"run/pop", "run/secrets", "var/lib/tailscale"} {
+		if err := os.MkdirAll(filepath.Join(p.root, dir), 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -147,7 +147,7 @@ func TestNoKeyIsTriedTwiceByANodeThatWorks(t *testing.T) {
 	}
 }
 
-func TestARemovedNodeLogsInAnewWhileItRuns(t *testing.T) {
+func TestARemovedNodeLogsInAgainWhileItRuns(t *testing.T) {
 	p := newPop(t, "deleted", "running")
 	p.write(configuredFile, "")
 	p.run("not logged in, and there is no " + KeyFile)

@@ -18,7 +18,7 @@ import (
 const Socket = "/run/tailscale/tailscaled.sock"
 
 // longestAnswer of tailscaled that is read. The status of this node alone has some 2 KB.
-const longestAnswer = 1 << 20
+const maxResponseSize = 1 << 20
 
 // Status is what is used of https://pkg.go.dev/tailscale.com/ipn/ipnstate#Status.
 type Status struct {
@@ -125,9 +125,9 @@ func parseTraffic(text string) []Traffic {
 	return found
 }
 
-func (l *LocalAPI) call(ctx context.Context, method, path string, answer any) error {
+func (l *LocalAPI) call(ctx context.Context, method, path string, response any) error {
 	return l.read(ctx, method, path, func(body io.Reader) error {
-		if err := json.NewDecoder(body).Decode(answer); err != nil {
+		if err := json.NewDecoder(body).Decode(response); err != nil {
 			return fmt.Errorf("tailscaled's answer: %w", err)
 		}
 		return nil
@@ -147,5 +147,5 @@ func (l *LocalAPI) read(ctx context.Context, method, path string, take func(io.R
 	if response.StatusCode != http.StatusOK {
 		return fmt.Errorf("tailscaled answered %d", response.StatusCode)
 	}
-	return take(io.LimitReader(response.Body, longestAnswer))
+	return take(io.LimitReader(response.Body, maxResponseSize))
 }

@@ -17,7 +17,7 @@ const (
 	// LogIn by the auth key: this node has no key of its own that is any good.
 	LogIn Step = "log in"
 	// LogInAnew by the auth key, although the node has a key: for another control server, or other tags.
-	LogInAnew Step = "log in anew"
+	LogInAgain Step = "log in anew"
 	// Restart tailscaled, which is logged out although its key is good.
 	Restart Step = "restart"
 	// Wait: nothing can be done now. There is always a reason beside it.
@@ -73,16 +73,16 @@ func running(facts Facts) (Step, error) {
 		return Restart, errors.New(offline(status))
 	}
 	// A failed login puts a node that works out of contact. So no key is tried twice.
-	mayLogInAnew := facts.HasKey && !facts.KeyUsed
+	mayLogInAgain := facts.HasKey && !facts.KeyUsed
 	if facts.Server != nil && *facts.Server != facts.Wanted.LoginServer {
-		if mayLogInAnew {
-			return LogInAnew, nil
+		if mayLogInAgain {
+			return LogInAgain, nil
 		}
 		return otherwiseConfigured(facts, fmt.Errorf("joined at %s, and there is no unused auth key for %s", serverName(*facts.Server), serverName(facts.Wanted.LoginServer)))
 	}
 	if status.Self != nil && status.Self.Online && !facts.Wanted.hasTags(status.Self.Tags) {
-		if mayLogInAnew && !facts.Wanted.usesHeadscale() {
-			return LogInAnew, nil
+		if mayLogInAgain && !facts.Wanted.usesHeadscale() {
+			return LogInAgain, nil
 		}
 		return otherwiseConfigured(facts, errors.New(wrongTags(status.Self, facts.Wanted)))
 	}

@@ -134,13 +134,13 @@ func (p *Prober) ping(ctx context.Context, address netip.Addr) Path {
 			}
 		}
 		once, cancel := context.WithTimeout(ctx, pingTimeout)
-		answer, failure := p.Ping(once, address)
+		response, failure := p.Ping(once, address)
 		cancel()
 		if failure != nil {
 			err = failure
 			continue
 		}
-		pong, err = answer, nil
+		pong, err = response, nil
 		if pong.Err != "" || pong.Endpoint != "" {
 			break
 		}

@@ -27,13 +27,13 @@ type Store struct {
 }
 
 // Read what is at a path now: https://openbao.org/api-docs/secret/kv/kv-v1/#read-secret, https://openbao.org/api-docs/secret/kv/kv-v2/#read-secret-version
-func (it *Client) Read(ctx context.Context, token Token, store Store, path string) (Secret, error) {
+func (c *Client) Read(ctx context.Context, token Token, store Store, path string) (Secret, error) {
 	operation := store.Mount + "/" + path
 	if store.Version == KV1 {
 		var answer struct {
 			Data map[string]any `json:"data"`
 		}
-		err := it.ask(ctx, question{operation, http.MethodGet, operation, token.secret, nil, nil}, &answer)
+		err := c.do(ctx, question{operation, http.MethodGet, operation, token.secret, nil, nil}, &answer)
 		if err == nil && answer.Data == nil {
 			err = wrongStore(operation, KV1)
 		}
@@ -47,7 +47,7 @@ func (it *Client) Read(ctx context.Context, token Token, store Store, path strin
 			} `json:"metadata"`
 		} `json:"data"`
 	}
-	if err := it.ask(ctx, question{operation, http.MethodGet, store.Mount + "/data/" + path, token.secret, nil, nil}, &answer); err != nil {
+	if err := c.do(ctx, question{operation, http.MethodGet, store.Mount + "/data/" + path, token.secret, nil, nil}, &answer); err != nil {
 		return Secret{}, err
 	}
 	if answer.Data.Data == nil || answer.Data.Metadata.Version < 1 {
@@ -57,5 +57,5 @@ func (it *Client) Read(ctx context.Context, token Token, store Store, path strin
 }
 
 func wrongStore(operation string, version int) error {
-	return fmt.Errorf("%s: vault's answer is not that of a KV store, version %d", operation, version)
+	return fmt.Errorf("%s: the vault's response is not that of a KV store, version %d", operation, version)
 }

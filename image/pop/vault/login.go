@@ -17,7 +17,7 @@ type Token struct {
 	Role string
 }
 
-type authAnswer struct {
+type authResponse struct {
 	Auth *struct {
 		ClientToken   string `json:"client_token"`
 		LeaseDuration int64  `json:"lease_duration"`
@@ -28,19 +28,19 @@ type authAnswer struct {
 	} `json:"auth"`
 }
 
-func (it authAnswer) token(operation string) (Token, error) {
-	if it.Auth == nil || it.Auth.ClientToken == "" {
+func (r authResponse) token(operation string) (Token, error) {
+	if r.Auth == nil || r.Auth.ClientToken == "" {
 		return Token{}, fmt.Errorf("%s: vault answered without a token", operation)
 	}
-	return Token{it.Auth.ClientToken, time.Duration(it.Auth.LeaseDuration) * time.Second, it.Auth.Renewable, it.Auth.Metadata.Role}, nil
+	return Token{r.Auth.ClientToken, time.Duration(r.Auth.LeaseDuration) * time.Second, r.Auth.Renewable, r.Auth.Metadata.Role}, nil
 }
 
 // Login by AppRole: https://openbao.org/api-docs/auth/approle/#login-with-approle
-func (it *Client) Login(ctx context.Context, mount, roleID, secretID string) (Token, error) {
+func (c *Client) Login(ctx context.Context, mount, roleID, secretID string) (Token, error) {
 	const operation = "login"
-	var answer authAnswer
+	var answer authResponse
 	body := map[string]string{"role_id": roleID, "secret_id": secretID}
-	err := it.ask(ctx, question{operation, http.MethodPost, "auth/" + mount + "/login", "", body, []string{roleID, secretID}}, &answer)
+	err := c.do(ctx, question{operation, http.MethodPost, "auth/" + mount + "/login", "", body, []string{roleID, secretID}}, &answer)
 	if err != nil {
 		return Token{}, err
 	}
@@ -48,10 +48,10 @@ func (it *Client) Login(ctx context.Context, mount, roleID, secretID string) (To
 }
 
 // Renew makes the token last as long again, as far as its role allows: https://openbao.org/api-docs/auth/token/#renew-a-token-self
-func (it *Client) Renew(ctx context.Context, token Token) (Token, error) {
+func (c *Client) Renew(ctx context.Context, token Token) (Token, error) {
 	const operation = "renewal of the token"
-	var answer authAnswer
-	if err := it.ask(ctx, question{operation, http.MethodPost, "auth/token/renew-self", token.secret, struct{}{}, nil}, &answer); err != nil {
+	var answer authResponse
+	if err := c.do(ctx, question{operation, http.MethodPost, "auth/token/renew-self", token.secret, struct{}{}, nil}, &answer); err != nil {
 		return Token{}, err
 	}
 	return answer.token(operation)

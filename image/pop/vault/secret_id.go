@@ -22,7 +22,7 @@ var ErrNoSecretID = errors.New("the vault does not know the secret_id")
 
 // LookUp the secret_id of a role; that costs none of its uses. The token's policies have to allow `update` on LookUpPath, which default to not:
 // https://openbao.org/api-docs/auth/approle/#read-approle-secret-id
-func (it *Client) LookUp(ctx context.Context, token Token, mount, secretID string) (SecretID, error) {
+func (c *Client) LookUp(ctx context.Context, token Token, mount, secretID string) (SecretID, error) {
 	var answer struct {
 		Data *struct {
 			Made time.Time `json:"creation_time"`
@@ -35,7 +35,7 @@ func (it *Client) LookUp(ctx context.Context, token Token, mount, secretID strin
 		return SecretID{}, errors.New(operation + ": the vault did not say which role logged in")
 	}
 	body := map[string]string{"secret_id": secretID}
-	err := it.ask(ctx, question{operation, http.MethodPost, LookUpPath(mount, token.Role), token.secret, body, []string{secretID}}, &answer)
+	err := c.do(ctx, question{operation, http.MethodPost, LookUpPath(mount, token.Role), token.secret, body, []string{secretID}}, &answer)
 	if errors.Is(err, errNothing) {
 		return SecretID{}, ErrNoSecretID
 	}
@@ -43,7 +43,7 @@ func (it *Client) LookUp(ctx context.Context, token Token, mount, secretID strin
 		return SecretID{}, err
 	}
 	if answer.Data == nil || answer.Data.Made.IsZero() || answer.Data.Uses < 0 {
-		return SecretID{}, errors.New(operation + ": vault's answer is not that of an AppRole")
+		return SecretID{}, errors.New(operation + ": the vault's response is not that of an AppRole")
 	}
 	return SecretID{answer.Data.Made.UTC(), answer.Data.Ends.UTC(), answer.Data.Uses}, nil
 }

@@ -26,9 +26,9 @@ import (
 
 const (
 	// An answer holds one key and chain, or a token. What is longer is something else.
-	longestAnswer = 1 << 20
+	maxResponseSize = 1 << 20
 	// From the first byte sent to the last one read.
-	patience = 15 * time.Second
+	timeout = 15 * time.Second
 )
 
 // Client asks one server. It keeps no token.
@@ -36,7 +36,7 @@ type Client struct {
 	base      *url.URL
 	namespace string
 	http      *http.Client
-	patience  time.Duration
+	timeout   time.Duration
 }
 
 // Options of a client.
@@ -54,7 +54,7 @@ type Options struct {
 	// Clock certificates are checked by. nil: the system's.
 	Now func() time.Time
 	// 0: 15 s a request.
-	Patience time.Duration
+	Timeout time.Duration
 }
 
 // New makes a client; nothing is asked yet.
@@ -74,11 +74,11 @@ func New(options Options) (*Client, error) {
 			return nil, fmt.Errorf("vault's authorities: no certificate in %s", options.CAFile)
 		}
 	}
-	it := &Client{base: base, namespace: options.Namespace, patience: options.Patience}
-	if it.patience == 0 {
-		it.patience = patience
+	client := &Client{base: base, namespace: options.Namespace, timeout: options.Timeout}
+	if client.timeout == 0 {
+		client.timeout = timeout
 	}
-	it.http = &http.Client{
+	client.http = &http.Client{
 		Transport: &http.Transport{
 			TLSClientConfig:   trust,
 			DialContext:       (&net.Dialer{Timeout: 10 * time.Second, Resolver: resolve.By(options.NameServer)}).DialContext,
@@ -88,14 +88,14 @@ func New(options Options) (*Client, error) {
 			IdleConnTimeout: 5 * time.Second,
 		},
 		// A standby sends to the active node. Nobody sends us from https to http.
-		CheckRedirect: func(request *http.Request, via []*http.Request) error {
-			if len(via) > 2 || (base.Scheme == "https" && request.URL.Scheme != "https") {
-				return errors.New("sent elsewhere too often, or to where nothing is encrypted")
+		CheckRedirect: func(r *http.Request, via []*http.Request) error {
+			if len(via) > 2 || (base.Scheme == "https" && r.URL.Scheme != "https") {
+				return errors.New("too many redirects, or a redirect to plain HTTP")
 			}
 			return nil
 		},
 	}
-	return it, nil
+	return client, nil
 }
 
 // CheckAddress says what is wrong with an address.
@@ -108,10 +108,10 @@ func parseAddress(address string) (*url.URL, error) {
 	base, err := url.Parse(address)
 	if err == nil && base.User != nil {
 		// Not repeated: there may be a password in it.
-		return nil, errors.New("the vault's address has a user in it: wanted is https://host:port")
+		return nil, errors.New("the vault's address has a user in it: expected https://host:port")
 	}
 	if err != nil || (base.Scheme != "https" && base.Scheme != "http") || base.Host == "" || base.RawQuery != "" || base.Fragment != "" {
-		return nil, fmt.Errorf("the vault's address is %q: wanted is https://host:port", address)
+		return nil, fmt.Errorf("the vault's address is %q: expected https://host:port", address)
 	}
 	return base, nil
 }
@@ -124,9 +124,9 @@ type Error struct {
 	Messages string
 }
 
-func (it *Error) Error() string {
+func (e *Error) Error() string {
 	meaning := ""
-	switch it.Status {
+	switch e.Status {
 	case http.StatusServiceUnavailable:
 		meaning = " (sealed, or in maintenance)"
 	case http.StatusNotFound:
@@ -136,9 +136,9 @@ func (it *Error) Error() string {
 	case http.StatusTooManyRequests:
 		meaning = " (too many requests)"
 	}
-	text := fmt.Sprintf("%s: vault answered %d%s", it.Operation, it.Status, meaning)
-	if it.Messages != "" {
-		text += ": " + it.Messages
+	text := fmt.Sprintf("%s: vault answered %d%s", e.Operation, e.Status, meaning)
+	if e.Messages != "" {
+		text += ": " + e.Messages
 	}
 	return text
 }
@@ -148,14 +148,14 @@ var errNothing = errors.New("vault answered without content")
 
 // Refused: the server understood and said no; asking again soon gives the same answer, or locks the role out.
 func Refused(err error) bool {
-	it, is := errors.AsType[*Error](err)
-	return is && (it.Status == http.StatusBadRequest || it.Status == http.StatusForbidden || it.Status == http.StatusNotFound)
+	e, is := errors.AsType[*Error](err)
+	return is && (e.Status == http.StatusBadRequest || e.Status == http.StatusForbidden || e.Status == http.StatusNotFound)
 }
 
 // Denied: the token is dead, or its policy does not allow it. The server does not tell which.
 func Denied(err error) bool {
-	it, is := errors.AsType[*Error](err)
-	return is && it.Status == http.StatusForbidden
+	e, is := errors.AsType[*Error](err)
+	return is && e.Status == http.StatusForbidden
 }
 
 // question is one request; the secrets in it must not come back in what the server says.
@@ -168,8 +168,8 @@ type question struct {
 	secrets   []string
 }
 
-func (it *Client) ask(ctx context.Context, asked question, answer any) error {
-	ctx, cancel := context.WithTimeout(ctx, it.patience)
+func (c *Client) do(ctx context.Context, asked question, answer any) error {
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	var body io.Reader
 	if asked.body != nil {
@@ -179,7 +179,7 @@ func (it *Client) ask(ctx context.Context, asked question, answer any) error {
 		}
 		body = bytes.NewReader(text)
 	}
-	request, err := http.NewRequestWithContext(ctx, asked.method, it.base.JoinPath("v1", asked.path).String(), body)
+	request, err := http.NewRequestWithContext(ctx, asked.method, c.base.JoinPath("v1", asked.path).String(), body)
 	if err != nil {
 		return err
 	}
@@ -188,20 +188,20 @@ func (it *Client) ask(ctx context.Context, asked question, answer any) error {
 	if asked.token != "" {
 		request.Header.Set("X-Vault-Token", asked.token)
 	}
-	if it.namespace != "" {
-		request.Header.Set("X-Vault-Namespace", it.namespace)
+	if c.namespace != "" {
+		request.Header.Set("X-Vault-Namespace", c.namespace)
 	}
-	response, err := it.http.Do(request)
+	response, err := c.http.Do(request)
 	if err != nil {
-		return fmt.Errorf("%s: %w", asked.operation, reason(ctx, it.patience, err))
+		return fmt.Errorf("%s: %w", asked.operation, reason(ctx, c.timeout, err))
 	}
 	defer response.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(response.Body, longestAnswer+1))
+	text, err := io.ReadAll(io.LimitReader(response.Body, maxResponseSize+1))
 	if err != nil {
-		return fmt.Errorf("%s: vault's answer broke off: %w", asked.operation, reason(ctx, it.patience, err))
+		return fmt.Errorf("%s: the vault's response ended early: %w", asked.operation, reason(ctx, c.timeout, err))
 	}
-	if len(text) > longestAnswer {
-		return fmt.Errorf("%s: vault's answer is longer than %d KB", asked.operation, longestAnswer>>10)
+	if len(text) > maxResponseSize {
+		return fmt.Errorf("%s: the vault's response is longer than %d KB", asked.operation, maxResponseSize>>10)
 	}
 	if response.StatusCode == http.StatusNoContent {
 		return fmt.Errorf("%s: %w", asked.operation, errNothing)
@@ -211,15 +211,15 @@ func (it *Client) ask(ctx context.Context, asked question, answer any) error {
 	}
 	if err := json.Unmarshal(text, answer); err != nil {
 		// Not err: it quotes the answer.
-		return fmt.Errorf("%s: vault's answer is not JSON as its API describes it", asked.operation)
+		return fmt.Errorf("%s: the vault's response is not the JSON that its API describes", asked.operation)
 	}
 	return nil
 }
 
 // reason leaves the URL out of net/http's errors: the operation says it shorter.
-func reason(ctx context.Context, patience time.Duration, err error) error {
+func reason(ctx context.Context, timeout time.Duration, err error) error {
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		return fmt.Errorf("no answer from vault in %s", patience)
+		return fmt.Errorf("no answer from vault in %s", timeout)
 	}
 	if wrapped, is := errors.AsType[*url.Error](err); is {
 		return wrapped.Err

@@ -22,9 +22,9 @@ export function logRoutes(core: Core): RouteTable {
       const entries = await entriesOf(core, call);
       const after = call.query.get("next_token") ?? "";
       // The first look tells the newest, each later one goes on where the last one ended.
-      const told = after === "" ? entries.slice(-most) : entries.slice(0, most);
-      const last = told.at(-1);
-      return json(200, { data: told, meta: { next_token: last ? String(nanos(last)) : after } });
+      const returned = after === "" ? entries.slice(-most) : entries.slice(0, most);
+      const last = returned.at(-1);
+      return json(200, { data: returned, meta: { next_token: last ? String(nanos(last)) : after } });
     },
   };
 }
@@ -55,9 +55,9 @@ async function entriesOf(core: Core, call: Call): Promise<Entry[]> {
     .toSorted((a, b) => (nanos(a) < nanos(b) ? -1 : 1));
 }
 
-/** A token that is no number is refused. */
+/** Rejects a token that is not a number. */
 function nanosIn(token: string): bigint {
-  if (!/^\d*$/.test(token)) throw invalidArgument("next_token is no number");
+  if (!/^\d*$/.test(token)) throw invalidArgument("next_token is not a number");
   return BigInt(token || 0);
 }
 

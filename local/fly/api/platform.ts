@@ -1,4 +1,4 @@
-/** What is no app's: regions, room in them, the token. Regions and placements answer in PascalCase, as live Fly does. */
+/** What belongs to no app: regions, room in them, the token. Regions and placements answer in PascalCase, as live Fly does. */
 import { z } from "zod";
 import { type Region, regions } from "../../../fly/regions.ts";
 import type { Core } from "../core/core.ts";

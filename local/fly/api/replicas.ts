@@ -30,7 +30,7 @@ export interface Replicas {
   writing(replica: Replica, match: Match, query: URLSearchParams): () => Record<string, string>;
   /** Whether this list comes back empty by mistake. */
   forgets(match: Match): boolean;
-  /** The server a cookie names goes away; whoever comes in its place knows no more than the others. */
+  /** The server that a cookie names goes away. Its replacement knows no more than the other servers. */
   goes(headers: Call["headers"]): void;
 }
 
@@ -174,7 +174,7 @@ export function createReplicas(core: Core, random: Random, readsOf: (core: Core)
         if (machine) before.push(["machines", id, match.route === "POST machines/:id" ? replaced(machine) : machine]);
         if (volume) before.push(["volumes", id, volume]);
         for (const [kind, key, row] of before) {
-          // Whoever makes a write knows all that was before it.
+          // The server that makes a write knows everything before it.
           for (const it of late) if (same(it, { kind, key })) it.until.set(replica.name, 0);
           late.push({
             kind,

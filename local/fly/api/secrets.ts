@@ -16,7 +16,7 @@ export function secretRoutes(core: Core): RouteTable {
   const set = (app: AppRow, values: Record<string, string | null>) => {
     for (const name of Object.keys(values))
       if (!namePattern.test(name))
-        throw invalidArgument(`secret name ${JSON.stringify(name)} is no environment variable name`);
+        throw invalidArgument(`secret name ${JSON.stringify(name)} is not an environment variable name`);
     const version = secretsVersion(app) + 1;
     for (const [name, value] of Object.entries(values))
       app.secrets.push({ version, name, value, at: core.clock.now() });

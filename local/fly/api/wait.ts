@@ -34,7 +34,7 @@ function read(call: Call): Wanted {
   const unknown = asked.find((it) => !states.includes(it));
   if (unknown !== undefined)
     throw invalidArgument(
-      `invalid WaitMachineRequest.State: ${JSON.stringify(unknown)} is none of ${states.join(", ")}`,
+      `invalid WaitMachineRequest.State: ${JSON.stringify(unknown)} is not one of ${states.join(", ")}`,
     );
   return {
     states: asked.length > 0 ? asked : ["started"],
@@ -48,7 +48,7 @@ function timeoutMs(call: Call): number {
   if (text === null || text === "") return longestSeconds * 1000;
   const seconds = Number(text.replace(/s$/, ""));
   if (Number.isNaN(seconds))
-    throw badRequest(`invalid_argument: timeout ${JSON.stringify(text)} is no number of seconds`);
+    throw badRequest(`invalid_argument: timeout ${JSON.stringify(text)} is not a number of seconds`);
   if (seconds < 1 || seconds > longestSeconds)
     throw invalidArgument("invalid WaitMachineRequest.Timeout: value must be inside range [1s, 1m0s]");
   return seconds * 1000;

@@ -38,7 +38,7 @@ export interface Core {
   readonly ids: Ids;
   readonly settings: Settings;
   readonly world: World;
-  /** After every change: the store hears of it, waits on the machine look again, the edge may ask anew. */
+  /** After every change: the store is notified, waits on the machine check again, and the edge may read its routes again. */
   changed(machine?: MachineRow): void;
   /** Calls `look` after every change of the machine. Returns what ends it. */
   watch(machineId: string, look: () => void): () => void;

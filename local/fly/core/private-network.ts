@@ -30,7 +30,7 @@ const prefixOf = ({ group, number }: PrivateNetwork): string => `fdaa:${hex(grou
 
 /** @param quad draws a group of four hex digits that is not 0 */
 export function machineAddress(network: PrivateNetwork, host: string, quad: () => string): string {
-  // What stands first is not used: drawn all the same, as each further id, and so each seed of a simulation, depends on how many were.
+  // The first value is not used, but drawn: each further id, and so each seed of a simulation, depends on the number of draws.
   const [, high, low] = [quad(), quad(), quad()];
   return `${prefixOf(network)}:${machinesQuad}:${hostQuad(host)}:${high}:${low}:2`;
 }
@@ -51,7 +51,7 @@ export interface Range {
   resolver: string;
 }
 
-/** Undefined for what is no machine's address. */
+/** Undefined if it is not a machine's address. */
 export function rangeOf(address: string): Range | undefined {
   const [ula, group, number, machines] = address.split(":");
   if (ula !== "fdaa" || machines !== machinesQuad) return undefined;

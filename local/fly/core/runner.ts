@@ -17,7 +17,7 @@ export interface Runner {
   start(instance: Instance): Promise<void>;
 
   /**
-   * Asks a running machine to end: `signal`, after `timeoutMs` SIGTERM, then SIGKILL. Resolves when it is gone; `onExit` has been told by then.
+   * Asks a running machine to end: `signal`, after `timeoutMs` SIGTERM, then SIGKILL. Resolves when it is gone; `onExit` has been called by then.
    * A machine that does not run resolves at once.
    */
   stop(machineId: string, how: { signal: string; timeoutMs: number }): Promise<void>;
@@ -49,10 +49,10 @@ export interface Runner {
   extendVolume(volumeId: string, sizeGb: number): Promise<void>;
   removeVolume(volumeId: string): Promise<void>;
 
-  /** After a restart of the server: what still runs. Everything that is not in `known` and bears this server's mark is removed. */
+  /** After a restart of the server: what still runs. Everything that is not in `known` and has this server's mark is removed. */
   reconcile(known: Instance[]): Promise<{ running: string[] }>;
 
-  /** Told once for every instance that ends, whoever ended it. Set by the server before anything starts. */
+  /** Called once for every instance that ends, for any reason. Set by the server before anything starts. */
   onExit: (machineId: string, exit: Exit) => void;
 
   /**

@@ -130,7 +130,7 @@ export function createChecks(core: Core): Checks {
     const status = result.passing ? "passing" : "critical";
     const same = row.status === status && row.output === result.output;
     Object.assign(row, { status, output: result.output, updatedAt: clock.now() });
-    // A check that says what it said before is no news: no write to disk, no wake-up of anybody.
+    // An unchanged result causes no write to disk and no notification.
     if (!same) core.changed(machine);
   }
 

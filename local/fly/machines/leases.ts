@@ -21,7 +21,7 @@ export function fence(core: Core, machine: MachineRow, nonce: string | undefined
 
 /**
  * Gives or prolongs a lease. With the nonce of the live one it stays that lease; with another nonce, or none, a new one is made,
- * unless somebody else holds the machine: 409. So a refresh after the lease ran out silently leases anew.
+ * unless somebody else holds the machine: 409. So a refresh after the lease ran out silently creates a new lease.
  */
 export function acquire(
   core: Core,
@@ -66,7 +66,7 @@ export function readLease(core: Core, machine: MachineRow): LeaseRow {
   return live;
 }
 
-/** Whoever may read it sees the nonce: `fly machine leases clear` reads it, then releases with it. */
+/** A client that may read it sees the nonce: `fly machine leases clear` reads it, then releases with it. */
 export const renderLease = (machine: MachineRow, lease: LeaseRow) => ({
   status: "success",
   data: {

@@ -1,6 +1,6 @@
 /**
  * The life of a machine after a call was accepted: launch, stops, replacements, exits. Drives the runner and writes down what became of it;
- * whether a verb is allowed is the routes' business.
+ * the routes decide whether a verb is allowed.
  */
 import { sleep } from "../../../lib/clock.ts";
 import type { Core } from "../core/core.ts";
@@ -168,7 +168,7 @@ export function createLifecycle(core: Core): Lifecycle {
     });
   }
 
-  /** Without its image a version comes to nothing: the one before it stays, or comes back if it ended meanwhile. */
+  /** Without its image a version fails: the one before it stays, or is started again if it has ended in between. */
   async function revert(
     machine: MachineRow,
     { previous, previousState, wasToRun }: Replacement,

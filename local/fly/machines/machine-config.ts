@@ -11,7 +11,7 @@ const schedules = ["hourly", "daily", "weekly", "monthly", ""];
 
 export function refuseConfig(config: MachineConfig): void {
   if (!config.image && !Array.isArray(config.containers)) throw invalidArgument("config.image is required");
-  if (config.containers) throw invalidArgument("config.containers: local Fly runs one image a machine");
+  if (config.containers) throw invalidArgument("config.containers: local Fly runs one image per machine");
   for (const key of ["processes", "standbys"] as const)
     if (Array.isArray(config[key]) && config[key].length > 0)
       throw invalidArgument(`config.${key}: local Fly does not do that`);

@@ -6,7 +6,7 @@ import { record } from "./events.ts";
 export interface Operations {
   /** Runs the steps of an operation. Once `alive` is false another one took over: touch nothing then. */
   begin(machine: MachineRow, operation: Operation, work: (alive: () => boolean) => Promise<void>): void;
-  /** Whatever is under way is none of anybody's business any more. */
+  /** Operations in progress no longer matter. */
   end(machine: MachineRow): void;
   enter(machine: MachineRow, state: MachineState): void;
 }

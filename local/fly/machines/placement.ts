@@ -23,7 +23,7 @@ const isFull = (core: Core, zone: string) =>
 
 export const hasRoomIn = (core: Core, zone: string): boolean => !isFull(core, zone);
 
-/** Takes no new machines and volumes; what lies there goes on. */
+/** Takes no new machines and volumes; existing ones continue. */
 export const isClosed = (core: Core, region: string): boolean =>
   core.settings.closedRegions?.includes(region) ?? regionByCode(region)?.deprecated === true;
 

@@ -1,4 +1,4 @@
-/** After a restart of the server: machines keep running meanwhile, and what was under way is taken up where it stood. */
+/** After a restart of the server: machines kept running, and operations in progress are continued. */
 import type { Core } from "../core/core.ts";
 import type { MachineRow, Operation } from "../core/world.ts";
 import type { Lifecycle } from "./lifecycle.ts";

@@ -1,4 +1,4 @@
-/** DNS messages in and out, by a library: a query as bytes, what it is to be told, and the answer as bytes. https://www.rfc-editor.org/rfc/rfc1035 */
+/** DNS messages in and out, by a library: a query as bytes, its answer, and the response as bytes. https://www.rfc-editor.org/rfc/rfc1035 */
 import dns, { type DecodedPacket, type OptAnswer, type Packet } from "dns-packet";
 import type { Answer, Code } from "./names.ts";
 

@@ -139,6 +139,6 @@ function nearest(machines: readonly NamedMachine[], from: string): NamedMachine[
   const km = new Map(machines.map(({ region }) => [region, distanceKm(from, region)]));
   return machines.toSorted((a, b) => {
     const [near, far] = [km.get(a.region) ?? 0, km.get(b.region) ?? 0];
-    return near === far ? 0 : near - far; // two that are both unknown are infinitely far, and their difference is no number
+    return near === far ? 0 : near - far; // two unknown places are both infinitely far, and their difference is NaN
   });
 }

@@ -56,7 +56,7 @@ function directoryOf({ world }: Core): Directory {
 /** Two writings of one address are equal once a URL has both. */
 const canonical = (address: string): string => new URL(`http://[${address}]`).hostname.slice(1, -1);
 
-/** Whoever is on a network of ours may ask; where it is, is known of machines. */
+/** Every client on one of our networks may ask. The region is known only for machines. */
 function askerAt(core: Core, from: string): Asker | undefined {
   const { world, settings } = core;
   const address = canonical(from);

@@ -168,7 +168,7 @@ export function createStateRunner(clock: Clock, defaults: Partial<Behaviour> = {
     start(instance) {
       const { bootMs, boot } = of(instance);
       // A boot that an earlier server began and could not follow.
-      rows.get(instance.machineId)?.cancelBoot?.(new RunnerError("start", "booted anew"));
+      rows.get(instance.machineId)?.cancelBoot?.(new RunnerError("start", "booted again"));
       const row: Row = { instance, phase: "booting", bootedAt: 0, timers: new Set(), gone: new Set() };
       rows.set(instance.machineId, row);
       boots.push(instance);
@@ -212,7 +212,7 @@ export function createStateRunner(clock: Clock, defaults: Partial<Behaviour> = {
     async suspend(machineId) {
       const row = runningRow(machineId);
       row.phase = "suspended";
-      // Its own time stands still: what it would have done it does not.
+      // Its own time stops: it does nothing that it would have done.
       for (const cancel of row.timers) cancel();
       row.timers.clear();
     },

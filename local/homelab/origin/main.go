@@ -1,5 +1,5 @@
 // Origin is the web server of a home, as small as one can be and still show what happens on the way: it counts the requests that
-// really reached it, so that a cache in front can be seen at work, and it can be told to be slow or to fail.
+// really reached it, so that a cache in front can be seen at work, and it can be set to be slow or to fail.
 //
 //	GET  /            a page: hit number, time, the X-Forwarded-For it saw. Any other path is such a page too.
 //	GET  /echo        JSON: method, path, host, remote address and headers of this request
@@ -70,7 +70,7 @@ func (o *origin) server(address string) *http.Server {
 	}
 }
 
-// logged writes one line a request: time, client, forwarded client, request, status, bytes, duration.
+// logged writes one line per request: time, client, forwarded client, request, status, bytes, duration.
 func logged(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		begin := time.Now()

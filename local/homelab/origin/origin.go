@@ -28,7 +28,7 @@ type hits struct {
 	Connections map[string]int `json:"connections"` // by the address listened on
 }
 
-// Paths come from whoever asks: past this many, new ones count in the total only.
+// Visitors choose the paths: past this many, new ones count in the total only.
 const maxPaths = 1000
 
 func newOrigin() *origin {
@@ -215,7 +215,7 @@ var html = template.Must(template.New("page").Parse(`<!doctype html>
   <dt>Request that reached home</dt><dd>number {{.Hit}}</dd>
   <dt>Made at</dt><dd>{{.Time}}</dd>
   <dt>For</dt><dd>{{.Host}}{{.Path}}</dd>
-  <dt>Client, as the PoP told (X-Forwarded-For)</dt><dd>{{with .Forwarded}}{{.}}{{else}}not told{{end}}</dd>
+  <dt>Client, as reported by the PoP (X-Forwarded-For)</dt><dd>{{with .Forwarded}}{{.}}{{else}}not reported{{end}}</dd>
   {{if ne .Status 200}}<dt>Status</dt><dd>{{.Status}}</dd>{{end}}
 </dl>
 </html>

@@ -1,4 +1,5 @@
-// Package glamour shows Markdown as it is. The real one brings a Markdown parser and the syntax of 250 languages along, for one preview of `pulumi config env init`.
+// Package glamour shows Markdown unchanged. The real one has a Markdown parser and the syntax of 250 languages, for one preview of
+// `pulumi config env init`.
 package glamour
 
 type (

@@ -49,14 +49,14 @@ class BuildTrace {
   constructor(tell) {
     this.tell = tell;
     this.lines = new Map();
-    this.told = new Set();
+    this.reported = new Set();
     this.failed = undefined;
   }
 
   take({ steps, logs }) {
     for (const step of steps) {
-      if (step.started && !this.told.has(step.digest)) {
-        this.told.add(step.digest);
+      if (step.started && !this.reported.has(step.digest)) {
+        this.reported.add(step.digest);
         if (!step.name.startsWith("[internal]")) this.tell(step.name);
       }
       // A step cancelled because another one failed says so; the one to show is the other.
@@ -64,7 +64,7 @@ class BuildTrace {
     }
     for (const { step, text } of logs) {
       const lines = this.lines.get(step) ?? [];
-      // `\r` redraws a line; what stands after the last one is what a terminal would show.
+      // `\r` redraws a line; the text after the last one is what a terminal would show.
       lines.push(
         ...text
           .split("\n")

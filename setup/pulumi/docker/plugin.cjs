@@ -59,7 +59,7 @@ async function check(urn, _olds, news) {
   if (!urn.includes(TYPE))
     return {
       failures: [
-        { property: "", reason: `${urn} is no ${TYPE}: fly-pops' stand-in of the docker plugin has images only` },
+        { property: "", reason: `${urn} is not a ${TYPE}: fly-pops' stand-in of the docker plugin has images only` },
       ],
     };
   const inputs = plain(news);
@@ -130,7 +130,7 @@ function connectLog(urn) {
     request.setMessage(message);
     request.setUrn(urn);
     request.setEphemeral(true);
-    engine.log(request, () => undefined); // a line the engine did not take is no reason to stop a build
+    engine.log(request, () => undefined); // a lost log line does not stop a build
   };
 }
 

@@ -228,7 +228,7 @@ export async function untilTrusted(pop: Made, old: readonly string[] = []): Prom
         const serial = (await certificateOf(pop, host))?.serialNumber ?? "";
         if (serial !== "" && !old.includes(serial)) serials.set(host, serial);
       }
-      return { serials: [...serials], part: (await healthOf(pop))?.parts.certificates };
+      return { serials: [...serials], part: (await healthOf(pop))?.components.certificates };
     },
     () => serials.size === allHosts.length,
     240,

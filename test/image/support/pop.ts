@@ -336,7 +336,7 @@ export interface Health {
   pop: string;
   image?: string;
   reason?: string;
-  parts: Record<string, { status: string; reason?: string }>;
+  components: Record<string, { status: string; reason?: string }>;
   certificates: { host: string; notAfter: string; selfSigned: boolean; error?: string }[];
   maintenance?: string[];
   ports?: Record<string, { connections: Record<string, number>; sentBytes: number; receivedBytes: number }>;

@@ -89,7 +89,7 @@ export async function bootVm(bench: Bench, image: string, options: VmOptions = {
   try {
     const seen = await until(
       async () => ({ running: (await container.inspect()).State.Running, health: await health(vm) }),
-      ({ running, health }) => !running || health?.report.parts.nginx?.status === "ok",
+      ({ running, health }) => !running || health?.report.components.nginx?.status === "ok",
       bootSeconds,
     );
     if (!seen.running) throw new Error("it is off");

@@ -53,8 +53,8 @@ export const width = (file: string, text: string): Violation[] => {
   const kept = isMarkdown(file) ? prose(text).split("\n") : lines;
   return lines.flatMap((line, at) => {
     const isText = isMarkdown(file)
-      ? kept[at] !== "" && !/^\s*(\||!?\[)/.test(line)
-      : /^\s*(\/\/|\/?\*|#|--)/.test(line);
+      ? /[a-wy-z]/i.test(kept[at] ?? "") && !/^\s*(\||!?\[)/.test(line)
+      : /^\s*(\/\/|\/?\*{1,2}\s|#|--)/.test(line);
     const isBreakable = /\S\s+\S+\s/.test(line.trim().replace(/^\S+\s+/, ""));
     return isText && isBreakable && line.length > maxWidth
       ? [{ file, line: at + 1, text: line, what: `${line.length} columns: at most ${maxWidth}` }]

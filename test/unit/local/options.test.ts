@@ -22,8 +22,8 @@ test.each([
 });
 
 test.each([
-  [["upp"], `"upp" is no command.\n${usage}`],
-  [["toString"], `"toString" is no command.\n${usage}`],
+  [["upp"], `"upp" is not a command.\n${usage}`],
+  [["toString"], `"toString" is not a command.\n${usage}`],
   [["--homelab"], `Unknown option '--homelab'.\n${usage}`],
   [["--no-homelab=yes"], `Option '--no-homelab' does not take an argument.\n${usage}`],
   [["down", "--no-homelab"], "--no-homelab means nothing to down: it is an option of up. Nothing was done."],

@@ -129,7 +129,7 @@ test.each<[string, Partial<Asked>, string[]]>([
 
 test("a homelab that is there is not taken away by an option", () => {
   expect(() => stagesOf({ ...asked, homelab: false, deployed: "homelab" })).toThrow(
-    "--no-homelab: the PoPs have tailnet and vault already. Nothing was changed. Leave the option out, or begin anew: npm run local -- down",
+    "--no-homelab: the PoPs have tailnet and vault already. Nothing was changed. Leave the option out, or start from nothing: npm run local -- down",
   );
 });
 

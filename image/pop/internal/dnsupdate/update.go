@@ -17,7 +17,7 @@ const (
 	// No resolver keeps it: names can share one TXT name, and an authority that looks for the second one's record would be given the first one's.
 	ttlSeconds = 0
 	// For one answer, from the connection on.
-	patience = 10 * time.Second
+	timeout = 10 * time.Second
 	// Seconds that clocks may differ by: https://www.rfc-editor.org/rfc/rfc8945#section-10
 	fudge = 300
 )
@@ -58,12 +58,12 @@ func (s *Server) update(ctx context.Context, zone, name, value string, change fu
 	change(message, []dns.RR{&dns.TXT{Hdr: header, Txt: []string{value}}})
 	key := dns.CanonicalName(s.Key)
 	message.SetTsig(key, dns.Fqdn(s.Algorithm), fudge, time.Now().Unix())
-	client := &dns.Client{Net: "tcp", Timeout: patience, Dialer: s.Dialer, TsigSecret: map[string]string{key: s.Secret}}
-	answer, _, err := client.ExchangeContext(ctx, message, s.Address)
-	if reason := refusal(answer, zone, s.Key); reason != "" {
+	client := &dns.Client{Net: "tcp", Timeout: timeout, Dialer: s.Dialer, TsigSecret: map[string]string{key: s.Secret}}
+	response, _, err := client.ExchangeContext(ctx, message, s.Address)
+	if reason := refusal(response, zone, s.Key); reason != "" {
 		return fmt.Errorf("%s cannot be changed: %s", strings.TrimSuffix(name, "."), reason)
 	}
-	if err == nil && answer.IsTsig() == nil {
+	if err == nil && response.IsTsig() == nil {
 		err = dns.ErrSig
 	}
 	if err != nil {
@@ -73,11 +73,11 @@ func (s *Server) update(ctx context.Context, zone, name, value string, change fu
 }
 
 // refusal is why the name server did nothing; "": it did, or there is no answer.
-func refusal(answer *dns.Msg, zone, key string) string {
-	if answer == nil || answer.Rcode == dns.RcodeSuccess {
+func refusal(response *dns.Msg, zone, key string) string {
+	if response == nil || response.Rcode == dns.RcodeSuccess {
 		return ""
 	}
-	if tsig := answer.IsTsig(); tsig != nil {
+	if tsig := response.IsTsig(); tsig != nil {
 		switch tsig.Error {
 		case dns.RcodeBadKey:
 			return "the name server has no key " + key
@@ -87,12 +87,12 @@ func refusal(answer *dns.Msg, zone, key string) string {
 			return "the clocks of the name server and of this PoP differ by more than five minutes"
 		}
 	}
-	switch answer.Rcode {
+	switch response.Rcode {
 	case dns.RcodeRefused:
 		return fmt.Sprintf("the name server does not let key %s change it: look at its update policy", key)
 	case dns.RcodeNotAuth:
 		return fmt.Sprintf("the name server is not the primary of %s, or does not let key %s in", zone, key)
 	default:
-		return "the name server answered " + dns.RcodeToString[answer.Rcode]
+		return "the name server answered " + dns.RcodeToString[response.Rcode]
 	}
 }

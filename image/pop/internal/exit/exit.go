@@ -5,11 +5,11 @@ import "errors"
 
 const (
 	// Again: a disk, a mount, a name that is not there yet. The same call may succeed later.
-	Again = 1
+	Retryable = 1
 	// Mistake: in the arguments, the manifest or the configuration. The same call fails until a person changes them.
-	Mistake = 2
+	Usage = 2
 	// Refused: a key or a sealed file that is broken, or not for this PoP. The same call fails until the file is another.
-	Refused = 3
+	Invalid = 3
 )
 
 type coded struct {
@@ -17,10 +17,10 @@ type coded struct {
 	code int
 }
 
-func (it coded) Unwrap() error { return it.error }
+func (c coded) Unwrap() error { return c.error }
 
 // With gives an error its exit code; nil stays nil.
-func With(code int, err error) error {
+func WithCode(code int, err error) error {
 	if err == nil {
 		return nil
 	}
@@ -32,8 +32,8 @@ func Code(err error) int {
 	if err == nil {
 		return 0
 	}
-	if it, found := errors.AsType[coded](err); found {
-		return it.code
+	if c, found := errors.AsType[coded](err); found {
+		return c.code
 	}
-	return Again
+	return Retryable
 }

@@ -12,11 +12,11 @@ func TestCode(t *testing.T) {
 		want int
 	}{
 		"nothing":           {nil, 0},
-		"nothing, coded":    {With(Refused, nil), 0},
-		"any error":         {errors.New("disk"), Again},
-		"coded":             {With(Mistake, errors.New("flag")), Mistake},
-		"coded and wrapped": {fmt.Errorf("secrets: %w", With(Refused, errors.New("key"))), Refused},
-		"joined":            {errors.Join(errors.New("disk"), With(Mistake, errors.New("flag"))), Mistake},
+		"nothing, coded":    {WithCode(Invalid, nil), 0},
+		"any error":         {errors.New("disk"), Retryable},
+		"coded":             {WithCode(Usage, errors.New("flag")), Usage},
+		"coded and wrapped": {fmt.Errorf("secrets: %w", WithCode(Invalid, errors.New("key"))), Invalid},
+		"joined":            {errors.Join(errors.New("disk"), WithCode(Usage, errors.New("flag"))), Usage},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if code := Code(test.err); code != test.want {

@@ -18,7 +18,7 @@ func Replace(path string, content []byte, mode os.FileMode) error {
 		os.Remove(name)
 		return err
 	}
-	return syncFolder(filepath.Dir(path))
+	return syncDir(filepath.Dir(path))
 }
 
 // Create puts a whole file in place where none is; fs.ErrExist when there is one, which it leaves alone.
@@ -32,7 +32,7 @@ func Create(path string, content []byte, mode os.FileMode) error {
 	if err := os.Link(name, path); err != nil {
 		return err
 	}
-	return syncFolder(filepath.Dir(path))
+	return syncDir(filepath.Dir(path))
 }
 
 // ReplaceJSON is Replace for what others read as JSON.
@@ -59,12 +59,12 @@ func writeBeside(path string, content []byte, mode os.FileMode) (string, error) 
 }
 
 // syncFolder makes the new name itself last; some filesystems cannot, and the content is safe all the same.
-func syncFolder(path string) error {
-	folder, err := os.Open(path)
+func syncDir(path string) error {
+	dir, err := os.Open(path)
 	if err != nil {
 		return err
 	}
-	defer folder.Close()
-	_ = folder.Sync()
+	defer dir.Close()
+	_ = dir.Sync()
 	return nil
 }

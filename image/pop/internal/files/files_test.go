@@ -9,26 +9,26 @@ import (
 )
 
 func TestReplaceLeavesNothingBehind(t *testing.T) {
-	folder := t.TempDir()
-	path := filepath.Join(folder, "file")
+	dir := t.TempDir()
+	path := filepath.Join(dir, "file")
 	for _, text := range []string{"one", "two"} {
 		if err := Replace(path, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
-	only(t, folder, "two")
+	only(t, dir, "two")
 }
 
 func TestCreateLeavesAloneWhatIsThere(t *testing.T) {
-	folder := t.TempDir()
-	path := filepath.Join(folder, "file")
+	dir := t.TempDir()
+	path := filepath.Join(dir, "file")
 	if err := Create(path, []byte("one"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if err := Create(path, []byte("two"), 0o600); !errors.Is(err, fs.ErrExist) {
 		t.Errorf("error is %v", err)
 	}
-	only(t, folder, "one")
+	only(t, dir, "one")
 	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("mode is %v: %v", info.Mode(), err)
 	}
@@ -45,13 +45,13 @@ func TestAFolderThatIsNotThereIsSaid(t *testing.T) {
 }
 
 // only: one file is in the folder, and this is what it holds.
-func only(t *testing.T, folder, want string) {
+func only(t *testing.T, dir, want string) {
 	t.Helper()
-	entries, err := os.ReadDir(folder)
+	entries, err := os.ReadDir(dir)
 	if err != nil || len(entries) != 1 {
 		t.Fatalf("in the folder: %v %v", entries, err)
 	}
-	if text, err := os.ReadFile(filepath.Join(folder, entries[0].Name())); err != nil || string(text) != want {
+	if text, err := os.ReadFile(filepath.Join(dir, entries[0].Name())); err != nil || string(text) != want {
 		t.Errorf("holds %q, want %q: %v", text, want, err)
 	}
 }

@@ -15,7 +15,7 @@ import (
 // the root, which they have or do not trust; what issued none of the others; one that is not in time above an intermediate that is, as a
 // cross-signature that has ended, and all above it.
 func arrange(key crypto.PublicKey, all []*x509.Certificate, host string, now time.Time) ([]*x509.Certificate, error) {
-	own := slices.DeleteFunc(slices.Clone(all), func(it *x509.Certificate) bool { return !isOf(it, key) })
+	own := slices.DeleteFunc(slices.Clone(all), func(certificate *x509.Certificate) bool { return !isOf(certificate, key) })
 	if len(own) == 0 {
 		if len(all) == 1 {
 			return nil, errors.New("the key does not belong to the certificate")
@@ -30,7 +30,7 @@ func arrange(key crypto.PublicKey, all []*x509.Certificate, host string, now tim
 		return better(a, b, now)
 	})
 	chain := []*x509.Certificate{leaf}
-	authorities := slices.DeleteFunc(slices.Clone(all), func(it *x509.Certificate) bool { return it == leaf || !it.IsCA })
+	authorities := slices.DeleteFunc(slices.Clone(all), func(certificate *x509.Certificate) bool { return certificate == leaf || !certificate.IsCA })
 	for !isRoot(chain[len(chain)-1]) {
 		last := chain[len(chain)-1]
 		issuer := issuerOf(last, authorities, chain, now)
@@ -50,10 +50,10 @@ func arrange(key crypto.PublicKey, all []*x509.Certificate, host string, now tim
 }
 
 // issuerOf: of several that issued it, one that leads on is better than a root, as who knows the root stops at it, and others get further.
-func issuerOf(it *x509.Certificate, authorities, chain []*x509.Certificate, now time.Time) *x509.Certificate {
+func issuerOf(certificate *x509.Certificate, authorities, chain []*x509.Certificate, now time.Time) *x509.Certificate {
 	var found *x509.Certificate
 	for _, candidate := range authorities {
-		if !bytes.Equal(it.RawIssuer, candidate.RawSubject) || slices.ContainsFunc(chain, candidate.Equal) || it.CheckSignatureFrom(candidate) != nil {
+		if !bytes.Equal(certificate.RawIssuer, candidate.RawSubject) || slices.ContainsFunc(chain, candidate.Equal) || certificate.CheckSignatureFrom(candidate) != nil {
 			continue
 		}
 		if found == nil || better(candidate, found, now) > 0 {
@@ -85,17 +85,17 @@ func compare(a, b bool) int {
 	}
 }
 
-func isInTime(it *x509.Certificate, now time.Time) bool {
-	return !now.After(it.NotAfter) && !now.Add(skew).Before(it.NotBefore)
+func isInTime(certificate *x509.Certificate, now time.Time) bool {
+	return !now.After(certificate.NotAfter) && !now.Add(skew).Before(certificate.NotBefore)
 }
 
 // isRoot: it issued itself.
-func isRoot(it *x509.Certificate) bool {
-	return bytes.Equal(it.RawIssuer, it.RawSubject) && it.CheckSignature(it.SignatureAlgorithm, it.RawTBSCertificate, it.Signature) == nil
+func isRoot(certificate *x509.Certificate) bool {
+	return bytes.Equal(certificate.RawIssuer, certificate.RawSubject) && certificate.CheckSignature(certificate.SignatureAlgorithm, certificate.RawTBSCertificate, certificate.Signature) == nil
 }
 
-func isOf(it *x509.Certificate, key crypto.PublicKey) bool {
-	comparable, is := it.PublicKey.(interface{ Equal(crypto.PublicKey) bool })
+func isOf(certificate *x509.Certificate, key crypto.PublicKey) bool {
+	comparable, is := certificate.PublicKey.(interface{ Equal(crypto.PublicKey) bool })
 	return is && comparable.Equal(key)
 }
 

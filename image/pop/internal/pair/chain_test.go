@@ -103,7 +103,7 @@ func TestChains(t *testing.T) {
 					text += testpki.PEM(all[names[at]])
 				}
 				leaf, content, err := Check(host, key, text, at)
-				if got := told(t, all, leaf, content, err); !strings.HasPrefix(got, want) && (err == nil || !strings.Contains(got, want)) || err == nil && got != want {
+				if got := outcome(t, all, leaf, content, err); !strings.HasPrefix(got, want) && (err == nil || !strings.Contains(got, want)) || err == nil && got != want {
 					t.Fatalf("in the order %v it is %q, want %q", order, got, want)
 				}
 			}
@@ -112,7 +112,7 @@ func TestChains(t *testing.T) {
 }
 
 // told is the names of what is sent, or the refusal.
-func told(t *testing.T, all map[string]*x509.Certificate, leaf *x509.Certificate, content []byte, err error) string {
+func outcome(t *testing.T, all map[string]*x509.Certificate, leaf *x509.Certificate, content []byte, err error) string {
 	if err != nil {
 		return err.Error()
 	}
@@ -122,8 +122,8 @@ func told(t *testing.T, all map[string]*x509.Certificate, leaf *x509.Certificate
 	}
 	var names []string
 	for _, der := range pair.Certificate {
-		for name, it := range all {
-			if string(it.Raw) == string(der) {
+		for name, certificate := range all {
+			if string(certificate.Raw) == string(der) {
 				names = append(names, name)
 			}
 		}
@@ -146,23 +146,23 @@ func TestASelfSignedCertificateIsSent(t *testing.T) {
 }
 
 func TestSplit(t *testing.T) {
-	it := testpki.Root(t, yearAgo).Intermediate(yearAgo, nextYear).Issue(host, at, nextYear, nil, nil)
-	leaf, issuer, _ := strings.Cut(it.Chain, "-----\n-----")
+	pair := testpki.Root(t, yearAgo).Intermediate(yearAgo, nextYear).Issue(host, at, nextYear, nil, nil)
+	leaf, issuer, _ := strings.Cut(pair.Chain, "-----\n-----")
 	leaf, issuer = leaf+"-----\n", "-----"+issuer
 	for name, text := range map[string]string{
-		"key first":         it.Key + it.Chain,
-		"key last":          it.Chain + it.Key,
-		"key in the middle": leaf + it.Key + issuer,
-		"words around":      "Bag Attributes\n" + it.Key + "subject=x\n" + it.Chain + "end\n",
+		"key first":         pair.Key + pair.Chain,
+		"key last":          pair.Chain + pair.Key,
+		"key in the middle": leaf + pair.Key + issuer,
+		"words around":      "Bag Attributes\n" + pair.Key + "subject=x\n" + pair.Chain + "end\n",
 	} {
-		if key, chain := Split(text); key != it.Key || chain != it.Chain {
+		if key, chain := Split(text); key != pair.Key || chain != pair.Chain {
 			t.Errorf("%s: key %q, chain %q", name, key, chain)
 		}
 	}
 	if key, chain := Split(""); key != "" || chain != "" {
 		t.Error("something of nothing")
 	}
-	if key, _ := Split(it.Key + it.Chain + pemOf("X9.42 DH PARAMETERS", "x")); !strings.Contains(key, "DH PARAMETERS") {
+	if key, _ := Split(pair.Key + pair.Chain + pemOf("X9.42 DH PARAMETERS", "x")); !strings.Contains(key, "DH PARAMETERS") {
 		t.Error("what is neither is passed over")
 	}
 }
@@ -176,8 +176,8 @@ func TestManyCertificates(t *testing.T) {
 		above = above.Intermediate(yearAgo, nextYear)
 		text += testpki.PEM(above.Certificate)
 	}
-	it := above.Issue(host, at, nextYear, nil, nil)
-	_, content, err := Check(host, it.Key, text+testpki.PEM(it.Leaf), at)
+	pair := above.Issue(host, at, nextYear, nil, nil)
+	_, content, err := Check(host, pair.Key, text+testpki.PEM(pair.Leaf), at)
 	if count := strings.Count(string(content), "BEGIN CERTIFICATE"); err != nil || count != 41 {
 		t.Error(fmt.Sprint(count, err))
 	}

@@ -58,12 +58,12 @@ func Check(host, key, chain string, now time.Time) (*x509.Certificate, []byte, e
 	if private, isRSA := private.(*rsa.PrivateKey); isRSA && private.N.BitLen() < 2048 {
 		return nil, nil, fmt.Errorf("the key is RSA of %d bits: OpenSSL serves none below 2048", private.N.BitLen())
 	}
-	for i, it := range certificates {
+	for i, certificate := range certificates {
 		switch {
-		case now.After(it.NotAfter):
-			return nil, nil, fmt.Errorf("%s expired at %s", ordinal(i), it.NotAfter.UTC().Format(time.RFC3339))
-		case now.Add(skew).Before(it.NotBefore):
-			return nil, nil, fmt.Errorf("%s is valid only from %s", ordinal(i), it.NotBefore.UTC().Format(time.RFC3339))
+		case now.After(certificate.NotAfter):
+			return nil, nil, fmt.Errorf("%s expired at %s", ordinal(i), certificate.NotAfter.UTC().Format(time.RFC3339))
+		case now.Add(skew).Before(certificate.NotBefore):
+			return nil, nil, fmt.Errorf("%s is valid only from %s", ordinal(i), certificate.NotBefore.UTC().Format(time.RFC3339))
 		}
 	}
 	if err := leaf.VerifyHostname(host); err != nil {
@@ -111,7 +111,7 @@ func ParseChain(chain string) ([]*x509.Certificate, error) {
 			break
 		}
 		if block.Type != "CERTIFICATE" {
-			return nil, fmt.Errorf("the chain has a PEM block %q in it, wanted are certificates only", block.Type)
+			return nil, fmt.Errorf("the chain has a PEM block %q in it, expected certificates only", block.Type)
 		}
 		certificate, err := x509.ParseCertificate(block.Bytes)
 		if err != nil {
@@ -144,25 +144,25 @@ func onlyKey(key string) ([]byte, error) {
 				return nil, errors.New("there are several private keys")
 			}
 			if x509.IsEncryptedPEMBlock(block) { //nolint:staticcheck // to say so, not to decrypt it
-				return nil, errors.New("the private key wants a passphrase")
+				return nil, errors.New("the private key needs a passphrase")
 			}
 			found = pem.EncodeToMemory(&pem.Block{Type: block.Type, Bytes: block.Bytes})
 		case "ENCRYPTED PRIVATE KEY":
-			return nil, errors.New("the private key wants a passphrase")
+			return nil, errors.New("the private key needs a passphrase")
 		default:
 			return nil, fmt.Errorf("the key has a PEM block %q in it", block.Type)
 		}
 	}
 	if found == nil || bytes.Contains(rest, []byte("-----")) {
-		return nil, errors.New("there is no whole private key")
+		return nil, errors.New("there is no complete private key")
 	}
 	return found, nil
 }
 
 func encode(certificates []*x509.Certificate) []byte {
 	var text []byte
-	for _, it := range certificates {
-		text = append(text, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: it.Raw})...)
+	for _, certificate := range certificates {
+		text = append(text, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate.Raw})...)
 	}
 	return text
 }

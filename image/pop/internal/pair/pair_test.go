@@ -46,28 +46,30 @@ func TestPairsThatAreRefused(t *testing.T) {
 		"a damaged certificate":      {good.Key, pemOf("CERTIFICATE", "garbage"), "the certificate cannot be read"},
 		"a damaged second one":       {good.Key, testpki.PEM(good.Leaf) + pemOf("CERTIFICATE", "garbage"), "certificate 2 of the chain cannot be read"},
 		"a key in the chain":         {good.Key, good.Chain + good.Key, `"PRIVATE KEY" in it`},
-		"no key":                     {"", good.Chain, "no whole private key"},
-		"half a key":                 {good.Key[:100], good.Chain, "no whole private key"},
-		"a key and half a key":       {good.Key + good.Key[:100], good.Chain, "no whole private key"},
+		"no key":                     {"", good.Chain, "no complete private key"},
+		"half a key":                 {good.Key[:100], good.Chain, "no complete private key"},
+		"a key and half a key":       {good.Key + good.Key[:100], good.Chain, "no complete private key"},
 		"two keys":                   {good.Key + otherKey, good.Chain, "several private keys"},
 		"another's key":              {otherKey, good.Chain, "the key does not belong to any of the 2 certificates"},
 		"another's key, alone":       {otherKey, testpki.PEM(good.Leaf), "the key does not belong to the certificate"},
 		"the authority's key":        {issuer.Key(), good.Chain, "the certificate is not for www.example.test"},
 		"a damaged key":              {pemOf("PRIVATE KEY", "garbage"), good.Chain, "the private key is damaged"},
 		"a certificate for a key":    {testpki.PEM(good.Leaf), good.Chain, `"CERTIFICATE" in it`},
-		"a key with a passphrase":    {pemOf("ENCRYPTED PRIVATE KEY", "x"), good.Chain, "wants a passphrase"},
-		"an old kind of passphrase":  {"-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00000000000000000000000000000000\n\nAAAA\n-----END RSA PRIVATE KEY-----\n", good.Chain, "wants a passphrase"},
+		"a key with a passphrase":    {pemOf("ENCRYPTED PRIVATE KEY", "x"), good.Chain, "needs a passphrase"},
+		"an old kind of passphrase":  {"-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00000000000000000000000000000000\n\nAAAA\n-----END RSA PRIVATE KEY-----\n", good.Chain, "needs a passphrase"},
 		"RSA of 1024 bits":           {weak.Key, weak.Chain, "RSA of 1024 bits"},
 		"expired":                    pair(issue(yearAgo, at.Add(-time.Second), nil), "the certificate expired at 2026-11-24T11:59:59Z"),
 		"from the future":            pair(issue(at.Add(time.Hour), nextYear, nil), "valid only from 2026-11-24T13:00:00Z"),
 		"an expired authority":       pair(ended.Issue(host, at, nextYear, nil, nil), "certificate 2 of the chain expired"),
 		"another host's":             pair(issuer.Issue("other.example.test", at, nextYear, nil, nil), "not for www.example.test but for [other.example.test]"),
 		"a wildcard one level up":    pair(issuer.Issue("*.test", at, nextYear, nil, nil), "not for www.example.test"),
-		"a name in the subject only": pair(issue(at, nextYear, func(it *x509.Certificate) { it.DNSNames = nil }), "not for www.example.test"),
-		"for clients":                pair(issue(at, nextYear, func(it *x509.Certificate) { it.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth} }), "not one for servers"),
-		"another's authority":        {good.Key, testpki.PEM(good.Leaf) + testpki.PEM(ended.Certificate), "none of the other certificates issued that of www.example.test"},
-		"far too long":               {good.Key, strings.Repeat(good.Chain, 200), "longer than 128 KB"},
-		"a key nobody can use":       {pemOf("PRIVATE KEY", string(edKey)), good.Chain, "of a kind nginx cannot use"},
+		"a name in the subject only": pair(issue(at, nextYear, func(certificate *x509.Certificate) { certificate.DNSNames = nil }), "not for www.example.test"),
+		"for clients": pair(issue(at, nextYear, func(certificate *x509.Certificate) {
+			certificate.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
+		}), "not one for servers"),
+		"another's authority":  {good.Key, testpki.PEM(good.Leaf) + testpki.PEM(ended.Certificate), "none of the other certificates issued that of www.example.test"},
+		"far too long":         {good.Key, strings.Repeat(good.Chain, 200), "longer than 128 KB"},
+		"a key nobody can use": {pemOf("PRIVATE KEY", string(edKey)), good.Chain, "of a kind nginx cannot use"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, content, err := Check(host, test.key, test.chain, at)
@@ -78,8 +80,8 @@ func TestPairsThatAreRefused(t *testing.T) {
 	}
 }
 
-func pair(it testpki.Pair, says string) struct{ key, chain, says string } {
-	return struct{ key, chain, says string }{it.Key, it.Chain, says}
+func pair(of testpki.Pair, says string) struct{ key, chain, says string } {
+	return struct{ key, chain, says string }{of.Key, of.Chain, says}
 }
 
 func pemOf(kind, content string) string {

@@ -18,7 +18,7 @@ const (
 	// UDP responses that are not cut, https://www.dnsflagday.net/2020/
 	udpSize = 1232
 	// Longer than unbound looks for an answer before it gives up.
-	askTimeout = 20 * time.Second
+	queryTimeout = 20 * time.Second
 	// ExtendedError is the option of a response that says why it is a failure, https://www.rfc-editor.org/rfc/rfc8914
 	ExtendedError = 15
 )
@@ -54,13 +54,13 @@ type Client struct {
 }
 
 // Ask puts one question to a server nearby, such as 127.0.0.1:1104.
-func Ask(ctx context.Context, server string, question Question) (Answer, error) {
-	return Client{}.Ask(ctx, server, question)
+func Query(ctx context.Context, server string, question Question) (Answer, error) {
+	return Client{}.Query(ctx, server, question)
 }
 
 // Ask puts one question to a server, host:port. A response that is cut is asked for again over TCP.
-func (c Client) Ask(ctx context.Context, server string, question Question) (Answer, error) {
-	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+func (c Client) Query(ctx context.Context, server string, question Question) (Answer, error) {
+	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
 	defer cancel()
 	id := uint16(rand.Uint32())
 	text, err := pack(question, id)

@@ -67,7 +67,7 @@ func TestAResponseThatIsCutIsAskedForOverTCP(t *testing.T) {
 			})
 		}
 	})
-	answer, err := Ask(t.Context(), server, Question{Name: "www.example.org.", Type: dnsmessage.TypeTXT})
+	answer, err := Query(t.Context(), server, Question{Name: "www.example.org.", Type: dnsmessage.TypeTXT})
 	if err != nil || len(answer.Resources) != 20 {
 		t.Errorf("%d records, %v", len(answer.Resources), err)
 	}
@@ -81,11 +81,11 @@ func TestWhyThereIsNoAnswer(t *testing.T) {
 		message.RCode = dnsmessage.RCodeServerFailure
 		message.Additionals[0].Body = &dnsmessage.OPTResource{Options: []dnsmessage.Option{{Code: ExtendedError, Data: append([]byte{0, 7}, "of the root"...)}}}
 	})
-	answer, err := Ask(t.Context(), server, Question{Name: "www.example.org.", Type: dnsmessage.TypeA})
+	answer, err := Query(t.Context(), server, Question{Name: "www.example.org.", Type: dnsmessage.TypeA})
 	if err != nil || answer.Code != dnsmessage.RCodeServerFailure || answer.Reason != "signature expired, of the root" || !IsDNSSEC(answer.Reason) {
 		t.Errorf("%+v, %v", answer, err)
 	}
-	answer, err = Ask(t.Context(), server, Question{Name: "www.example.org.", Type: dnsmessage.TypeA, Unchecked: true})
+	answer, err = Query(t.Context(), server, Question{Name: "www.example.org.", Type: dnsmessage.TypeA, Unchecked: true})
 	if err != nil || answer.Code != dnsmessage.RCodeSuccess || answer.Reason != "" || IsDNSSEC("extended DNS error 22") {
 		t.Errorf("%+v, %v", answer, err)
 	}
@@ -93,10 +93,10 @@ func TestWhyThereIsNoAnswer(t *testing.T) {
 
 func TestWhatIsNoAnswer(t *testing.T) {
 	other := serve(t, func(message *dnsmessage.Message, _ string) { message.ID++ })
-	if _, err := Ask(t.Context(), other, Question{Name: "www.example.org.", Type: dnsmessage.TypeA}); err == nil || !strings.Contains(err.Error(), "answers another question") {
+	if _, err := Query(t.Context(), other, Question{Name: "www.example.org.", Type: dnsmessage.TypeA}); err == nil || !strings.Contains(err.Error(), "answers another question") {
 		t.Errorf("%v", err)
 	}
-	if _, err := Ask(t.Context(), other, Question{Name: strings.Repeat("x", 300), Type: dnsmessage.TypeA}); err == nil {
+	if _, err := Query(t.Context(), other, Question{Name: strings.Repeat("x", 300), Type: dnsmessage.TypeA}); err == nil {
 		t.Error("a name that is too long is asked for")
 	}
 }
@@ -112,7 +112,7 @@ func TestAZonesOwnServer(t *testing.T) {
 			Body:   &dnsmessage.SOAResource{NS: dnsmessage.MustNewName("ns1.example.org."), MBox: dnsmessage.MustNewName("hostmaster.example.org.")},
 		}}
 	})
-	answer, err := Client{TCP: true}.Ask(t.Context(), server, Question{Name: "www.example.org.", Type: dnsmessage.TypeSOA})
+	answer, err := Client{TCP: true}.Query(t.Context(), server, Question{Name: "www.example.org.", Type: dnsmessage.TypeSOA})
 	if err != nil || !answer.Authoritative || len(answer.Resources) != 0 || len(answer.Authorities) != 1 || answer.Authorities[0].Header.Type != dnsmessage.TypeSOA {
 		t.Errorf("%+v, %v", answer, err)
 	}
@@ -122,7 +122,7 @@ func TestAZonesOwnServer(t *testing.T) {
 	// A server may have a name that only another resolver knows.
 	_, port, _ := net.SplitHostPort(server)
 	dialer := &net.Dialer{Resolver: By(testdns.InProcess(t, testdns.Faults{}).Address)}
-	if _, err := (Client{Dialer: dialer, TCP: true}).Ask(t.Context(), "ns1.example.test:"+port, Question{Name: "www.example.org.", Type: dnsmessage.TypeSOA}); err != nil {
+	if _, err := (Client{Dialer: dialer, TCP: true}).Query(t.Context(), "ns1.example.test:"+port, Question{Name: "www.example.org.", Type: dnsmessage.TypeSOA}); err != nil {
 		t.Error(err)
 	}
 }

@@ -28,7 +28,7 @@ func Decode(text []byte, into any) error {
 	}
 	err := json.Unmarshal(text, into)
 	if wrong, is := errors.AsType[*json.UnmarshalTypeError](err); is {
-		return fmt.Errorf("%s is a %s, wanted is a %s", fieldPath(wrong.Field), wrong.Value, wrong.Type)
+		return fmt.Errorf("%s is a %s, expected %s", fieldPath(wrong.Field), wrong.Value, wrong.Type)
 	}
 	return err
 }

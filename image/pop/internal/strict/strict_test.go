@@ -32,8 +32,8 @@ func TestDecode(t *testing.T) {
 		"an unknown field deep": {`{"list": [{}, {"port": 1, "prot": 2}]}`, "unknown: list[1].prot"},
 		"behind a pointer":      {`{"pointer": {"mod": 1}}`, "unknown: pointer.mod"},
 		"several":               {`{"b": 1, "a": 2}`, "unknown: a, b"},
-		"a wrong type":          {`{"list": [{"port": "1"}]}`, "list.port is a string, wanted is a int"},
-		"a wrong type embedded": {`{"list": [{"mode": 1}]}`, "list.mode is a number, wanted is a string"},
+		"a wrong type":          {`{"list": [{"port": "1"}]}`, "list.port is a string, expected int"},
+		"a wrong type embedded": {`{"list": [{"mode": 1}]}`, "list.mode is a number, expected string"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := Decode([]byte(test.text), &outer{})

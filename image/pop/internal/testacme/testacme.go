@@ -61,7 +61,7 @@ type Server struct {
 	now       func() time.Time
 	lock      sync.Mutex
 	edge      http.Handler
-	fault     func(operation string, answer http.ResponseWriter, request *http.Request) bool
+	fault     func(operation string, w http.ResponseWriter, r *http.Request) bool
 	counts    map[string]int
 }
 
@@ -90,15 +90,15 @@ func Start(t testing.TB, options Options) *Server {
 	said := log.New(s.pebbleLog, "", 0)
 	quiet := log.New(io.Discard, "", 0)
 
-	s.Edge = httptest.NewServer(http.HandlerFunc(func(answer http.ResponseWriter, request *http.Request) {
+	s.Edge = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.lock.Lock()
 		edge := s.edge
 		s.lock.Unlock()
 		if edge == nil {
-			http.NotFound(answer, request)
+			http.NotFound(w, r)
 			return
 		}
-		edge.ServeHTTP(answer, request)
+		edge.ServeHTTP(w, r)
 	}))
 	t.Cleanup(s.Edge.Close)
 	s.NameServer = testdns.Serve(t, dns.HandlerFunc(s.serveDNS), nil)
@@ -136,10 +136,10 @@ func Start(t testing.TB, options Options) *Server {
 	return s
 }
 
-func (s *Server) serve(answer http.ResponseWriter, request *http.Request) {
+func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	operation := "other"
 	for path, name := range operations {
-		if strings.HasPrefix(request.URL.Path, path) {
+		if strings.HasPrefix(r.URL.Path, path) {
 			operation = name
 		}
 	}
@@ -147,11 +147,11 @@ func (s *Server) serve(answer http.ResponseWriter, request *http.Request) {
 	s.counts[operation]++
 	fault, now := s.fault, s.now
 	s.lock.Unlock()
-	answer.Header().Set("Date", now().UTC().Format(http.TimeFormat))
-	if fault != nil && fault(operation, answer, request) {
+	w.Header().Set("Date", now().UTC().Format(http.TimeFormat))
+	if fault != nil && fault(operation, w, r) {
 		return
 	}
-	s.pebble.ServeHTTP(answer, request)
+	s.pebble.ServeHTTP(w, r)
 }
 
 // Count of an operation so far.
@@ -162,7 +162,7 @@ func (s *Server) Count(operation string) int {
 }
 
 // Fault answers instead of the authority where it returns true. nil: none.
-func (s *Server) Fault(fault func(operation string, answer http.ResponseWriter, request *http.Request) bool) {
+func (s *Server) Fault(fault func(operation string, w http.ResponseWriter, r *http.Request) bool) {
 	s.lock.Lock()
 	defer s.lock.Unlock()
 	s.fault = fault
@@ -170,17 +170,17 @@ func (s *Server) Fault(fault func(operation string, answer http.ResponseWriter, 
 
 // Problem is a fault of one operation: a problem document, with a time to come back if there is one.
 func (s *Server) Problem(at, kind string, status int, retryAfter string) {
-	s.Fault(func(operation string, answer http.ResponseWriter, _ *http.Request) bool {
+	s.Fault(func(operation string, w http.ResponseWriter, _ *http.Request) bool {
 		if operation != at {
 			return false
 		}
-		answer.Header().Set("Content-Type", "application/problem+json")
-		answer.Header().Set("Replay-Nonce", "a-nonce-that-pebble-does-not-know")
+		w.Header().Set("Content-Type", "application/problem+json")
+		w.Header().Set("Replay-Nonce", "a-nonce-that-pebble-does-not-know")
 		if retryAfter != "" {
-			answer.Header().Set("Retry-After", retryAfter)
+			w.Header().Set("Retry-After", retryAfter)
 		}
-		answer.WriteHeader(status)
-		fmt.Fprintf(answer, `{"type":"urn:ietf:params:acme:error:%s","detail":"planted","status":%d}`, kind, status)
+		w.WriteHeader(status)
+		fmt.Fprintf(w, `{"type":"urn:ietf:params:acme:error:%s","detail":"planted","status":%d}`, kind, status)
 		return true
 	})
 }
@@ -192,7 +192,7 @@ func (s *Server) WithoutRenewalInfo() { s.withoutInDirectory("renewalInfo") }
 func (s *Server) WithoutMeta() { s.withoutInDirectory("meta") }
 
 func (s *Server) withoutInDirectory(field string) {
-	s.Change("directory", func(answer map[string]any) { delete(answer, field) })
+	s.Change("directory", func(response map[string]any) { delete(response, field) })
 }
 
 // CAA sets the CAA records of a name.
@@ -222,8 +222,8 @@ func (s *Server) serveDNS(w dns.ResponseWriter, r *dns.Msg) {
 }
 
 // Pass has the authority do what it is asked for, whatever becomes of the answer.
-func (s *Server) Pass(request *http.Request) {
-	s.pebble.ServeHTTP(httptest.NewRecorder(), request)
+func (s *Server) Pass(r *http.Request) {
+	s.pebble.ServeHTTP(httptest.NewRecorder(), r)
 }
 
 // Clock of its answers from now on.
@@ -309,46 +309,46 @@ func (s *Server) Roots() *x509.CertPool {
 
 // Header changes the headers of one operation's responses.
 func (s *Server) Header(at string, change func(http.Header)) {
-	s.Fault(func(operation string, answer http.ResponseWriter, request *http.Request) bool {
+	s.Fault(func(operation string, w http.ResponseWriter, r *http.Request) bool {
 		if operation != at {
 			return false
 		}
 		recorder := httptest.NewRecorder()
-		s.pebble.ServeHTTP(recorder, request)
+		s.pebble.ServeHTTP(recorder, r)
 		for name, values := range recorder.Header() {
-			answer.Header()[name] = values
+			w.Header()[name] = values
 		}
-		change(answer.Header())
-		answer.WriteHeader(recorder.Code)
-		_, _ = answer.Write(recorder.Body.Bytes())
+		change(w.Header())
+		w.WriteHeader(recorder.Code)
+		_, _ = w.Write(recorder.Body.Bytes())
 		return true
 	})
 }
 
 // Change changes the fields of one operation's responses.
-func (s *Server) Change(at string, how func(answer map[string]any)) {
+func (s *Server) Change(at string, how func(response map[string]any)) {
 	s.Changes(map[string]func(map[string]any){at: how})
 }
 
 // Changes changes the fields of the responses of several operations.
-func (s *Server) Changes(how map[string]func(answer map[string]any)) {
-	s.Fault(func(operation string, answer http.ResponseWriter, request *http.Request) bool {
+func (s *Server) Changes(how map[string]func(response map[string]any)) {
+	s.Fault(func(operation string, w http.ResponseWriter, r *http.Request) bool {
 		if how[operation] == nil {
 			return false
 		}
 		recorder := httptest.NewRecorder()
-		s.pebble.ServeHTTP(recorder, request)
+		s.pebble.ServeHTTP(recorder, r)
 		var fields map[string]any
 		if err := json.Unmarshal(recorder.Body.Bytes(), &fields); err != nil {
 			s.t.Error(err)
 		}
 		how[operation](fields)
 		for name, values := range recorder.Header() {
-			answer.Header()[name] = values
+			w.Header()[name] = values
 		}
-		answer.Header().Del("Content-Length")
-		answer.WriteHeader(recorder.Code)
-		if err := json.NewEncoder(answer).Encode(fields); err != nil {
+		w.Header().Del("Content-Length")
+		w.WriteHeader(recorder.Code)
+		if err := json.NewEncoder(w).Encode(fields); err != nil {
 			s.t.Error(err)
 		}
 		return true

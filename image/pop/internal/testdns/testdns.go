@@ -48,13 +48,13 @@ func (s *Server) Port() string {
 // TXT of a name now.
 func (s *Server) TXT(t testing.TB, name string) []string {
 	t.Helper()
-	answer, _, err := (&dns.Client{Net: "tcp"}).Exchange(new(dns.Msg).SetQuestion(name, dns.TypeTXT), s.Address)
+	response, _, err := (&dns.Client{Net: "tcp"}).Exchange(new(dns.Msg).SetQuestion(name, dns.TypeTXT), s.Address)
 	if err != nil {
 		t.Fatal(err)
 	}
 	found := []string{}
-	for _, it := range answer.Answer {
-		if text, is := it.(*dns.TXT); is {
+	for _, record := range response.Answer {
+		if text, is := record.(*dns.TXT); is {
 			found = append(found, strings.Join(text.Txt, ""))
 		}
 	}
@@ -65,11 +65,11 @@ func (s *Server) TXT(t testing.TB, name string) []string {
 // TTL of a name's TXT records now, in seconds.
 func (s *Server) TTL(t testing.TB, name string) uint32 {
 	t.Helper()
-	answer, _, err := (&dns.Client{Net: "tcp"}).Exchange(new(dns.Msg).SetQuestion(name, dns.TypeTXT), s.Address)
-	if err != nil || len(answer.Answer) == 0 {
+	response, _, err := (&dns.Client{Net: "tcp"}).Exchange(new(dns.Msg).SetQuestion(name, dns.TypeTXT), s.Address)
+	if err != nil || len(response.Answer) == 0 {
 		t.Fatalf("%s has no record: %v", name, err)
 	}
-	return answer.Answer[0].Header().Ttl
+	return response.Answer[0].Header().Ttl
 }
 
 // HasKnot says whether knotd is here.
@@ -94,7 +94,7 @@ func Knot(t testing.TB) *Server {
 // startKnot returns nil where knot ends at once.
 func startKnot(t testing.TB) *Server {
 	t.Helper()
-	folder := t.TempDir()
+	dir := t.TempDir()
 	listener, packets := Listen(t)
 	address := listener.Addr().String()
 	listener.Close()
@@ -127,13 +127,13 @@ zone:
   file: zone
   acl: pop
   zonefile-sync: -1
-`, host, port, folder, Key, Secret, Weak, Zone)
+`, host, port, dir, Key, Secret, Weak, Zone)
 	for name, text := range map[string]string{"knot.conf": config, "zone": records} {
-		if err := os.WriteFile(filepath.Join(folder, name), []byte(text), 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	knot := exec.Command("knotd", "-c", filepath.Join(folder, "knot.conf"))
+	knot := exec.Command("knotd", "-c", filepath.Join(dir, "knot.conf"))
 	knot.Stderr = os.Stderr
 	if err := knot.Start(); err != nil {
 		t.Fatal(err)
@@ -143,13 +143,13 @@ zone:
 	t.Cleanup(func() { _ = knot.Process.Kill(); <-ended })
 	server := &Server{Address: address}
 	for tries := 0; ; tries++ {
-		answer, _, err := (&dns.Client{Net: "tcp"}).Exchange(new(dns.Msg).SetQuestion(Zone, dns.TypeSOA), address)
+		response, _, err := (&dns.Client{Net: "tcp"}).Exchange(new(dns.Msg).SetQuestion(Zone, dns.TypeSOA), address)
 		select {
 		case <-ended:
 			return nil
 		default:
 		}
-		if err == nil && len(answer.Answer) > 0 {
+		if err == nil && len(response.Answer) > 0 {
 			return server
 		}
 		if tries == 500 {
@@ -172,16 +172,16 @@ type Faults struct {
 // InProcess starts one.
 func InProcess(t testing.TB, faults Faults) *Server {
 	t.Helper()
-	it := &memory{faults: faults, t: t}
+	m := &memory{faults: faults, t: t}
 	parser := dns.NewZoneParser(strings.NewReader(records), "", "")
 	for record, more := parser.Next(); more; record, more = parser.Next() {
-		it.records = append(it.records, record)
+		m.records = append(m.records, record)
 	}
 	if err := parser.Err(); err != nil {
 		t.Fatal(err)
 	}
-	address := Serve(t, it, map[string]string{Key + ".": Secret, Weak + ".": Secret})
-	return &Server{Address: address, Updates: it.count}
+	address := Serve(t, m, map[string]string{Key + ".": Secret, Weak + ".": Secret})
+	return &Server{Address: address, Updates: m.count}
 }
 
 type memory struct {
@@ -198,66 +198,66 @@ func (m *memory) count() int {
 	return m.updates
 }
 
-func (m *memory) ServeDNS(to dns.ResponseWriter, asked *dns.Msg) {
+func (m *memory) ServeDNS(to dns.ResponseWriter, query *dns.Msg) {
 	m.lock.Lock()
 	defer m.lock.Unlock()
-	answer := new(dns.Msg).SetReply(asked)
-	answer.Authoritative = true
-	if asked.Opcode == dns.OpcodeUpdate {
-		m.update(to, asked, answer)
+	response := new(dns.Msg).SetReply(query)
+	response.Authoritative = true
+	if query.Opcode == dns.OpcodeUpdate {
+		m.update(to, query, response)
 	} else {
-		m.find(asked.Question[0], answer)
+		m.find(query.Question[0], response)
 	}
-	_ = to.WriteMsg(answer)
+	_ = to.WriteMsg(response)
 }
 
-func (m *memory) find(question dns.Question, answer *dns.Msg) {
-	for _, it := range m.records {
-		if strings.EqualFold(it.Header().Name, question.Name) && slices.Contains([]uint16{question.Qtype, dns.TypeCNAME}, it.Header().Rrtype) {
-			answer.Answer = append(answer.Answer, it)
+func (m *memory) find(question dns.Question, response *dns.Msg) {
+	for _, record := range m.records {
+		if strings.EqualFold(record.Header().Name, question.Name) && slices.Contains([]uint16{question.Qtype, dns.TypeCNAME}, record.Header().Rrtype) {
+			response.Answer = append(response.Answer, record)
 		}
 	}
-	if len(answer.Answer) == 0 && dns.IsSubDomain(Zone, question.Name) {
-		answer.Ns = m.records[:1]
+	if len(response.Answer) == 0 && dns.IsSubDomain(Zone, question.Name) {
+		response.Ns = m.records[:1]
 	}
 }
 
-func (m *memory) update(to dns.ResponseWriter, asked, answer *dns.Msg) {
-	tsig := asked.IsTsig()
+func (m *memory) update(to dns.ResponseWriter, query, response *dns.Msg) {
+	tsig := query.IsTsig()
 	switch {
 	case tsig == nil:
-		answer.Rcode = dns.RcodeRefused
+		response.Rcode = dns.RcodeRefused
 		return
 	case to.TsigStatus() != nil:
-		answer.Rcode = dns.RcodeNotAuth
-		answer.Extra = append(answer.Extra, &dns.TSIG{
+		response.Rcode = dns.RcodeNotAuth
+		response.Extra = append(response.Extra, &dns.TSIG{
 			Hdr: dns.RR_Header{Name: tsig.Hdr.Name, Rrtype: dns.TypeTSIG, Class: dns.ClassANY}, Algorithm: tsig.Algorithm, TimeSigned: tsig.TimeSigned,
-			Fudge: tsig.Fudge, OrigId: asked.Id, Error: map[bool]uint16{true: dns.RcodeBadSig, false: dns.RcodeBadKey}[tsig.Hdr.Name == Key+"."],
+			Fudge: tsig.Fudge, OrigId: query.Id, Error: map[bool]uint16{true: dns.RcodeBadSig, false: dns.RcodeBadKey}[tsig.Hdr.Name == Key+"."],
 		})
 		return
 	case m.faults.NotAuth:
-		answer.Rcode = dns.RcodeNotAuth
+		response.Rcode = dns.RcodeNotAuth
 	case tsig.Hdr.Name != Key+".":
-		answer.Rcode = dns.RcodeRefused
+		response.Rcode = dns.RcodeRefused
 	case !m.faults.Forgets:
-		m.change(asked.Ns)
+		m.change(query.Ns)
 	}
 	if !m.faults.Unsigned {
-		answer.SetTsig(tsig.Hdr.Name, tsig.Algorithm, 300, time.Now().Unix())
+		response.SetTsig(tsig.Hdr.Name, tsig.Algorithm, 300, time.Now().Unix())
 	}
 }
 
 func (m *memory) change(all []dns.RR) {
 	m.updates++
-	for _, it := range all {
-		text := it.(*dns.TXT)
+	for _, record := range all {
+		text := record.(*dns.TXT)
 		same := func(other dns.RR) bool {
 			found, is := other.(*dns.TXT)
 			return is && found.Hdr.Name == text.Hdr.Name && slices.Equal(found.Txt, text.Txt)
 		}
 		m.records = slices.DeleteFunc(m.records, same)
 		if text.Hdr.Class == dns.ClassINET {
-			m.records = append(m.records, it)
+			m.records = append(m.records, record)
 		}
 	}
 }

@@ -36,9 +36,9 @@ func Root(t testing.TB, now time.Time) *Authority {
 }
 
 // Intermediate makes one that this one signed.
-func (it *Authority) Intermediate(from, to time.Time) *Authority {
-	it.t.Helper()
-	return authority(it.t, it, from, to)
+func (a *Authority) Intermediate(from, to time.Time) *Authority {
+	a.t.Helper()
+	return authority(a.t, a, from, to)
 }
 
 func authority(t testing.TB, parent *Authority, from, to time.Time) *Authority {
@@ -60,30 +60,30 @@ func authority(t testing.TB, parent *Authority, from, to time.Time) *Authority {
 }
 
 // Cross has another authority sign this one's name and key.
-func (it *Authority) Cross(by *Authority, from, to time.Time) *x509.Certificate {
-	it.t.Helper()
-	template := *it.Certificate
+func (a *Authority) Cross(by *Authority, from, to time.Time) *x509.Certificate {
+	a.t.Helper()
+	template := *a.Certificate
 	template.SerialNumber, template.NotBefore, template.NotAfter = next(), from, to
-	return sign(it.t, &template, by, it.key.Public())
+	return sign(a.t, &template, by, a.key.Public())
 }
 
 // Key of it, as PEM.
-func (it *Authority) Key() string {
-	it.t.Helper()
-	secret, err := x509.MarshalPKCS8PrivateKey(it.key)
+func (a *Authority) Key() string {
+	a.t.Helper()
+	secret, err := x509.MarshalPKCS8PrivateKey(a.key)
 	if err != nil {
-		it.t.Fatal(err)
+		a.t.Fatal(err)
 	}
 	return block("PRIVATE KEY", secret)
 }
 
 // Issue makes a certificate for a host; change may alter it, with a key of its own or a fresh one (nil).
-func (it *Authority) Issue(host string, from, to time.Time, key crypto.Signer, change func(*x509.Certificate)) Pair {
-	it.t.Helper()
+func (a *Authority) Issue(host string, from, to time.Time, key crypto.Signer, change func(*x509.Certificate)) Pair {
+	a.t.Helper()
 	if key == nil {
 		fresh, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 		if err != nil {
-			it.t.Fatal(err)
+			a.t.Fatal(err)
 		}
 		key = fresh
 	}
@@ -94,12 +94,12 @@ func (it *Authority) Issue(host string, from, to time.Time, key crypto.Signer, c
 	if change != nil {
 		change(template)
 	}
-	leaf := sign(it.t, template, it, key.Public())
+	leaf := sign(a.t, template, a, key.Public())
 	secret, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
-		it.t.Fatal(err)
+		a.t.Fatal(err)
 	}
-	return Pair{Key: block("PRIVATE KEY", secret), Chain: PEM(leaf) + PEM(it.Certificate), Leaf: leaf}
+	return Pair{Key: block("PRIVATE KEY", secret), Chain: PEM(leaf) + PEM(a.Certificate), Leaf: leaf}
 }
 
 func sign(t testing.TB, template *x509.Certificate, by *Authority, key any) *x509.Certificate {

@@ -68,17 +68,17 @@ type kept struct {
 // Start a vault with one role; tokens live 20 minutes, by the clock given.
 func Start(t testing.TB, now func() time.Time) *Server {
 	t.Helper()
-	it := &Server{
+	s := &Server{
 		now: now, lifetime: 20 * time.Minute, secrets: map[string]SecretIDTerms{SecretID: {Made: now()}}, auth: "approle",
 		tokens: map[string]held{}, kept: map[string]kept{}, refused: map[string]bool{}, counts: map[string]int{},
 	}
-	it.Server = httptest.NewUnstartedServer(http.HandlerFunc(it.serve))
-	it.Server.Config.ErrorLog = log.New(io.Discard, "", 0) // handshakes that fail are part of the tests
-	it.Server.StartTLS()
-	t.Cleanup(it.Close)
-	it.CAFile = filepath.Join(t.TempDir(), "ca.pem")
-	WriteCA(t, it.CAFile, it.Certificate())
-	return it
+	s.Server = httptest.NewUnstartedServer(http.HandlerFunc(s.serve))
+	s.Server.Config.ErrorLog = log.New(io.Discard, "", 0) // handshakes that fail are part of the tests
+	s.Server.StartTLS()
+	t.Cleanup(s.Close)
+	s.CAFile = filepath.Join(t.TempDir(), "ca.pem")
+	WriteCA(t, s.CAFile, s.Certificate())
+	return s
 }
 
 // WriteCA writes a certificate as the file of authorities.
@@ -90,234 +90,234 @@ func WriteCA(t testing.TB, path string, certificate *x509.Certificate) {
 }
 
 // Tokens' life from now on, and how long renewals can make it; 0 as the longest: without end.
-func (it *Server) Tokens(lifetime, longest time.Duration) {
-	it.lock.Lock()
-	defer it.lock.Unlock()
-	it.lifetime, it.longest = lifetime, longest
+func (s *Server) Tokens(lifetime, longest time.Duration) {
+	s.lock.Lock()
+	defer s.lock.Unlock()
+	s.lifetime, s.longest = lifetime, longest
 }
 
 // Put writes the next version of a secret.
-func (it *Server) Put(path string, data map[string]any) {
-	it.lock.Lock()
-	defer it.lock.Unlock()
-	it.kept[path] = kept{it.kept[path].version + 1, data}
+func (s *Server) Put(path string, data map[string]any) {
+	s.lock.Lock()
+	defer s.lock.Unlock()
+	s.kept[path] = kept{s.kept[path].version + 1, data}
 }
 
 // Delete a secret.
-func (it *Server) Delete(path string) {
-	it.lock.Lock()
-	defer it.lock.Unlock()
-	delete(it.kept, path)
+func (s *Server) Delete(path string) {
+	s.lock.Lock()
+	defer s.lock.Unlock()
+	delete(s.kept, path)
 }
 
 // SecretIDs are those that let in, for ever.
-func (it *Server) SecretIDs(allowed ...string) {
+func (s *Server) SecretIDs(allowed ...string) {
 	all := map[string]SecretIDTerms{}
 	for _, id := range allowed {
-		all[id] = SecretIDTerms{Made: it.now()}
+		all[id] = SecretIDTerms{Made: s.now()}
 	}
-	it.lock.Lock()
-	defer it.lock.Unlock()
-	it.secrets = all
+	s.lock.Lock()
+	defer s.lock.Unlock()
+	s.secrets = all
 }
 
 // Terms of the one secret_id; looking says whether the policy lets its holder look at them.
-func (it *Server) Terms(terms SecretIDTerms, looking bool) {
-	it.lock.Lock()
-	defer it.lock.Unlock()
-	it.secrets, it.looking = map[string]SecretIDTerms{SecretID: terms}, looking
+func (s *Server) Terms(terms SecretIDTerms, looking bool) {
+	s.lock.Lock()
+	defer s.lock.Unlock()
+	s.secrets, s.looking = map[string]SecretIDTerms{SecretID: terms}, looking
 }
 
 // Namespace and mount of AppRole where it all is.
-func (it *Server) At(namespace, auth string) {
-	it.lock.Lock()
-	defer it.lock.Unlock()
-	it.tenant, it.auth = namespace, auth
+func (s *Server) At(namespace, auth string) {
+	s.lock.Lock()
+	defer s.lock.Unlock()
+	s.tenant, s.auth = namespace, auth
 }
 
 // Revoke all tokens.
-func (it *Server) Revoke() {
-	it.lock.Lock()
-	defer it.lock.Unlock()
-	clear(it.tokens)
+func (s *Server) Revoke() {
+	s.lock.Lock()
+	defer s.lock.Unlock()
+	clear(s.tokens)
 }
 
 // Refuse a path, as a policy does.
-func (it *Server) Refuse(path string, refused bool) {
-	it.lock.Lock()
-	defer it.lock.Unlock()
-	it.refused[path] = refused
+func (s *Server) Refuse(path string, refused bool) {
+	s.lock.Lock()
+	defer s.lock.Unlock()
+	s.refused[path] = refused
 }
 
 // Fault answers everything from now on; nil ends it.
-func (it *Server) Fault(fault http.HandlerFunc) {
-	it.lock.Lock()
-	defer it.lock.Unlock()
-	it.fault, it.faultAt = fault, ""
+func (s *Server) Fault(fault http.HandlerFunc) {
+	s.lock.Lock()
+	defer s.lock.Unlock()
+	s.fault, s.faultAt = fault, ""
 }
 
 // FaultAt is a fault of the paths that end so.
-func (it *Server) FaultAt(end string, fault http.HandlerFunc) {
-	it.lock.Lock()
-	defer it.lock.Unlock()
-	it.fault, it.faultAt = fault, end
+func (s *Server) FaultAt(end string, fault http.HandlerFunc) {
+	s.lock.Lock()
+	defer s.lock.Unlock()
+	s.fault, s.faultAt = fault, end
 }
 
 // Count of requests so far: login, renew, read, look.
-func (it *Server) Count(kind string) int {
-	it.lock.Lock()
-	defer it.lock.Unlock()
-	return it.counts[kind]
+func (s *Server) Count(kind string) int {
+	s.lock.Lock()
+	defer s.lock.Unlock()
+	return s.counts[kind]
 }
 
 // Sealed is the fault of a vault nobody has unsealed.
-func Sealed(answer http.ResponseWriter, _ *http.Request) {
-	fail(answer, http.StatusServiceUnavailable, "Vault is sealed")
+func Sealed(w http.ResponseWriter, _ *http.Request) {
+	fail(w, http.StatusServiceUnavailable, "Vault is sealed")
 }
 
-func fail(answer http.ResponseWriter, status int, messages ...string) {
+func fail(w http.ResponseWriter, status int, messages ...string) {
 	if messages == nil {
 		messages = []string{}
 	}
-	reply(answer, status, map[string]any{"errors": messages})
+	reply(w, status, map[string]any{"errors": messages})
 }
 
-func reply(answer http.ResponseWriter, status int, body any) {
-	answer.Header().Set("Content-Type", "application/json")
-	answer.WriteHeader(status)
-	_ = json.NewEncoder(answer).Encode(body)
+func reply(w http.ResponseWriter, status int, body any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(body)
 }
 
-func (it *Server) serve(answer http.ResponseWriter, request *http.Request) {
-	it.lock.Lock()
-	fault, faultAt := it.fault, it.faultAt
-	it.lock.Unlock()
-	if fault != nil && strings.HasSuffix(request.URL.Path, faultAt) {
-		fault(answer, request) // without the lock: it may hang
+func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
+	s.lock.Lock()
+	fault, faultAt := s.fault, s.faultAt
+	s.lock.Unlock()
+	if fault != nil && strings.HasSuffix(r.URL.Path, faultAt) {
+		fault(w, r) // without the lock: it may hang
 		return
 	}
-	it.lock.Lock()
-	defer it.lock.Unlock()
-	kind := request.Method + " " + request.URL.Path
-	if request.Header.Get("X-Vault-Namespace") != it.tenant {
-		fail(answer, http.StatusNotFound, "namespace not found")
+	s.lock.Lock()
+	defer s.lock.Unlock()
+	kind := r.Method + " " + r.URL.Path
+	if r.Header.Get("X-Vault-Namespace") != s.tenant {
+		fail(w, http.StatusNotFound, "namespace not found")
 		return
 	}
 	switch {
-	case kind == "POST /v1/auth/"+it.auth+"/login":
-		it.login(answer, request)
-	case kind == "POST /v1/auth/"+it.auth+"/role/"+Role+"/secret-id/lookup":
-		it.look(answer, request)
+	case kind == "POST /v1/auth/"+s.auth+"/login":
+		s.login(w, r)
+	case kind == "POST /v1/auth/"+s.auth+"/role/"+Role+"/secret-id/lookup":
+		s.look(w, r)
 	case kind == "POST /v1/auth/token/renew-self":
-		it.renew(answer, request)
+		s.renew(w, r)
 	case strings.HasPrefix(kind, "GET /v1/kv1/"):
-		it.read(answer, request, strings.TrimPrefix(kind, "GET /v1/kv1/"))
+		s.read(w, r, strings.TrimPrefix(kind, "GET /v1/kv1/"))
 	case strings.HasPrefix(kind, "GET /v1/kv/data/"):
-		it.read(answer, request, strings.TrimPrefix(kind, "GET /v1/kv/data/"))
+		s.read(w, r, strings.TrimPrefix(kind, "GET /v1/kv/data/"))
 	default:
-		fail(answer, http.StatusNotFound, fmt.Sprintf("no handler for route %q", request.URL.Path))
+		fail(w, http.StatusNotFound, fmt.Sprintf("no handler for route %q", r.URL.Path))
 	}
 }
 
-func (it *Server) login(answer http.ResponseWriter, request *http.Request) {
-	it.counts["login"]++
+func (s *Server) login(w http.ResponseWriter, r *http.Request) {
+	s.counts["login"]++
 	var body struct {
 		RoleID   string `json:"role_id"`
 		SecretID string `json:"secret_id"`
 	}
-	if json.NewDecoder(request.Body).Decode(&body) != nil {
-		fail(answer, http.StatusBadRequest, "failed to parse JSON input")
+	if json.NewDecoder(r.Body).Decode(&body) != nil {
+		fail(w, http.StatusBadRequest, "failed to parse JSON input")
 		return
 	}
-	terms, known := it.known(body.SecretID)
+	terms, known := s.known(body.SecretID)
 	if body.RoleID != RoleID || !known {
-		fail(answer, http.StatusBadRequest, "invalid role or secret ID")
+		fail(w, http.StatusBadRequest, "invalid role or secret ID")
 		return
 	}
 	if terms.Uses == 1 {
-		delete(it.secrets, body.SecretID)
+		delete(s.secrets, body.SecretID)
 	} else if terms.Uses > 1 {
 		terms.Uses--
-		it.secrets[body.SecretID] = terms
+		s.secrets[body.SecretID] = terms
 	}
-	token := fmt.Sprintf("%s%d", TokenPrefix, it.counts["login"])
-	it.tokens[token] = held{it.now(), it.now().Add(it.lifetime)}
-	it.grant(answer, token, it.lifetime)
+	token := fmt.Sprintf("%s%d", TokenPrefix, s.counts["login"])
+	s.tokens[token] = held{s.now(), s.now().Add(s.lifetime)}
+	s.grant(w, token, s.lifetime)
 }
 
 // known, as long as it lets in: one that has ended is forgotten at once.
-func (it *Server) known(id string) (SecretIDTerms, bool) {
-	terms, there := it.secrets[id]
-	return terms, there && (terms.Ends.IsZero() || it.now().Before(terms.Ends))
+func (s *Server) known(id string) (SecretIDTerms, bool) {
+	terms, there := s.secrets[id]
+	return terms, there && (terms.Ends.IsZero() || s.now().Before(terms.Ends))
 }
 
-func (it *Server) look(answer http.ResponseWriter, request *http.Request) {
-	it.counts["look"]++
+func (s *Server) look(w http.ResponseWriter, r *http.Request) {
+	s.counts["look"]++
 	var body struct {
 		SecretID string `json:"secret_id"`
 	}
-	if _, valid := it.holder(request); !valid || !it.looking {
-		fail(answer, http.StatusForbidden, "1 error occurred:\n\t* permission denied\n\n")
+	if _, valid := s.holder(r); !valid || !s.looking {
+		fail(w, http.StatusForbidden, "1 error occurred:\n\t* permission denied\n\n")
 		return
 	}
-	if json.NewDecoder(request.Body).Decode(&body) != nil {
-		fail(answer, http.StatusBadRequest, "failed to parse JSON input")
+	if json.NewDecoder(r.Body).Decode(&body) != nil {
+		fail(w, http.StatusBadRequest, "failed to parse JSON input")
 		return
 	}
-	terms, known := it.known(body.SecretID)
+	terms, known := s.known(body.SecretID)
 	if !known {
-		answer.WriteHeader(http.StatusNoContent)
+		w.WriteHeader(http.StatusNoContent)
 		return
 	}
 	// secret_id_ttl is what was asked for, and need not be what was given.
-	reply(answer, http.StatusOK, map[string]any{"data": map[string]any{
+	reply(w, http.StatusOK, map[string]any{"data": map[string]any{
 		"creation_time": terms.Made, "expiration_time": terms.Ends, "secret_id_num_uses": terms.Uses, "secret_id_ttl": 7776000, "metadata": map[string]any{},
 	}})
 }
 
-func (it *Server) grant(answer http.ResponseWriter, token string, left time.Duration) {
-	reply(answer, http.StatusOK, map[string]any{"auth": map[string]any{
+func (s *Server) grant(w http.ResponseWriter, token string, left time.Duration) {
+	reply(w, http.StatusOK, map[string]any{"auth": map[string]any{
 		"client_token": token, "lease_duration": int(left.Seconds()), "renewable": true, "policies": []string{"default", "pop"}, "token_type": "service",
 		"metadata": map[string]any{"role_name": Role},
 	}})
 }
 
-func (it *Server) holder(request *http.Request) (string, bool) {
-	token := request.Header.Get("X-Vault-Token")
-	found, known := it.tokens[token]
-	return token, known && (it.lifetime == 0 || it.now().Before(found.ends))
+func (s *Server) holder(r *http.Request) (string, bool) {
+	token := r.Header.Get("X-Vault-Token")
+	found, known := s.tokens[token]
+	return token, known && (s.lifetime == 0 || s.now().Before(found.ends))
 }
 
-func (it *Server) renew(answer http.ResponseWriter, request *http.Request) {
-	it.counts["renew"]++
-	token, valid := it.holder(request)
+func (s *Server) renew(w http.ResponseWriter, r *http.Request) {
+	s.counts["renew"]++
+	token, valid := s.holder(r)
 	if !valid {
-		fail(answer, http.StatusForbidden, "permission denied")
+		fail(w, http.StatusForbidden, "permission denied")
 		return
 	}
-	found := it.tokens[token]
-	found.ends = it.now().Add(it.lifetime)
-	if last := found.made.Add(it.longest); it.longest > 0 && found.ends.After(last) {
+	found := s.tokens[token]
+	found.ends = s.now().Add(s.lifetime)
+	if last := found.made.Add(s.longest); s.longest > 0 && found.ends.After(last) {
 		found.ends = last
 	}
-	it.tokens[token] = found
-	it.grant(answer, token, found.ends.Sub(it.now()))
+	s.tokens[token] = found
+	s.grant(w, token, found.ends.Sub(s.now()))
 }
 
-func (it *Server) read(answer http.ResponseWriter, request *http.Request, path string) {
-	it.counts["read"]++
-	if _, valid := it.holder(request); !valid || it.refused[path] {
-		fail(answer, http.StatusForbidden, "1 error occurred:\n\t* permission denied\n\n")
+func (s *Server) read(w http.ResponseWriter, r *http.Request, path string) {
+	s.counts["read"]++
+	if _, valid := s.holder(r); !valid || s.refused[path] {
+		fail(w, http.StatusForbidden, "1 error occurred:\n\t* permission denied\n\n")
 		return
 	}
-	found, there := it.kept[path]
+	found, there := s.kept[path]
 	if !there {
-		fail(answer, http.StatusNotFound)
+		fail(w, http.StatusNotFound)
 		return
 	}
-	if strings.HasPrefix(request.URL.Path, "/v1/kv1/") {
-		reply(answer, http.StatusOK, map[string]any{"data": found.data, "lease_duration": 2764800})
+	if strings.HasPrefix(r.URL.Path, "/v1/kv1/") {
+		reply(w, http.StatusOK, map[string]any{"data": found.data, "lease_duration": 2764800})
 		return
 	}
-	reply(answer, http.StatusOK, map[string]any{"data": map[string]any{"data": found.data, "metadata": map[string]any{"version": found.version}}})
+	reply(w, http.StatusOK, map[string]any{"data": map[string]any{"data": found.data, "metadata": map[string]any{"version": found.version}}})
 }

@@ -65,9 +65,9 @@ interface Running {
   ports: Map<number, { host: string; port: number }>;
   outOfMemory: boolean;
   suspended: boolean;
-  /** Settled when `start` has returned or failed: an exit is not told before. */
+  /** Settled when `start` has returned or failed: an exit is not reported before. */
   started: PromiseWithResolvers<void>;
-  /** Settled when the exit was told. */
+  /** Settled when the exit was reported. */
   gone: PromiseWithResolvers<void>;
 }
 
@@ -145,7 +145,7 @@ class DockerRunner implements Runner {
     try {
       if (this.#running.has(machineId)) throw new Error("it runs already");
       const running = await this.#boot(instance);
-      setImmediate(running.started.resolve); // whoever awaits this call goes first
+      setImmediate(running.started.resolve); // the caller that awaits this call goes first
     } catch (error) {
       throw new RunnerError("start", `machine ${machineId} (${name}): not started, ${engineReason(error)}`, {
         cause: error,
@@ -374,14 +374,14 @@ class DockerRunner implements Runner {
     return running;
   }
 
-  /** Tells an exit, once: whoever comes second finds the machine forgotten. */
-  async #ended(running: Running | undefined, told?: { ExitCode: number }): Promise<void> {
+  /** Reports an exit once: a second call finds the machine forgotten. */
+  async #ended(running: Running | undefined, reported?: { ExitCode: number }): Promise<void> {
     if (!running) return;
     await running.started.promise;
     const info = await orMissing(this.#docker.getContainer(running.containerId).inspect()).catch(() => undefined);
     if (this.#running.get(running.machineId) !== running) return;
     this.#running.delete(running.machineId);
-    this.onExit(running.machineId, exitOf(info?.State ?? told, running.outOfMemory, this.#clock.now()));
+    this.onExit(running.machineId, exitOf(info?.State ?? reported, running.outOfMemory, this.#clock.now()));
     running.gone.resolve();
   }
 

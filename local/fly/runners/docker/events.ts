@@ -17,7 +17,7 @@ export interface Watcher {
   died(containerId: string, exitCode: number): void;
   /** The kernel killed a process of it for want of memory; the container may live on. */
   outOfMemory(containerId: string): void;
-  /** The stream is open again: whatever ended in between was not told. */
+  /** The stream is open again. Ends of containers in between were not reported. */
   reopened(): Promise<void>;
   log(line: string): void;
 }
@@ -45,19 +45,19 @@ export async function watchContainers(watcher: Watcher): Promise<Watch> {
   return { close: () => closing.abort() };
 
   async function keepReading(stream: Readable | undefined): Promise<void> {
-    for (let told = false; !closing.signal.aborted; ) {
+    for (let reported = false; !closing.signal.aborted; ) {
       try {
         if (stream) await read(stream);
         stream = await open();
-        if (told) log("docker: the engine answers again.");
-        told = false;
+        if (reported) log("docker: the engine answers again.");
+        reported = false;
         await watcher.reopened();
       } catch (error) {
         stream = undefined;
         if (closing.signal.aborted) return;
         // A stream that ends without an error is an engine that went away, too: the next open tells.
-        if (!told) log(`docker: events are interrupted, ${engineReason(error)} Trying again.`);
-        told = true;
+        if (!reported) log(`docker: events are interrupted, ${engineReason(error)} Trying again.`);
+        reported = true;
         await sleep(clock, retryMs, closing.signal).catch(() => {});
       }
     }

@@ -15,7 +15,7 @@ interface EndState {
 
 /**
  * @param state undefined when the container is gone before anybody looked: killed then, more is not known.
- * @param outOfMemory the engine told of an OOM kill inside. @param now for a time of the end that is not known.
+ * @param outOfMemory the engine reported an OOM kill inside. @param now for a time of the end that is not known.
  */
 export function exitOf(state: EndState | undefined, outOfMemory: boolean, now: number): Exit {
   if (!state) return { exitCode: signalBase + sigkill, signal: sigkill, oomKilled: outOfMemory, at: now };

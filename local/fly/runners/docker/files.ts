@@ -13,7 +13,7 @@ export async function putFiles(container: Docker.Container, files: Instance["fil
   for (const folder of parentsOf(files.map((file) => file.path))) {
     // An entry of an existing folder would set its mode and owner: only missing ones may be in the archive.
     const there = await orMissing(container.infoArchive({ path: folder }));
-    // dockerode answers with the response itself here: one that nobody reads holds its connection for ever.
+    // dockerode answers with the response itself here: an unread response holds its connection permanently.
     if (there) (there as Readable).resume();
     else folders.push(folder);
   }

@@ -17,7 +17,7 @@ import { nameServer, type Range, rangeOf } from "../../core/private-network.ts";
 import type { Runner } from "../../core/runner.ts";
 
 export interface DockerPrivateNetworks {
-  /** The one of a machine with this address, made when missing, its resolver in place. Undefined: there is none. */
+  /** The network of a machine with this address, created if it is missing, with its resolver. Undefined: there is none. */
   of(privateIp: string): Promise<DockerPrivateNetwork | undefined>;
   /** Networks stay: machines may run on. */
   close(): Promise<void>;
@@ -83,7 +83,7 @@ export function createDockerPrivateNetworks(options: Options): DockerPrivateNetw
       await addRoutes({ docker, stack, image, container, routes });
     } catch (error) {
       const info = await orMissing(docker.getContainer(container).inspect());
-      if (!info?.State.Running) return; // it ended meanwhile, and nobody asks there any more
+      if (!info?.State.Running) return; // it has ended in between, and sends no more queries
       log(
         `docker: container ${container.slice(0, 12)} has not all of its routes (${routes.map((it) => it.join(" ")).join("; ")}): ${engineReason(error)}`,
       );
