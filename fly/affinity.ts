@@ -1,5 +1,5 @@
 /**
- * The cookie by which Fly routes a client back to the API server that handled its last write, which knows of that write before the others
+ * The cookie by which Fly routes a client back to the API server that handled its last write, which knows that write before the others
  * (fly-go keeps it too: flaps.go). One value per path; other cookies are ignored.
  */
 const name = "fly_flaps_affinity";

@@ -1,5 +1,5 @@
 /**
- * Environment variables that tell `pop health` (image/pop/image.go) which build context the image was made from and which one the machine expects. They need
+ * Environment variables that tell `pop health` (image/pop/health/image.go) which build context the image was made from and which one the machine expects. They need
  * different names: a machine's variable overrides an image's variable of the same name, so with one name both would always agree.
  */
 export const contextVariables = {

@@ -2,7 +2,7 @@
 import { isDeepStrictEqual } from "node:util";
 import { formerKeys, metadataKeys } from "../fly/metadata.ts";
 import { contextVariables } from "../image/identity.ts";
-import { unknownValue } from "../providers/host.ts";
+import { unknownValue } from "../providers/unknown-value.ts";
 
 export interface Difference {
   /** e.g. config.guest.memory_mb */

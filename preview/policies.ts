@@ -1,7 +1,7 @@
 /** Checks a plan against the project's policies. The engine runs them too, but omits violations from its JSON, and without state there is no engine. */
 import { policies } from "../policy/policies.ts";
 import type { Resource } from "../policy/rules.ts";
-import { unknownValue } from "../providers/host.ts";
+import { unknownValue } from "../providers/unknown-value.ts";
 import type { ResourceChange } from "./resource-change.ts";
 
 export interface PolicyContext {

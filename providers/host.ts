@@ -34,9 +34,7 @@ import { providerSource, type ResourceType } from "./resource.ts";
 import { createRolloutGate } from "./rollout-gate.ts";
 import { sealedSecretsHandler } from "./sealed-secrets.ts";
 import { givenUpVolumes, secretKeys } from "./settings.ts";
-
-/** Pulumi's placeholder for unknown values in previews. */
-export const unknownValue = "04da6b54-80e4-46f7-96ec-b56ff0331ba9";
+import { unknownValue } from "./unknown-value.ts";
 
 // biome-ignore lint/suspicious/noExplicitAny: the handlers in this table have different input and output types
 const handlers: Record<ResourceType, Handler<any, any>> = {

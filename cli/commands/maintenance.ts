@@ -6,7 +6,7 @@ import { jsonOf, queryAllPops, resultJson, resultLine } from "../pop-query.ts";
 import { siteByName } from "../site-by-name.ts";
 import type { Stack } from "../stack.ts";
 
-/** The output of `pop maintenance` (image/pop/maintenance.go). */
+/** The output of `pop maintenance` (image/pop/maintenance/maintenance.go). */
 const State = z.object({ maintenance: z.boolean(), changed: z.boolean() });
 
 export async function maintenance(

@@ -1,5 +1,5 @@
-// pop is the helper inside a PoP: one static binary, one command a job; what sops does is in cmd/pop-secrets. Each command's flags, files and exit codes stand on top of its own file; docs/pop.md
-// has them side by side.
+// pop is the helper inside a PoP: one static binary, one subcommand per job. The package of a command says its flags, files and exit codes; docs/pop.md lists
+// them side by side. cmd/pop-secrets is a binary of its own, because it links sops.
 package main
 
 import (
@@ -11,31 +11,46 @@ import (
 	"strings"
 	"time"
 
+	"fly-pops/pop/block"
 	"fly-pops/pop/certs"
+	"fly-pops/pop/health"
 	"fly-pops/pop/identity"
 	"fly-pops/pop/internal/exit"
+	"fly-pops/pop/luggage"
+	"fly-pops/pop/maintenance"
+	"fly-pops/pop/manifest"
+	"fly-pops/pop/probe"
 	"fly-pops/pop/purge"
+	"fly-pops/pop/selfsigned"
+	"fly-pops/pop/syslog"
 	"fly-pops/pop/tailnet"
 )
 
 const usage = `usage:
-  pop identity [show]          makes the PoP's host key when there is none, shows its public half as one line of JSON
-  pop certs --config FILE      keeps nginx's certificates as they are in a Vault or OpenBao, or gets them from an authority; --check only reads the configuration
-  pop renew HOST               has pop certs order a host's certificate now; --plan only says what that costs
+  pop identity [show]          creates the PoP's host key if there is none, and prints its public half as one line of JSON
+  pop certs --config FILE      keeps nginx's certificates up to date from a Vault or OpenBao, or an ACME authority; --check only validates the configuration
+  pop renew HOST               makes pop certs order a host's certificate now; --plan only prints what that costs
   pop health                   answers GET /healthz and GET /metrics on the health port
-  pop check NAME               asks one piece of luggage how it is, and leaves word for health
-  pop ask unbound              ends with 0 when unbound answers for a name of its own
+  pop check NAME               checks luggage, and writes the result for pop health
+  pop ask unbound              exits with 0 if unbound answers for a name of its own
   pop ask health               prints what pop health answers on /healthz
   pop ask metrics              prints what it answers on /metrics
-  pop block --for SECONDS ADDRESS...   has nginx answer these addresses and ranges with 403 for so long
-  pop unblock ADDRESS... | --all       ends that
+  pop block --for SECONDS ADDRESS...   makes nginx answer these addresses and ranges with 403 for that long
+  pop unblock ADDRESS... | --all       ends blocks
   pop blocked                  prints what is blocked
-  pop join                     makes the PoP a node of the tailnet, or says why it is none; ends with 0 once it is one
+  pop join                     makes the PoP a node of the tailnet, or says why that fails; exits with 0 once it is one
   pop purge                    removes responses from the cache: of URLs, of a --site with --path, or --all
-  pop maintenance on|off HOST  has nginx answer a site with 503 and a page, or serve it again
-  pop syslog                   passes nginx's log messages on to the collector of the image
-  pop self-signed              makes a certificate for every host that has none it could serve with
+  pop maintenance on|off HOST  makes nginx answer a site with 503 and a page, or serve it again
+  pop syslog                   forwards nginx's log messages to the collector of the image
+  pop self-signed              creates a certificate for every host without one that nginx can use
 `
+
+const (
+	// On the volume: one PEM per host, with key and chain. nginx can read them by its group.
+	certificateDir = "/var/lib/pop/certs"
+	// In the machine's own file system, empty at each boot: status files of the processes.
+	runDir = "/run/pop"
+)
 
 func main() {
 	if err := run(os.Args[1:]); err != nil {
@@ -57,67 +72,67 @@ func run(arguments []string) error {
 	case "renew":
 		return certs.RunRenew(rest, os.Stdout)
 	case "block", "unblock", "blocked":
-		return runBlocked(arguments, os.Stdout)
+		return block.Run(arguments, os.Stdout)
 	case "maintenance":
-		return withManifest(func(it *Manifest) error {
-			return setMaintenance(it, maintenanceFolder, rest, time.Now(), os.Stdout)
+		return withManifest(func(m *manifest.Manifest) error {
+			return maintenance.Run(maintenance.Sites{Hosts: m.Hosts, PassThrough: m.PassThrough}, maintenance.Dir, rest, time.Now(), os.Stdout)
 		})
 	case "purge":
 		return purge.Run(rest, os.Stdout)
 	case "check":
 		if len(rest) == 1 {
-			return withManifest(func(it *Manifest) error { return check(it, rest[0], runFolder) })
+			return withManifest(func(m *manifest.Manifest) error { return luggage.Run(m.Luggage, rest[0], runDir) })
 		}
 	}
 	switch strings.Join(arguments, " ") {
 	case "health":
-		return withManifest(func(it *Manifest) error { return serveHealth(newHealth(it, runFolder)) })
+		return withManifest(func(m *manifest.Manifest) error { return health.Serve(m, runDir) })
 	case "ask unbound":
-		return withManifest(func(manifest *Manifest) error {
+		return withManifest(func(m *manifest.Manifest) error {
 			ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 			defer cancel()
-			return askUnbound(ctx, manifest.Ports.DNS)
+			return probe.Unbound(ctx, m.Ports.DNS)
 		})
 	case "ask health":
-		return askOfHealth("/healthz")
+		return printHealth("/healthz")
 	case "ask metrics":
-		return askOfHealth("/metrics")
+		return printHealth("/metrics")
 	case "join":
-		return withManifest(func(manifest *Manifest) error {
-			if manifest.Tailnet == nil {
+		return withManifest(func(m *manifest.Manifest) error {
+			if m.Tailnet == nil {
 				return exit.WithCode(exit.Usage, errors.New("join: this image has no tailnet"))
 			}
-			return tailnet.NewJoiner(manifest.Tailnet, os.Stdout).Run(context.Background())
+			return tailnet.NewJoiner(m.Tailnet, os.Stdout).Run(context.Background())
 		})
 	case "syslog":
-		return withManifest(func(manifest *Manifest) error {
-			if manifest.Syslog == nil {
+		return withManifest(func(m *manifest.Manifest) error {
+			if m.Syslog == nil {
 				return exit.WithCode(exit.Usage, errors.New("syslog: this image has no collector"))
 			}
-			return runSyslog(context.Background(), manifest, popName(runFolder), os.Stdout)
+			return syslog.Run(context.Background(), m.Syslog, m.Ports.DNS, health.PopName(runDir), os.Stdout)
 		})
 	case "self-signed":
-		return withManifest(func(it *Manifest) error {
-			return selfSigned(slices.Concat(it.Hosts, it.Aliases), certificateFolder, runFolder+"/certs", time.Now())
+		return withManifest(func(m *manifest.Manifest) error {
+			return selfsigned.Ensure(slices.Concat(m.Hosts, m.Aliases), certificateDir, runDir+"/certs", time.Now())
 		})
 	default:
 		return exit.WithCode(exit.Usage, fmt.Errorf("%s: no such command\n%s", strings.Join(arguments, " "), usage))
 	}
 }
 
-func askOfHealth(path string) error {
-	return withManifest(func(manifest *Manifest) error {
-		ctx, cancel := context.WithTimeout(context.Background(), manifest.checkTimeout())
+func printHealth(path string) error {
+	return withManifest(func(m *manifest.Manifest) error {
+		ctx, cancel := context.WithTimeout(context.Background(), m.CheckTimeout())
 		defer cancel()
-		return askHealth(ctx, manifest.Ports.Health, path, os.Stdout)
+		return probe.Health(ctx, m.Ports.Health, path, os.Stdout)
 	})
 }
 
-// withManifest: what the image was rendered from is of use to those alone that serve its sites.
-func withManifest(command func(*Manifest) error) error {
-	manifest, err := readManifest("/etc/pop/pop.json")
+// withManifest reads the manifest only for commands that need it: the others also run where there is none.
+func withManifest(command func(*manifest.Manifest) error) error {
+	m, err := manifest.Read(manifest.Path)
 	if err != nil {
 		return err
 	}
-	return command(manifest)
+	return command(m)
 }

@@ -20,7 +20,7 @@ import {
   zoneName,
 } from "./validators.ts";
 
-/** /etc/pop/pop.json: what `pop` needs to know about the image. Read by image/pop/manifest.go, which rejects unknown keys. */
+/** /etc/pop/pop.json: what `pop` needs to know about the image. Read by image/pop/manifest/manifest.go, which rejects unknown keys. */
 export function manifest(
   spec: Pick<ImageSpec, "sites" | "luggage" | "tailnet" | "certificates" | "ports" | "passThrough" | "logs">,
 ): string {

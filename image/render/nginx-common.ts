@@ -55,7 +55,7 @@ export const logging = (logs: Logs = {}): string[] => [
   `  '"originSeconds":"$upstream_response_time","referer":"$http_referer","agent":"$http_user_agent"}';`,
   // Buffered: one write per request would cost more than many a request, and every line passes through process-compose.
   ...accessLogs(logs),
-  // What `pop health` counts (image/pop/counts.go): by the site's own name, as a visitor may ask for any. Not the log above, which is root's alone to read.
+  // What `pop health` counts (image/pop/counts/counts.go): by the site's own name, as a visitor may ask for any. Not the log above, which is root's alone to read.
   `log_format counts "$server_name $pop_cache_status $status $bytes_sent $request_length $request_time $pop_rejected";`,
   `access_log ${countsFile} counts buffer=32k flush=1s;`,
 ];
@@ -175,7 +175,7 @@ export const setHeaders = (headers: Record<string, string>): string[] =>
         `add_header ${header(name, value)}${/^(?:cache-control|expires)$/i.test(name) ? "" : " always"};`,
     );
 
-/** Addresses that `pop block` (image/pop/blocked.go) has nginx answer with 403. The module reads it again when it has changed. */
+/** Addresses that `pop block` (image/pop/block/block.go) has nginx answer with 403. The module reads it again when it has changed. */
 const blockedFile = "/var/lib/pop/blocked";
 
 /** Requests in progress of one visitor, and of one site. */

@@ -40,7 +40,7 @@ export function accessLogs({ syslog, sampleCached }: Logs): string[] {
   return [
     // Buffered: one write per request would cost more than one for many, and every line passes through process-compose.
     `access_log /dev/stdout json buffer=32k flush=1s${condition};`,
-    // To `pop syslog` (image/pop/syslog.go), which resolves the collector's name: nginx would not start while a name has no address.
+    // To `pop syslog` (image/pop/syslog/syslog.go), which resolves the collector's name: nginx would not start while a name has no address.
     ...(syslog ? [`access_log syslog:server=127.0.0.1:${ports.syslog},nohostname,tag=nginx json${condition};`] : []),
   ];
 }

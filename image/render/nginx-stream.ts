@@ -13,7 +13,7 @@ import { boundedInt, parseEndpoint } from "./validators.ts";
  * address. Only in images of stacks with `ports` or with sites whose TLS ends at the origin (nginx-pass-through.ts).
  */
 
-/** Log for `pop health` with one line per connection (image/pop/ports.go). nginx-common.ts has the one for requests. */
+/** Log for `pop health` with one line per connection (image/pop/counts/connections.go). nginx-common.ts has the one for requests. */
 const countsFile = "/run/pop/counts/ports";
 
 type StreamSpec = Pick<ImageSpec, "ports" | "passThrough" | "sites" | "luggage" | "logs">;

@@ -1,6 +1,7 @@
 /**
  * Local Fly: the Machines API as rules, without sockets and without time of its own. http.ts puts it on a socket; a simulation calls
- * `handle` itself. Given clock, random and runner, the same calls give the same answers.
+ * `handle` itself. Given clock, random and runner, the same calls give the same answers. It reads requests with the client's own schemas (fly/wire.ts), so a
+ * wrong name there would pass on both sides: tests compare its responses with Fly's OpenAPI document (test/support/openapi).
  */
 import type { Clock } from "../../lib/clock.ts";
 import type { Routes } from "../edge/routes.ts";

@@ -14,7 +14,7 @@ export type Report = z.infer<typeof Report>;
 /** Over the last seconds. */
 export interface PopTraffic {
   requestsPerSecond: number;
-  /** Requests the cache answered, of those it could. image/pop/counts.go says which these are. */
+  /** Requests the cache answered, of those it could. image/pop/counts/counts.go says which these are. */
   hits: number;
   cacheable: number;
   memory: { usedBytes: number; limitBytes: number } | null;

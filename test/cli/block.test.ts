@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { type Cli, cli, values } from "../support/cli.ts";
 
-/** `pop block` and its like, as image/pop/blocked.go has them: what is blocked, by machine. */
+/** `pop block` and its like, as image/pop/block/block.go has them: what is blocked, by machine. */
 async function popsThatBlock(regions: object = { cdg: {}, ewr: {} }): Promise<{ it: Cli; commands: string[] }> {
   const commands: string[] = [];
   const blocks = new Map<string, Map<string, number>>();

@@ -2,6 +2,7 @@
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { limits } from "../../image/limits.ts";
 import { ports } from "../../image/ports.ts";
+import { tinyTag } from "../support/docker.ts";
 import {
   allNames,
   authority,
@@ -22,8 +23,7 @@ import {
   timed,
   untilTrusted,
   whileHeld,
-} from "../image/support/acme-pops.ts";
-import { tinyTag } from "../support/docker.ts";
+} from "./acme-pops.ts";
 
 beforeAll(open);
 afterAll(close);

@@ -56,7 +56,7 @@ test.concurrent("machines with the former metadata keys are found and kept, and 
   expect(it.state()).toContain("fly_pops_volume_gb");
   it.mutations();
 
-  // They are no drift, no change, and nobody's orphans.
+  // They count neither as drift nor as a change, and are not orphans.
   const refreshed = await it.run(["refresh", "--yes", "--skip-preview", "--expect-no-changes"]);
   expect(refreshed.code, refreshed.output).toBe(0);
   const orphans = await it.script(["cli/main.ts", "orphans", "--json", "--stack", "test"]);

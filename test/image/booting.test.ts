@@ -195,7 +195,7 @@ describe("a machine of 256 MB", () => {
       () => health(pop),
       (now) => now?.report.components.nginx?.status === "ok" && now.report.components.unbound?.status === "ok",
     );
-    expect(seen?.report.components.certificates?.reason).toContain(`${broken} cannot be used`);
+    expect(seen?.report.components.certificates?.reason).toContain(`${broken} could not be used`);
     expect((await page(pop)).status).toBe(200);
     expect((await pop.exec(["cat", `${broken}.broken`])).output).toBe("garbage\n");
     await pop.exec(["/bin/sh", "-c", `rm ${broken}.broken; runas certs /usr/bin/pop self-signed`]);
@@ -258,7 +258,7 @@ describe("a machine without its tailnet, vault and secrets", () => {
       (now) => now?.report.components.certificates?.status === "failing",
     );
     expect([seen?.code, seen?.report.status]).toEqual([503, "failing"]);
-    expect(seen?.report.reason).toContain("only a self-signed certificate so far, the vault's is still to come");
+    expect(seen?.report.reason).toContain("only a self-signed certificate so far, the vault's has not arrived yet");
   });
 
   test("is degraded, and says why, once one host has one", async () => {

@@ -1,8 +1,9 @@
 /** What Fly's check gets while a process in the PoP hangs: neither dead nor healthy, but stopped. */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { checkTimeoutSeconds } from "../../image/limits.ts";
+import type { Health } from "../support/health.ts";
 import { https } from "./support/client.ts";
-import { Bench, build, giveCertificate, type Health, health, type Pop, until, untilHealthy } from "./support/pop.ts";
+import { Bench, build, giveCertificate, health, type Pop, until, untilHealthy } from "./support/pop.ts";
 import { outward } from "./support/spec.ts";
 
 const bench = new Bench("health");

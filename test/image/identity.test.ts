@@ -46,7 +46,7 @@ test("another image, otherwise healthy: 503, with the reason", async () => {
     () => health(pop),
     (now) => now?.report.components.nginx?.status === "ok",
   );
-  const reason = `wrong image: context ${wanted.slice(0, 16)} is expected, this image was made from ${context.slice(0, 16)}`;
+  const reason = `wrong image: expected context ${wanted.slice(0, 16)}, and this image was made from ${context.slice(0, 16)}`;
   expect(seen).toMatchObject({
     code: 503,
     report: { status: "failing", reason: `image: ${reason}`, components: { image: { status: "failing", reason } } },

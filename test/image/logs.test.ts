@@ -60,7 +60,7 @@ describe("a syslog collector", () => {
     origin.answer("/early", (_, response) => response.end("early"));
     expect((await get("/early")).body).toBe("early");
     expect(await line("has no address yet")).toContain(
-      `syslog: ${collector} has no address yet, messages are dropped until it has`,
+      `syslog: ${collector} has no address yet, so messages are dropped`,
     );
   });
 

@@ -125,7 +125,7 @@ test("a certificate that nginx cannot use is moved aside, and health says so unt
   const part = async () => (await health(pop))?.report.components.certificates;
   await sh(`cp -p ${path} /run/kept.pem && echo broken > ${path} && ${selfSigned}`);
   const seen = await until(part, (it) => it?.reason?.includes("cannot be used") ?? false);
-  expect(seen?.reason).toContain(`what was in ${path} cannot be used and is now ${host}.pem.broken`);
+  expect(seen?.reason).toContain(`${path} could not be used and was renamed to ${host}.pem.broken`);
   await until(
     () => serial().catch(() => undefined),
     (it) => it !== undefined,

@@ -4,10 +4,11 @@ import { join } from "node:path";
 import type { DetailedPeerCertificate } from "node:tls";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { ImageSpec, Vault as VaultSpec } from "../../image/spec.ts";
+import type { Health } from "../support/health.ts";
 import { documentedMetrics, familiesOf } from "../support/metrics.ts";
 import { processCompose } from "../support/process-compose.ts";
 import { enterTls } from "./support/client.ts";
-import { Bench, build, type Health, health, type Pop, until } from "./support/pop.ts";
+import { Bench, build, health, type Pop, until } from "./support/pop.ts";
 import { startVault, type Vault } from "./support/vault.ts";
 
 const network = { name: "fly-pops-vault", subnet: "172.31.242.0/24", gateway: "172.31.242.1" };

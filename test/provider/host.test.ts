@@ -1,9 +1,10 @@
 import { expect, test, vi } from "vitest";
 import { z } from "zod";
 import { type Context, type Handler, PartialResourceError } from "../../providers/handler.ts";
-import { createProvider, unknownValue } from "../../providers/host.ts";
+import { createProvider } from "../../providers/host.ts";
 import { providerSource } from "../../providers/resource.ts";
 import { createRolloutGate } from "../../providers/rollout-gate.ts";
+import { unknownValue } from "../../providers/unknown-value.ts";
 
 const Inputs = z.strictObject({
   name: z.string().min(2),

@@ -169,7 +169,10 @@ test("an old image under the new one's name is found out by the check, and the u
   const check: Behaviour["check"] = (_, __, { config: { image: runs = "", env } }) =>
     madeFrom[runs] === env?.POP_EXPECTED_CONTEXT
       ? { passing: true, output: "200 OK" }
-      : { passing: false, output: 'answered 503: {"status":"failing","reason":"image: wrong image: context bbbb' };
+      : {
+          passing: false,
+          output: 'answered 503: {"status":"failing","reason":"image: wrong image: expected context bbbb',
+        };
   await using fixture = await handlerFixture({ behaviour: { check } });
   const volume = await volumeHandler.create(volumeInputs(), fixture.context);
   const of = (context: string) => {
@@ -180,7 +183,7 @@ test("an old image under the new one's name is found out by the check, and the u
   // Built anew, and the digest of the last one handed out.
   const error = await failure(machineHandler.update(id, outs, of("b".repeat(64)), fixture.context));
   expect(error).toBeInstanceOf(PartialResourceError);
-  expect(error.message).toMatch(/^cdg-1: update undone after \d+ s, .*wrong image: context bbbb/);
+  expect(error.message).toMatch(/^cdg-1: update undone after \d+ s, .*wrong image: expected context bbbb/);
   expect(lives(fixture)).toMatchObject([
     { state: "started", cordoned: false, sent: { image: image(1), env: { POP_EXPECTED_CONTEXT: "a".repeat(64) } } },
   ]);

@@ -26,7 +26,7 @@ import {
   timed,
   untilTrusted,
   whileHeld,
-} from "../image/support/acme-pops.ts";
+} from "../e2e/acme-pops.ts";
 import { until } from "../image/support/pop.ts";
 import { app } from "../support/context.ts";
 

@@ -13,6 +13,7 @@ import { ask, role } from "../../local/homelab/homelab.ts";
 import { splitAddress } from "../../local/page/fetch-page.ts";
 import { appName } from "../../local/stack/stack-file.ts";
 import type { Checkout } from "./checkout.ts";
+import type { Health } from "./health.ts";
 import { processCompose } from "./process-compose.ts";
 
 export const docker = openDocker();
@@ -92,13 +93,7 @@ export function servedCertificate({ edge }: Status, host: string): Promise<X509C
 
 export const rootsOf = ({ ca }: Status): string => readFileSync(ca, "utf8");
 
-/** What a PoP says of itself, as far as tests of a stack ask for it. */
-interface Health {
-  status: string;
-  components: Record<string, { status: string; reason?: string }>;
-}
-
-/** With status 503 it has the same body. */
+/** What a PoP says of itself. It says so with status 503 as well. */
 export async function healthOf(it: Checkout, name: string): Promise<Health> {
   const response = await (await popContainer(it, name)).fetch(ports.health, "/healthz");
   return (await response.json()) as Health;

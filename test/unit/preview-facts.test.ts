@@ -6,7 +6,7 @@ import { markdown } from "../../preview/markdown.ts";
 import { type PlanInput, planOf } from "../../preview/plan.ts";
 import { policyViolations } from "../../preview/policies.ts";
 import { changesOf } from "../../preview/resource-change.ts";
-import { unknownValue } from "../../providers/host.ts";
+import { unknownValue } from "../../providers/unknown-value.ts";
 import { machine, ref, step, volume } from "../support/steps.ts";
 
 const rollout = { maxUnavailable: 1, drainSeconds: 10, timeoutSeconds: 300 };

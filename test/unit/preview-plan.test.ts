@@ -3,7 +3,7 @@ import { unbuiltDigest } from "../../preview/differences.ts";
 import type { Step } from "../../preview/digest.ts";
 import { headline, markdown } from "../../preview/markdown.ts";
 import { type PlanInput, planOf } from "../../preview/plan.ts";
-import { unknownValue } from "../../providers/host.ts";
+import { unknownValue } from "../../providers/unknown-value.ts";
 import { machine, ref, step, volume } from "../support/steps.ts";
 
 const plan = (steps: Step[], over: Partial<PlanInput> = {}) =>

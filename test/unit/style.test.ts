@@ -30,8 +30,10 @@ const later = [
   "preview",
   "providers",
   "setup",
+  "sops",
   "status-page",
   "test",
+  "tools",
   "vitest.config.ts",
 ];
 

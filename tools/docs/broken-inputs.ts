@@ -53,7 +53,7 @@ const groups: readonly Group[] = [
   {
     what: "`/etc/pop/pop.json`",
     behaviour: "The command ends with the path of the field.",
-    file: "image/pop/manifest_test.go",
+    file: "image/pop/manifest/manifest_test.go",
     from: "TestManifest",
     fine: ["whole", "a newline after", "an expected component", "luggage"],
   },
@@ -124,8 +124,8 @@ const groups: readonly Group[] = [
   {
     what: "PEMs on the volume, at boot",
     behaviour: "Moved aside as `.broken`. The PoP signs its own certificate, so that nginx starts.",
-    file: "image/pop/certificate_test.go",
-    from: "TestPutsAsideWhatNginxCouldNotLoad",
+    file: "image/pop/selfsigned/selfsigned_test.go",
+    from: "TestMovesAsideWhatNginxCannotLoad",
   },
   {
     what: "The PoP's identity",
@@ -135,9 +135,9 @@ const groups: readonly Group[] = [
   },
   {
     what: "Status files of luggage, which `pop health` reads",
-    behaviour: "Treated as no status: degraded, never failing.",
-    file: "image/pop/check_test.go",
-    from: "TestWhatLuggagePutsInTheStatusFilesPlaceHurtsNobody",
+    behaviour: "Reported as degraded, `no status reported`, never as failing.",
+    file: "image/pop/luggage/luggage_test.go",
+    from: "TestABrokenStatusFileIsNoStatus",
   },
   {
     what: "The volume at `/var`, at boot",
@@ -154,7 +154,7 @@ const groups: readonly Group[] = [
 ];
 
 /** Names of the cases of a table, in its order. A function without a table is one case. */
-export function casesOf({ file, from, fine = [] }: Group): string[] {
+function casesOf({ file, from, fine = [] }: Group): string[] {
   const text = readFileSync(join(import.meta.dirname, "../..", file), "utf8");
   const cases = file.endsWith(".go") ? goCases(text, from) : rows(text, from);
   if (cases.length === 0) throw new Error(`${file}: no cases at ${from}.`);

@@ -21,7 +21,8 @@ export const layers: readonly (readonly string[])[] = [
   ["test/image/support", "test/sim"],
   ["test/soak/cache-suite"],
   ["tools", "bench"],
-  ["test", "vitest.config.ts"],
+  ["test"],
+  ["vitest.config.ts"],
 ];
 
 /** Files outside of a room's folder. */

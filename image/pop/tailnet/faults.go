@@ -64,7 +64,7 @@ func isLoggedOut(status *Status) bool {
 func wrongTags(self *Self, wanted *Wanted) string {
 	text := fmt.Sprintf("the node's tags are %s, expected %s: ", list(self.Tags), list(wanted.Tags))
 	if wanted.usesHeadscale() {
-		return text + fmt.Sprintf("headscale keeps those a node joined with. Change them there, `headscale nodes tag --tags %s --identifier ID`, or let tailnet.driver do it",
+		return text + fmt.Sprintf("headscale keeps those a node joined with. Change them there, `headscale nodes tag --tags %s --identifier ID`, or let tailnet.controlPlane do it",
 			strings.Join(wanted.Tags, ","))
 	}
 	return text + "the control server did not take the change. Set them in the tailnet's admin console, or deploy with a new key that owns them"

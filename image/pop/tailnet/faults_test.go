@@ -40,13 +40,13 @@ func TestFaults(t *testing.T) {
 		"warnings that are no": {"running", func(status *Status, _ *Wanted) { status.Health = []string{"no DERP home"} }, nil},
 		"an image of before":   {"running", nil, nil},
 		"old tags at headscale": {"running", func(_ *Status, wanted *Wanted) { wanted.Tags = []string{"tag:edge", "tag:a"} }, []string{
-			"the node's tags are tag:pop, expected tag:a, tag:edge: headscale keeps those a node joined with. Change them there, `headscale nodes tag --tags tag:edge,tag:a --identifier ID`, or let tailnet.driver do it",
+			"the node's tags are tag:pop, expected tag:a, tag:edge: headscale keeps those a node joined with. Change them there, `headscale nodes tag --tags tag:edge,tag:a --identifier ID`, or let tailnet.controlPlane do it",
 		}},
 		"old tags at Tailscale": {"running", func(_ *Status, wanted *Wanted) { wanted.Tags, wanted.LoginServer = []string{"tag:edge"}, "" }, []string{
 			"the node's tags are tag:pop, expected tag:edge: the control server did not take the change. Set them in the tailnet's admin console, or deploy with a new key that owns them",
 		}},
 		"more tags than wanted": {"running", func(status *Status, _ *Wanted) { status.Self.Tags = []string{"tag:pop", "tag:admin"} }, []string{
-			"the node's tags are tag:admin, tag:pop, expected tag:pop: headscale keeps those a node joined with. Change them there, `headscale nodes tag --tags tag:pop --identifier ID`, or let tailnet.driver do it",
+			"the node's tags are tag:admin, tag:pop, expected tag:pop: headscale keeps those a node joined with. Change them there, `headscale nodes tag --tags tag:pop --identifier ID`, or let tailnet.controlPlane do it",
 		}},
 		"no tags": {"running", func(status *Status, wanted *Wanted) { status.Self.Tags, wanted.LoginServer = nil, "" }, []string{
 			"the node's tags are none, expected tag:pop: the control server did not take the change. Set them in the tailnet's admin console, or deploy with a new key that owns them",

@@ -9,6 +9,7 @@ import { ports } from "../../../image/ports.ts";
 import type { ImageSpec } from "../../../image/spec.ts";
 import { openDocker } from "../../../local/docker/engine.ts";
 import { buildImage } from "../../../local/docker/image.ts";
+import type { Health } from "../../support/health.ts";
 import { processCompose } from "../../support/process-compose.ts";
 import { originCertificate, originKey } from "./origin.ts";
 import { network, originName, spec } from "./spec.ts";
@@ -329,18 +330,6 @@ export function unframe(raw: Buffer): string {
     pieces.push(raw.subarray(at + 8, at + 8 + raw.readUInt32BE(at + 4)));
   }
   return Buffer.concat(pieces).toString("utf8");
-}
-
-export interface Health {
-  status: "ok" | "degraded" | "failing";
-  pop: string;
-  image?: string;
-  reason?: string;
-  components: Record<string, { status: string; reason?: string }>;
-  certificates: { host: string; notAfter: string; selfSigned: boolean; error?: string }[];
-  maintenance?: string[];
-  ports?: Record<string, { connections: Record<string, number>; sentBytes: number; receivedBytes: number }>;
-  passThrough?: Health["ports"];
 }
 
 /** What the machine's check gets. Undefined: no response. */

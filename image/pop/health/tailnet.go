@@ -1,0 +1,68 @@
+package health
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"os"
+	"strings"
+
+	"fly-pops/pop/internal/resolve"
+	"fly-pops/pop/tailnet"
+)
+
+// checkTailnet reports the component and the paths to origins. Without tailscaled's socket there is no component: the PoP has no tailnet, or `expects` of the
+// manifest says that it should have one.
+func (h *health) checkTailnet(ctx context.Context) update {
+	if _, err := os.Stat(h.tailscaled); errors.Is(err, fs.ErrNotExist) {
+		return setComponentIfAny("tailnet", nil)
+	}
+	paths := h.origins.get()
+	local := tailnet.NewLocalAPI(h.tailscaled)
+	status, err := local.Status(ctx)
+	if err != nil {
+		return setComponent("tailnet", h.probedComponent(degraded, err))
+	}
+	// An error only leaves out metrics.
+	traffic, _ := local.Traffic(ctx)
+	faults := tailnet.Faults(status, h.manifest.Tailnet, h.now())
+	// Faults of this node explain those of its paths.
+	if len(faults) == 0 {
+		faults = pathFaults(paths)
+	}
+	return func(s *snapshot) {
+		s.Components["tailnet"] = newComponent(degraded, errorOrNil(strings.Join(faults, "; ")))
+		s.Origins, s.tailnet = paths, traffic
+	}
+}
+
+func pathFaults(paths []tailnet.Path) []string {
+	faults := []string{}
+	for _, path := range paths {
+		if path.Problem != "" {
+			faults = append(faults, fmt.Sprintf("origin %s: %s", path.Origin, path.Problem))
+		}
+	}
+	return faults
+}
+
+// probeOrigins returns the paths to the origins, and false if one of them has none.
+func (h *health) probeOrigins(ctx context.Context) ([]tailnet.Path, bool) {
+	local := tailnet.NewLocalAPI(h.tailscaled)
+	status, err := local.Status(ctx)
+	if err != nil || status.BackendState != "Running" {
+		return nil, false
+	}
+	resolver := resolve.ByUnbound(h.manifest.Ports.DNS)
+	prober := tailnet.Prober{
+		Wanted: h.manifest.Tailnet, Origins: h.manifest.Origins, Ping: local.Ping,
+		Lookup: func(ctx context.Context, host string) ([]netip.Addr, error) {
+			// The final dot disables search lists.
+			return resolver.LookupNetIP(ctx, "ip", host+".")
+		},
+	}
+	paths := prober.Probe(ctx)
+	return paths, len(pathFaults(paths)) == 0
+}
