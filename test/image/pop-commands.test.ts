@@ -124,7 +124,7 @@ test("a certificate that nginx cannot use is moved aside, and health says so unt
   const pids = await nginxPids();
   const part = async () => (await health(pop))?.report.components.certificates;
   await sh(`cp -p ${path} /run/kept.pem && echo broken > ${path} && ${selfSigned}`);
-  const seen = await until(part, (it) => it?.reason?.includes("cannot be used") ?? false);
+  const seen = await until(part, (it) => it?.reason?.includes("could not be used") ?? false);
   expect(seen?.reason).toContain(`${path} could not be used and was renamed to ${host}.pem.broken`);
   await until(
     () => serial().catch(() => undefined),
