@@ -34,14 +34,14 @@ export const tcpPorts = (all: readonly { port: number }[] = []): Map<number, num
 export const isTcpPort = (internal: number | undefined): boolean =>
   internal !== undefined && internal >= firstTcpPort && internal < firstTcpPort + maxTcpPorts;
 
-/** Who has which port inside a PoP, apart from luggage. `tcp`: the stack's raw TCP ports. */
+/** The owner of each port inside a PoP, apart from luggage. `tcp`: the stack's raw TCP ports. */
 export const imagePortHolders = (tcp: readonly { port: number }[] = []): Map<number, string> =>
   new Map([
     ...Object.entries(ports).map(([name, port]): [number, string] => [port, `the image (${name})`]),
     ...[...tcpPorts(tcp)].map(([port, internal]): [number, string] => [internal, `the image (ports.${port})`]),
   ]);
 
-/** Who has the port that luggage asks for, by the name of the luggage. Of two pieces with one port, the first in this order has it. */
+/** The owner of the port that luggage asks for, by the name of the luggage. If two pieces ask for one port, the first in this order has it. */
 export function portConflicts(
   luggage: Iterable<readonly [name: string, port: number | undefined]>,
   imageHolders: ReadonlyMap<number, string>,

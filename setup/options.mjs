@@ -1,4 +1,4 @@
-/** What a script of this project is told on its command line, read here for all of them: what has no meaning is refused before anything is done, not ignored. */
+/** Parses the command line of every script of this project. An argument without a meaning is rejected before anything is done, not ignored. */
 import { parseArgs } from "node:util";
 
 /** A mistake on the command line: one sentence, said without a stack. */

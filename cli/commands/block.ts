@@ -1,6 +1,6 @@
 /**
- * `block`, `unblock`, `blocked`: addresses that every PoP answers with 403 for a limited time. `pop block` in each PoP (image/pop/block/block.go) writes a file on
- * its volume that nginx reads, without a deployment or reload. A PoP that cannot be reached is reported, and the block does not apply there.
+ * `block`, `unblock`, `blocked`: addresses that every PoP answers with 403 for a limited time. `pop block` in each PoP (image/pop/block/block.go) writes a file
+ * on its volume that nginx reads, without a deployment or reload. A PoP that cannot be reached is reported, and the block does not apply there.
  */
 import { z } from "zod";
 import { networkProblem } from "../../config/validators.ts";

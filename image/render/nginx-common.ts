@@ -55,7 +55,8 @@ export const logging = (logs: Logs = {}): string[] => [
   `  '"originSeconds":"$upstream_response_time","referer":"$http_referer","agent":"$http_user_agent"}';`,
   // Buffered: one write per request would cost more than many a request, and every line passes through process-compose.
   ...accessLogs(logs),
-  // What `pop health` counts (image/pop/counts/counts.go): by the site's own name, as a visitor may ask for any. Not the log above, which is root's alone to read.
+  // What `pop health` counts (image/pop/counts/counts.go): by the site's own name, as a visitor may ask for any. Not the log above, which is root's alone to
+  // read.
   `log_format counts "$server_name $pop_cache_status $status $bytes_sent $request_length $request_time $pop_rejected";`,
   `access_log ${countsFile} counts buffer=32k flush=1s;`,
 ];

@@ -2,8 +2,8 @@ import type { Site } from "../spec.ts";
 import { block, text } from "./nginx-block.ts";
 
 /**
- * `pop maintenance` (image/pop/maintenance/maintenance.go) creates a file here for a site that is to answer with 503. The check is one stat(2) per request, about a
- * microsecond if the file is missing. Not open_file_cache: it would also keep files of the cache open. Not a reload: it ends WebSockets of all sites.
+ * `pop maintenance` (image/pop/maintenance/maintenance.go) creates a file here for a site that is to answer with 503. The check is one stat(2) per request,
+ * about a microsecond if the file is missing. Not open_file_cache: it would also keep files of the cache open. Not a reload: it ends WebSockets of all sites.
  */
 const maintenanceDir = "/var/lib/pop/maintenance";
 

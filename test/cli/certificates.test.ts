@@ -83,7 +83,7 @@ test("--json says it for programs", async () => {
   });
 });
 
-test("an order that takes longer than a command may is told", async () => {
+test("an order that takes longer than a command may take is reported", async () => {
   await using it = await fleet([{}, {}], [{ stdout: '{"pending":true}\n' }]);
   const { code, out } = await it.run(["certificates", "renew", "www.example.org", "--pop", "cdg-1", "--yes"]);
   expect([code, out]).toEqual([0, "cdg-1: the order takes longer: npx fly-pops status shows its end\n"]);
@@ -131,9 +131,9 @@ test.each<[string, Seen[], string[], string]>([
   ],
   [
     "what a PoP cannot do now",
-    [{ problem: "the authority wants to be left alone until 2026-11-29T12:00:00Z" }, {}],
+    [{ problem: "the authority asks for a pause until 2026-11-29T12:00:00Z" }, {}],
     [],
-    "cdg-1: the authority wants to be left alone until 2026-11-29T12:00:00Z. Nothing was ordered. Leave it out with --pop",
+    "cdg-1: the authority asks for a pause until 2026-11-29T12:00:00Z. Nothing was ordered. Leave it out with --pop",
   ],
 ])("%s is refused before anything is ordered", async (_, plans, argv, reason) => {
   await using it = await fleet(plans);

@@ -156,7 +156,7 @@ test("an app without addresses is refused", async () => {
   await expect(look(it, {})).rejects.toThrow("app my-edge has no public address, so visitors cannot reach it.");
 });
 
-test("a visit names the site to whoever is at the address, and tells its certificate and its PoP", async () => {
+test("a visit names the site to the server at the address, and reports its certificate and its PoP", async () => {
   const pem = (name: string) => readFileSync(new URL(`../image/support/${name}`, import.meta.url), "utf8");
   const asked: (string | undefined)[] = [];
   const server = createServer({ cert: pem("origin.pem"), key: pem("origin.key.pem") }, (request, response) => {

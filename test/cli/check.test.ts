@@ -58,7 +58,7 @@ test("files as a commit hook names them, each by its own project; without a name
   expect((await it.run(["check", "--stack", "test"], { env: {} })).code).toBe(0);
 });
 
-test("no such file: one sentence, and it is no finding", async () => {
+test("no such file: one sentence, which is not a finding", async () => {
   await using it = await cli();
   const { code, out, err } = await it.run(["check", "--stack", "prod"]);
   expect({ code, out }).toEqual({ code: 1, out: "" });

@@ -20,7 +20,7 @@ async function offered(script: string, line: string[], { dir, env }: Cli): Promi
   return stdout.split("\n").filter(Boolean);
 }
 
-test("bash: commands, and PoPs of the project one stands in", async () => {
+test("bash: commands, and PoPs of the project in the working directory", async () => {
   await using it = await cli();
   const { code, out } = await it.run(["completion", "bash"]);
   expect(code).toBe(0);

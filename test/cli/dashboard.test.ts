@@ -85,7 +85,7 @@ test("when Fly does not answer, the page says so, keeps what it had, and goes on
   await pictureOf(it.url, ({ head }) => head.problem === null);
 });
 
-test("a token that Fly does not know is told in the terminal", async () => {
+test("a token that Fly does not know is reported in the terminal", async () => {
   await using it = await cli();
   const { code, out, err } = await it.run(["dashboard", "--no-open"], {
     env: { ...it.env, FLY_API_TOKEN: "nobody's-token" },

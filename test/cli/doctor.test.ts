@@ -143,7 +143,7 @@ test("no token", async () => {
   expect(of("Fly app")).toMatchObject({ status: "skipped" });
 });
 
-test("a Fly that does not answer is no missing token", async () => {
+test("a Fly that does not answer is not a missing token", async () => {
   await using it = await cli();
   const { of } = await findings(it, { ...withPulumi(it), FLY_API_HOSTNAME: "http://127.0.0.1:1" });
   expect(of("Fly token")).toBeUndefined();
@@ -155,7 +155,7 @@ test("a Fly that does not answer is no missing token", async () => {
   expect(of("Fly app")).toMatchObject({ status: "skipped" });
 });
 
-test("a token that the passphrase does not open is no missing token", async () => {
+test("a token that the passphrase does not decrypt is not a missing token", async () => {
   await using it = await cli();
   it.config(values(), { "fly:token": { secure: "v1:abc" } });
   const env = withPulumi(it);
@@ -196,7 +196,7 @@ test("a registry: open, closed, logged in, away", async () => {
   });
 });
 
-test("a deploy token of one app is told from one of the organization, with the command that makes the latter", async () => {
+test("a deploy token of one app is reported from one of the organization, with the command that makes the latter", async () => {
   await using it = await cli();
   const tokens = [{ token_id: "t", org_slug: "personal", apps: ["my-edge"] }];
   it.local.faults.next("GET tokens/current", { kind: "status", status: 200, body: { tokens } });

@@ -19,7 +19,7 @@ function programs(it: Cli, scripts: Record<string, string>) {
 const called = async (it: Cli) =>
   (await import("node:fs")).readFileSync(join(it.dir, "called"), "utf8").split("\n").slice(0, -1);
 
-test("console on Fly: flyctl, told app and machine; its exit code is ours", async () => {
+test("console on Fly: flyctl gets app and machine; its exit code is ours", async () => {
   await using it = await cli();
   await it.deploy();
   const env = programs(it, { fly: "exit 5" });

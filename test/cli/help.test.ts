@@ -1,4 +1,4 @@
-/** What each command's help says and how; options that may stand anywhere; waits that are told. */
+/** What each command's help says and how; options that work anywhere; waits that are reported. */
 import type { Command } from "commander";
 import { expect, test } from "vitest";
 import { parseTyped } from "../../cli/complete.ts";
@@ -26,7 +26,7 @@ test.each(all(program).map((path) => [path.join(" "), path]))(
     expect(out).toContain("\nExamples:\n  ");
     const narrow = await it.run([...path, "--help"], { window: () => ({ columns: 60, rows: 24 }) });
     const words = (text: string) => text.split(/\s+/);
-    // Set anew, and no word is broken.
+    // Wrapped again, and no word is broken.
     expect(words(narrow.out)).toEqual(words(out));
   },
 );
@@ -83,7 +83,7 @@ test("--stack before the command, behind it, before a command below; what is sai
   );
 });
 
-test("who watches is told that Fly lets them wait, once; others are not", async () => {
+test("an operator at a terminal sees once that Fly delays the command; others do not", async () => {
   await using it = await cli();
   await it.deploy();
   const slow = { kind: "slow", ms: 5_000 } as const;

@@ -30,7 +30,7 @@ test("without a PoP: those of all, by time", async () => {
   ).toEqual(["cdg-1 up", "ewr-1 up"]);
 });
 
-test("--json: an object a line", async () => {
+test("--json: one object per line", async () => {
   await using it = await cli({ behaviour: { says: ["up"] } });
   await it.deploy();
   const { out } = await it.run(["logs", "ewr-1", "--json"]);

@@ -93,7 +93,7 @@ test("what a deployment is making is not deleted, and neither is anything while 
   expect(free).toMatchObject({ code: 0, err: `machine ${machine} deleted\nvolume ${volume} deleted\n` });
 });
 
-test("a volume that is kept on purpose is told, is no fault, and goes by its id alone", async () => {
+test("a volume that is kept on purpose is listed, is not a fault, and is deleted only by its id", async () => {
   await using at = await scene();
   const { it, volume, ids } = at;
   const env = pulumi(it, { ids });

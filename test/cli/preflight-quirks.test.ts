@@ -367,7 +367,7 @@ test("reads that lag: a little, beyond the wait, for too long", async () => {
     });
 });
 
-test("an update that names the old version, or one that is no ULID", async () => {
+test("an update that names the old version, or a version that is not a ULID", async () => {
   using bench = await preflightBench();
   const update = /POST .*\/machines\/[0-9a-f]{14}$/;
   const { of } = await bench.run({}, { road: rewriting(update, noField("instance_id")) });

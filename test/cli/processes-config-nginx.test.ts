@@ -44,7 +44,7 @@ test.each(["hi\n", "no newline", "x".repeat(300_000), "fly-pops-input\n", "GrÃ¼Ã
   },
 );
 
-test("exec: input that is no text, an exit code, words as they are", async () => {
+test("exec: input that is not text, an exit code, unchanged arguments", async () => {
   await using it = await cli({ behaviour: { exec: asShell } });
   await it.deploy();
   const bytes = Buffer.from([0, 255, 10, 128]);
@@ -64,7 +64,7 @@ test("exec: without input, and with --no-stdin, the request is as it was", async
   expect(body()).toEqual(plain);
 });
 
-test("exec: input that Fly leaves out is no success of a program that read nothing", async () => {
+test("exec: input that Fly leaves out is not a success of a program that read nothing", async () => {
   await using it = await cli({ behaviour: { exec: (command) => asShell(command, undefined) } });
   await it.deploy();
   const { code, out, err } = await it.run(["exec", "cdg-1", "--", "wc", "-c"], fed("hi\n"));
@@ -84,7 +84,7 @@ test("exec: more input than a request takes is refused, and nothing is run", asy
   );
 });
 
-test("exec: a pipe that nobody closes is told", async () => {
+test("exec: a pipe that is never closed is reported", async () => {
   await using it = await cli({ behaviour: { exec: asShell } });
   await it.deploy();
   const input = () => new Promise<Buffer>((resolve) => it.local.clock.after(5_000, () => resolve(Buffer.from("late"))));
@@ -127,7 +127,7 @@ test.each([
   [["processes"], "missing required argument 'pop'"],
   [["nonsense"], "unknown command 'nonsense'"],
   [["status", "--nonsense"], "unknown option '--nonsense'"],
-])("%j is no command line", async (argv, reason) => {
+])("%j is not a command line", async (argv, reason) => {
   await using it = await cli();
   const { code, out, err, calls } = await it.run(argv);
   expect({ code, out, calls }).toEqual({ code: 2, out: "", calls: [] });
@@ -219,7 +219,7 @@ test("nginx-test: all PoPs at once, the reasons of those that refuse", async () 
   expect(JSON.parse(one.out)).toEqual([{ pop: "cdg-1", good: true, output: "syntax is ok" }]);
 });
 
-test("nginx-test of all: a PoP that does not run is told, and the others are tested", async () => {
+test("nginx-test of all: a PoP that does not run is reported, and the others are tested", async () => {
   await using it = await cli({ behaviour: { exec: () => ({ exitCode: 0, stdout: "", stderr: "syntax is ok" }) } });
   await it.deploy();
   const { id } = it.machine("cdg-1");

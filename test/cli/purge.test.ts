@@ -84,7 +84,7 @@ test("an image that is older than the command says so", async () => {
   );
 });
 
-test("what nginx has against it is told", async () => {
+test("nginx's reason against it is shown", async () => {
   await using it = await fleet(() => ({
     exitCode: 1,
     stdout: "",

@@ -56,7 +56,7 @@ test("hosts that PoPs share are named with them; an unknown one is nobody's", ()
   ]);
 });
 
-test("a PoP that the stack file has not is no PoP to replace; nothing is asked of anybody", async () => {
+test("a PoP that is not in the stack file cannot be replaced; nothing is called", async () => {
   await using it = await cli();
   expect(await it.run(["replace", "ams-1", "--yes"])).toMatchObject({ code: 1, calls: [] });
   expect(await it.run(["replace"])).toMatchObject({ code: 2 });

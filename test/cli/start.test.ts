@@ -68,7 +68,7 @@ test("restart: one that does not stop is not called restarted, and stays out of 
   expect(states(it)["cdg-1"]).toEqual({ state: "started", cordoned: true, leased: false });
 });
 
-test.each(["start", "restart"])("%s: a host that went away meanwhile is named", async (verb) => {
+test.each(["start", "restart"])("%s: a host that went away in between is named", async (verb) => {
   await using it = await fleet();
   if (verb === "start") await on(it, "cdg-1", "stop");
   const { id } = it.machine("cdg-1");
@@ -119,9 +119,9 @@ test("a PoP under somebody's lease: what cannot be run in it says so", async () 
 test.each([
   [["start", "nrt-1"], "There is no PoP nrt-1."],
   [["restart", "nrt-1"], "There is no PoP nrt-1."],
-])("%s is refused", async (argv, told) => {
+])("%s is refused", async (argv, reported) => {
   await using it = await fleet();
   const { code, err } = await it.run(argv);
   expect(code).toBe(1);
-  expect(err).toContain(told);
+  expect(err).toContain(reported);
 });

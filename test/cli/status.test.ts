@@ -16,7 +16,7 @@ const health = (over: Record<string, unknown> = {}) => ({
 
 const cells = (line: string | undefined) => line?.split(/ {2,}/);
 
-test("a row a PoP; one call for the list, one for addresses and one a PoP", async () => {
+test("one row per PoP; one call for the list, one for addresses and one per PoP", async () => {
   await using it = await cli({ behaviour: { exec: says(health({ image: "c".repeat(64) })) } });
   await it.deploy();
   const { code, out, err, calls } = await it.run(["status"]);
@@ -123,7 +123,7 @@ test("connections to ports and to sites whose TLS ends at home stand in a table 
   });
 });
 
-test("a stack without ports has no word of connections", async () => {
+test("a stack without ports shows no connections", async () => {
   await using it = await cli({ behaviour: { exec: says(health()) } });
   await it.deploy();
   expect((await it.run(["status"])).out).not.toContain("connections to");
@@ -139,7 +139,7 @@ test("nothing is deployed yet: each PoP is missing, and the next step is named",
   expect(calls).toEqual(["GET /v1/apps/my-edge/machines", "GET /v1/apps/my-edge/ip_assignments"]);
 });
 
-test("a part that is degraded is told with its reason, and the exit code says so", async () => {
+test("a degraded part is shown with its reason, and the exit code says so", async () => {
   const components = { nginx: { status: "ok" }, tailnet: { status: "degraded", reason: "logged out" } };
   await using it = await cli({ behaviour: { exec: says(health({ status: "degraded", components })) } });
   await it.deploy();
@@ -177,7 +177,7 @@ test("the way to each origin: direct or relayed, by whom, and how long an answer
   });
 });
 
-test("what to do about a fault of the tailnet is told to its end", async () => {
+test("the advice about a fault of the tailnet is shown completely", async () => {
   const reason = `locked out by tailnet lock, no node talks to this one: sign it, \`tailscale lock sign nodekey:${"a".repeat(64)}\`; origin http://x.tail.example: ${"no ".repeat(60)}end`;
   const components = { nginx: { status: "ok" }, tailnet: { status: "degraded", reason } };
   await using it = await cli({ behaviour: { exec: says(health({ status: "degraded", components })) } });
@@ -230,7 +230,7 @@ test("stopped, cordoned, no longer wanted: each in a sentence, and who does not 
   expect(calls.filter((call) => call.endsWith("/exec"))).toHaveLength(2);
 });
 
-test("a failing check is told", async () => {
+test("a failing check is shown", async () => {
   await using it = await cli({ behaviour: { exec: () => ({ exitCode: 1, stdout: "", stderr: "no answer" }) } });
   await it.deploy();
   it.local.runner.machine(it.machine("cdg-1").id, { check: failingCheck });
@@ -261,7 +261,7 @@ test("--watch without a terminal: a table a look, a blank line between, until Ct
   expect(out).not.toContain("\x1b");
 });
 
-test("on a terminal the screen is painted anew, in colour; NO_COLOR takes the colour", async () => {
+test("on a terminal the screen is painted again, in colour; NO_COLOR removes the colour", async () => {
   await using it = await cli({ behaviour: { exec: says(health()) } });
   await it.deploy();
   const painted = await it.run(["status", "--watch"], { isTerminal: true, ...it.interruptAfter(1_000) });
@@ -324,7 +324,7 @@ test("--watch goes on through errors, and says what is wrong and since when", as
   expect(out).toContain("cdg-1");
 });
 
-test("addresses that are gone: in the head, told, and the exit code says so", async () => {
+test("addresses that are gone are shown in the head, and the exit code says so", async () => {
   await using it = await cli({ behaviour: { exec: says(health()) } });
   await it.deploy();
   await it.local.call("DELETE", "/apps/my-edge/ip_assignments/203.0.113.1");
@@ -343,11 +343,11 @@ test.each([
     "www.example.org in DNS: 198.51.100.7; expected A 203.0.113.1, AAAA 2001:db8::1\n",
   ],
   ["nowhere", { A: [], AAAA: [] }, "www.example.org in DNS: no address; expected A 203.0.113.1, AAAA 2001:db8::1\n"],
-])("where the sites' names lead: %s", async (_, records, told) => {
+])("where the sites' names lead: %s", async (_, records, reported) => {
   await using it = await cli({ behaviour: { exec: says(health()) } });
   await it.deploy();
   const { code, out } = await it.run(["status"], { resolve: async (_name, type) => records[type] });
-  expect(out).toContain(told);
+  expect(out).toContain(reported);
   expect(code).toBe(0);
 });
 

@@ -51,7 +51,7 @@ test("requests alone, as they come, until Ctrl-C", async () => {
   ]);
 });
 
-test("--json: an object a line, with all that nginx says and no control character", async () => {
+test("--json: one object per line, with all that nginx says and no control character", async () => {
   const { out } = await tailed("--json");
   const lines = out
     .trim()

@@ -68,7 +68,7 @@ const spec: ImageSpec = {
   },
 };
 
-/** A request to port 80, from whoever: the authority, or a PoP that looks at its own name. */
+/** A request to port 80: from the authority, or from a PoP that checks its own name. */
 export interface Look {
   path: string;
   byAuthority: boolean;

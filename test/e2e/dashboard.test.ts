@@ -47,7 +47,7 @@ test.skipIf(noBrowser)("replicas of a region have a dot each", async () => {
 });
 
 test.skipIf(noBrowser)("events of another day have their date", async () => {
-  // The PoPs were made by a clock that stands at the first of January.
+  // The PoPs were created by a clock that is set to the first of January.
   expect(await text("#events time")).toMatch(/^\d+ [A-Z][a-z]{2} \d\d:\d\d:\d\d$/);
 });
 

@@ -71,7 +71,7 @@ const containerId = async (machineId: string) => {
   return found?.Id ?? "";
 };
 
-test("an end that the engine told nobody, as the line was cut, is told once after it is back", async () => {
+test("an end that the engine did not report, because the connection was cut, is reported once after it is back", async () => {
   const { runner, exits, exitOf, log } = await lab(stack, { docker: wired });
   const [dies, lives] = [shell("trap 'exit 5' TERM; while :; do sleep 0.02; done"), instance()];
   await runner.start(dies);

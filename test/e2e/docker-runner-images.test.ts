@@ -28,7 +28,7 @@ const repository = `${address}/edge`;
 const nowhere = `127.0.0.1:9/${stack}`;
 let made = 0;
 
-/** An image of its own content, named `tag`; pushed unless told otherwise. Returns its id. */
+/** An image of its own content, named `tag`; pushed unless `push` is false. Returns its id. */
 async function image(tag: string, { pushed = true } = {}): Promise<string> {
   const container = await docker.createContainer({
     Image: await tinyImage(),

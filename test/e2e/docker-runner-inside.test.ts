@@ -76,7 +76,7 @@ test.concurrent("files are there before the program: root's, with their modes, f
   ]);
 });
 
-test.concurrent("a file below the mount path lies on the volume; what the image has there is hidden", async () => {
+test.concurrent("a file below the mount path is on the volume; the image's files there are hidden", async () => {
   await runner.createVolume({ id: "vol_files", name: "data", app: "my-edge", region: "cdg", sizeGb: 1 });
   const mounts = [{ volume: "vol_files", path: "/data" }];
   const files = [{ path: "/data/seeds/one", content: Buffer.from("seed\n"), mode: 0o600 }];

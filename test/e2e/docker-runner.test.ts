@@ -24,17 +24,17 @@ test("a port no service or check names is not published", async () => {
   expect(runner.dial(it.machineId, 22)).toBeUndefined();
 });
 
-test("an end is told once, with its exit code, after start has returned", async () => {
+test("an end is reported once, with its exit code, after start has returned", async () => {
   const it = shell("exit 7");
   const before = Date.now();
   let started = false;
-  const exit = exitOf(it.machineId).then((told) => ({ told, started }));
+  const exit = exitOf(it.machineId).then((reported) => ({ reported, started }));
   await runner.start(it);
   started = true;
-  const { told, started: startedBefore } = await exit;
+  const { reported, started: startedBefore } = await exit;
   expect(startedBefore).toBe(true);
-  expect(told).toMatchObject({ exitCode: 7, signal: 0, oomKilled: false });
-  expect(Math.abs(told.at - before)).toBeLessThan(60_000);
+  expect(reported).toMatchObject({ exitCode: 7, signal: 0, oomKilled: false });
+  expect(Math.abs(reported.at - before)).toBeLessThan(60_000);
   await runner.stop(it.machineId, soon); // resolves at once
   expect(exits.filter(({ machineId }) => machineId === it.machineId)).toHaveLength(1);
 });
@@ -57,7 +57,7 @@ test("a machine that outlived an OOM kill of one of its processes and ends well 
   expect(await exitOf(it.machineId)).toMatchObject({ exitCode: 0, oomKilled: false });
 });
 
-test("stop sends the signal asked for, and has told the exit when it resolves", async () => {
+test("stop sends the requested signal, and has reported the exit when it resolves", async () => {
   const it = shell(`trap 'echo got HUP; exit 3' HUP; echo ready; while :; do sleep 0.05; done`);
   await runner.start(it);
   await line(runner, it.machineId, /ready/);

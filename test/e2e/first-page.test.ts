@@ -9,7 +9,7 @@ import { fetchPage } from "../../local/page/fetch-page.ts";
 import { type Checkout, type CommandResult, checkout } from "../support/checkout.ts";
 import { docker, popContainer, rootsOf, servedCertificate, stackOf } from "../support/homelab.ts";
 
-// One story, told in order: each test goes on where the one before it ended.
+// One story in order: each test continues where the one before it ended.
 let it: Checkout;
 let first: CommandResult;
 const host = "direct.example.test";
@@ -127,7 +127,7 @@ test("the command line knows what is deployed", async () => {
   expect((await it.status()).sites).toEqual([host]);
 });
 
-test("an authority that starts anew is another one: its root stands beside the old one, and what was issued is still served", async () => {
+test("an authority that starts again is another one: its root is added to the old one, and issued certificates are still served", async () => {
   const [authority] = await containersOf(docker, stackOf(it), `${labels.role}=authority`);
   // Before the restart: asking for the status brings the file up to date.
   const before = rootsOf(await it.status());

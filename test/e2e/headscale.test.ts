@@ -56,10 +56,10 @@ describe("headscale", () => {
     await driver().removeDevice("987654");
   });
 
-  test("a wrong API key is told as such, and not shown", async () => {
-    const told = await errorMessage(driver("hskey-api-planted-wrong").mint(asked));
-    expect(told).toMatch(/^make an auth key: .*\(401, http:\/\/127\.0\.0\.1:\d+\)$/);
-    expect(told).not.toContain("planted");
+  test("a wrong API key is reported as such, and not shown", async () => {
+    const reported = await errorMessage(driver("hskey-api-planted-wrong").mint(asked));
+    expect(reported).toMatch(/^make an auth key: .*\(401, http:\/\/127\.0\.0\.1:\d+\)$/);
+    expect(reported).not.toContain("planted");
   });
 
   test("a node's tags: a new key does not change them, and the handler does, as it does when somebody changed them by hand", async () => {
@@ -79,14 +79,14 @@ describe("headscale", () => {
       try {
         await node.up({ server, key, hostname: "pop-cdg-1", again: true });
       } catch (error) {
-        // tailscaled asks a second time when an answer came late, and is told of its own first use of the key.
+        // tailscaled asks a second time after a late response, and then meets its own first use of the key.
         if (keysLeft === 0 || !/authkey already used/.test(String(error))) throw error;
         return joinAgain(keysLeft - 1);
       }
       return id;
     };
     const id = await joinAgain(2);
-    // The key is spent, and this is what it changed. Once this fails, headscale was mended, and setTags can go.
+    // The key is spent, and this is what it changed. Once this fails, headscale is fixed, and setTags can be removed.
     expect((await keys()).find((it) => String(it.id) === id)).toMatchObject({ used: true });
     expect(await node.tags()).toEqual(["tag:pop"]);
 
@@ -121,8 +121,8 @@ describe("headscale", () => {
     expect(await tagsThere()).toEqual(["edge"]);
 
     // A tag nobody owns: refused in a sentence, and the node keeps what it has.
-    const told = await errorMessage(authKeyHandler.update(made.id, outs, { ...inputs, tags: ["nobody"] }, context));
-    expect(told).toMatch(
+    const reported = await errorMessage(authKeyHandler.update(made.id, outs, { ...inputs, tags: ["nobody"] }, context));
+    expect(reported).toMatch(
       /^cdg-1: set the tags of node \d+: .*The tags must be in the tailnet's policy under tagOwners/,
     );
     expect(await tagsThere()).toEqual(["edge"]);

@@ -82,7 +82,7 @@ test("it fails, waits and fills on request, and refuses what it cannot do with a
   }
 });
 
-test("it can be told how to behave from now on, and back", async () => {
+test("its behaviour can be changed, and changed back", async () => {
   await wget("/api/behave?status=500&cache=no-store", "--post-data", "");
   const broken = await wget("/");
   expect(broken.head).toContain("500 Internal Server Error");

@@ -20,9 +20,9 @@ import {
   waitUntil,
 } from "../support/homelab.ts";
 import { documentedMetrics, familiesOf } from "../support/metrics.ts";
-import { hitsIn, hunt, secretsOf, told } from "../support/secret-scan.ts";
+import { hitsIn, hunt, outputsOf, secretsOf } from "../support/secret-scan.ts";
 
-// One story, told in order: each test goes on where the one before it ended.
+// One story in order: each test continues where the one before it ended.
 let it: Checkout;
 let first: CommandResult;
 const host = "www.example.test";
@@ -262,7 +262,7 @@ describe("ssh to a PoP, over the tailnet by way of the homelab", () => {
 
 test("no secret is in state, outputs, previews, logs, arguments, environments, images or volumes", async () => {
   const secrets = await secretsOf(it);
-  const found = await hunt(it, secrets, told(it));
+  const found = await hunt(it, secrets, outputsOf(it));
   expect(found.hits).toEqual([]);
   expect(found.places).toBeGreaterThan(20);
   // It does find what is there.
@@ -299,6 +299,6 @@ function readCommand(pid: string): string {
   try {
     return readFileSync(`/proc/${pid}/cmdline`, "utf8");
   } catch {
-    return ""; // it ended meanwhile
+    return ""; // it has ended in between
   }
 }

@@ -59,7 +59,7 @@ async function machine(of: string, name: string, region: string): Promise<Made> 
 
 const inside = (from: Made, ...command: string[]) => fly.execMachine(from.app, from.id, command, 30);
 
-/** What a machine is told by the name server at the address Fly's has. */
+/** What a machine gets from the name server at the address of Fly's. */
 async function asks(from: Made, type: string, name: string): Promise<string[]> {
   const { stdout } = await inside(from, "nslookup", `-type=${type}`, name, "fdaa::3");
   return [...(stdout ?? "").matchAll(/^(?:Address: |.*text = )"?([^"\n]+)"?$/gm)].map(([, found = ""]) => found);

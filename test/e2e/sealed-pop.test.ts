@@ -1,4 +1,4 @@
-/** Real containers of the real image: an identity born on a volume, secrets sealed to it by the real sops, opened at boot, and what is said while one is missing. */
+/** Real containers of the real image: an identity on a volume, secrets encrypted to it by the real sops, decrypted at boot, and the report of a missing one. */
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { machineConfig } from "../../components/machine-config.ts";
 import { Fly } from "../../fly/api.ts";

@@ -121,10 +121,10 @@ test.skipIf(noBrowser)("shows a rolling update while it goes on, and tells it to
   await update;
   await shows("#summary", "^All 2 PoPs serve$");
   await page.waitForSelector("#rollout", { timeout: 5_000, hidden: true });
-  const told = await page.evaluate(keptChanges);
+  const reported = await page.evaluate(keptChanges);
   for (const name of ["cdg-1", "ewr-1"]) {
-    expect(told).toContain(`${name} drained`);
-    expect(told).toContain(`${name} serving`);
+    expect(reported).toContain(`${name} drained`);
+    expect(reported).toContain(`${name} serving`);
   }
   expect(await text("#events")).toContain("ewr-1: back in routing");
 });

@@ -173,7 +173,7 @@ describe("recipients of PoPs that left", () => {
     await run("rekey", "--pops", "--add", `${another} sam@laptop`);
     deployed({ "cdg-1": cdg });
     const sentence =
-      "secrets.yaml still opens with the key of ewr-1, which is no PoP of the stack any more. Take it out: npx fly-pops secrets rekey --pops (or --no-pops), then change the secrets it opened";
+      "secrets.yaml still opens with the key of ewr-1, which is not a PoP of the stack any more. Remove it: npx fly-pops secrets rekey --pops (or --no-pops), then change the secrets it opened";
     expect(await run("check")).toMatchObject({ code: 3, out: expect.stringContaining(sentence) });
     const doctor = JSON.parse((await it.run(["doctor", "--json"], { env })).out) as Finding[];
     expect(doctor.find(({ name }) => name === "secrets recipients")).toMatchObject({
@@ -260,7 +260,7 @@ describe(".sops.yaml", () => {
     expect(rules()).toBe(ruled(own.recipient));
   });
 
-  test("is mended where it alone names who goes", async () => {
+  test("is fixed if only it names the removed recipient", async () => {
     await using it = await cli();
     const { own, run, rules } = await desk(it);
     rules(ruled(`${own.recipient},${another}`));

@@ -239,7 +239,7 @@ test("releases are counted from the first one ever, not from the tenth last", as
     });
 });
 
-test("a terminal that does not say where the state lies is told so", async () => {
+test("a terminal without the backend of the state gets an error that says so", async () => {
   await using it = await engine();
   const env = { ...it.env, PULUMI_BACKEND_URL: undefined, PULUMI_HOME: undefined, HOME: it.project };
   const reason =
@@ -250,7 +250,7 @@ test("a terminal that does not say where the state lies is told so", async () =>
   });
 });
 
-test("orphans: what this stack made and lost is listed, and deleted only when told to", async () => {
+test("orphans: objects that this stack created and lost are listed, and deleted only on request", async () => {
   // What follows is made by somebody else, and a server that did not make it may show it later.
   await using it = await engine({ quirks: { staleMs: 0 } });
   expect((await it.up()).code).toBe(0);

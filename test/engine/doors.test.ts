@@ -47,7 +47,7 @@ test.concurrent("import, --target, --exclude, refresh and destroy with the progr
 
   const destroyed = await it.run(["destroy", "--run-program", ...yes, "--exclude", "**edge-v4"]);
   expect(destroyed.code, destroyed.output).toBe(0);
-  // What the excluded address stands on stays with it.
+  // The resources that the excluded address depends on stay with it.
   const left = world(it);
   expect([left.apps, left.addresses, left.machines]).toEqual([
     before.apps,

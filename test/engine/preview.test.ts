@@ -138,7 +138,7 @@ test.concurrent("without Docker and imageRef the PoPs are shown with an image th
   expect(readFileSync(it.stackFile, "utf8")).toBe(file);
 });
 
-test.concurrent("without Docker an image that is still the one is no change, though machines say what it is made from", async ({
+test.concurrent("without Docker an image that is still the same is not a change, although machines say what it is built from", async ({
   expect,
 }) => {
   const root = join(import.meta.dirname, "..", "..");

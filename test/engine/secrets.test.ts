@@ -9,7 +9,7 @@ import { identityOf } from "../support/identities.ts";
 import { createSopsUser, fileIn } from "../support/sops-user.ts";
 import { planted as plantedKeys, tailscaleApi } from "../support/tailscale-api.ts";
 
-/** Planted: whoever finds one in state, output or preview has found a leak. */
+/** Planted: one of these in state, output or preview is a leak. */
 const planted = {
   vaultRoleId: "planted-role-id-2f1c",
   vaultSecretId: "planted-secret-id-b77e",
@@ -94,7 +94,7 @@ test("a stack with secrets: sealed to each PoP alone, a change touches who it co
   });
   it.mutations();
 
-  // Nothing changed: nothing is called, nothing is sealed anew.
+  // Nothing changed: nothing is called, nothing is encrypted again.
   const asked = api.received.length;
   const again = await it.run(["preview", "--expect-no-changes"]);
   expect(again.code, again.output).toBe(0);
@@ -152,8 +152,8 @@ test("a stack with secrets: sealed to each PoP alone, a change touches who it co
   expect(api.keys.size).toBe(0);
   expect(given(it)).toEqual({});
 
-  const told = [preview, first, outputs, again, changed, third, keyless, exported, refreshed, gone];
-  for (const output of [...told.map((it) => it.output), state])
+  const reported = [preview, first, outputs, again, changed, third, keyless, exported, refreshed, gone];
+  for (const output of [...reported.map((it) => it.output), state])
     for (const marker of [...markers, "planted-secret-id-two"]) expect(output).not.toContain(marker);
 });
 
@@ -170,7 +170,7 @@ test.each<
     async () => ({ TAILSCALE_OAUTH_CLIENT_SECRET: undefined }),
     /No credentials for \S+, the OAuth client has no secret: set TAILSCALE_OAUTH_CLIENT_ID/,
   ],
-])("%s: told at the first PoP, no machine made", async (_, change, expected) => {
+])("%s: reported at the first PoP, no machine created", async (_, change, expected) => {
   const at = await world();
   await using it = at.it;
   using __ = at.desk;

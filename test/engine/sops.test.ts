@@ -93,11 +93,11 @@ test.each<[string, (text: string) => string, RegExp]>([
     (text) => text.replace(/-----BEGIN AGE ENCRYPTED FILE-----\n\s+..../, (it) => `${it.slice(0, -4)}AAAA`),
     /none of your keys can decrypt it/,
   ],
-])("a file with %s is told as such, without a word of it", async (_, spoil, expected) => {
-  const told = await errorMessage(desk.openAs("the operator", spoil(await desk.seal(planted))));
-  expect(told).toMatch(/^cannot decrypt the file: /);
-  expect(told).toMatch(expected);
-  for (const value of Object.values(planted)) expect(told).not.toContain(value);
+])("a file with %s is reported as such, without a word of it", async (_, spoil, expected) => {
+  const reported = await errorMessage(desk.openAs("the operator", spoil(await desk.seal(planted))));
+  expect(reported).toMatch(/^cannot decrypt the file: /);
+  expect(reported).toMatch(expected);
+  for (const value of Object.values(planted)) expect(reported).not.toContain(value);
 });
 
 test("without sops: which is needed, and where it comes from", async () => {
@@ -190,7 +190,7 @@ test("a file that names the PoP goes there as it is, without a key and without s
   expect(await desk.openAs("cdg-1", text)).toEqual(planted);
 });
 
-test("rekeying lets in and puts out, in one group; whoever is out opens no later version", async () => {
+test("rekeying adds and removes recipients, in one group; a removed one cannot decrypt later versions", async () => {
   const path = await file();
   const before = readFileSync(path, "utf8");
   const pops = { "cdg-1": cdg, "ewr-1": ewr };

@@ -77,8 +77,8 @@ test("a broken image ends with the old version serving everywhere, and a failed 
   expect(after["cdg-1"]).toMatchObject({ image: image(1), state: "started", cordoned: false });
 
   it.runner.image(image(2), undefined);
-  const mended = await it.up();
-  expect(mended, mended.output).toMatchObject({ code: 0 });
+  const fixed = await it.up();
+  expect(fixed, fixed.output).toMatchObject({ code: 0 });
   expect(Object.values(it.machines()).map((machine) => machine.image)).toEqual([image(2), image(2)]);
 });
 
@@ -106,7 +106,7 @@ test("what somebody changed by hand shows in a refresh, and up puts it back", as
   expect(it.mutations().filter((route) => route === "POST machines/:id")).toHaveLength(1);
 });
 
-test("PoPs that order their certificates are told the app's addresses, which are there before them", async () => {
+test("PoPs that order their certificates get the app's addresses, which are created before them", async () => {
   await using it = await engine();
   it.config(stack({ certificates: { acme: { email: "ada@example.org", terms: "agreed" } } }));
   const planned = await it.run(["preview"]);
@@ -114,9 +114,11 @@ test("PoPs that order their certificates are told the app's addresses, which are
   const up = await it.up();
   expect(up, up.output).toMatchObject({ code: 0 });
   const { addresses, machines } = it.fly.snapshot();
-  const told = Object.values(machines).map(({ versions }) => versions.at(-1)?.received.env?.POP_ADDRESSES?.split(" "));
-  expect(told).toHaveLength(2);
-  for (const all of told) expect(all?.toSorted()).toEqual(addresses.map(({ ip }) => ip).toSorted());
+  const reported = Object.values(machines).map(({ versions }) =>
+    versions.at(-1)?.received.env?.POP_ADDRESSES?.split(" "),
+  );
+  expect(reported).toHaveLength(2);
+  for (const all of reported) expect(all?.toSorted()).toEqual(addresses.map(({ ip }) => ip).toSorted());
   const again = await it.run(["preview", "--expect-no-changes"]);
   expect(again, again.output).toMatchObject({ code: 0 });
 });

@@ -14,7 +14,7 @@ async function succeeds(it: Engine, args: string[], env: Record<string, string> 
   return output;
 }
 
-/** Each engine's project lies beside its backend. */
+/** Each engine's project is beside its backend. */
 const projectOf = (it: Engine) => join(dirname(it.stateFile), "..", "..", "..", "..", "project");
 const deploy = ["up", "--yes", "--skip-preview"];
 

@@ -83,7 +83,7 @@ test.concurrent("a volume grows in place", async ({ expect }) => {
   it.config(stack({ regions: { cdg: { volumeGb: 4 }, ewr: {} } }));
   const { code, output } = await it.up();
   expect(code, output).toBe(0);
-  // And its machine boots anew, as any update, so that the file system grows too.
+  // And its machine boots again, as in any update, so that the file system grows too.
   expect(it.mutations()).toEqual([
     "PUT volumes/:id/extend",
     "POST machines/:id/lease",
@@ -109,12 +109,12 @@ test.concurrent("a PoP whose volume would be deleted is protected with it: refus
   expect(it.mutations()).toEqual([]);
   expect(it.machines()).toEqual(before);
 
-  const told = await it.script(["preview/main.ts", "--stack", "test"]);
-  expect(told.code).toBe(1);
-  expect(told.output).toContain(
+  const reported = await it.script(["preview/main.ts", "--stack", "test"]);
+  expect(reported.code).toBe(1);
+  expect(reported.output).toContain(
     "> ewr-1: it is protected, because its volume would be deleted with its identity and cache. To keep the volume on Fly, deploy fly-pops:keepVolumes: true first (npx pulumi up), then remove ewr-1. To delete it, deploy fly-pops:protect: false first.\n",
   );
-  expect(told.output).not.toContain("urn:pulumi");
+  expect(reported.output).not.toContain("urn:pulumi");
 
   it.config(stack({ protect: true, keepVolumes: true }));
   expect((await it.up()).code).toBe(0);

@@ -18,7 +18,7 @@ const step = (it: Engine, file: string, job: string, name: string, env: Record<s
   });
 
 /**
- * GitHub's own CLI needs GitHub: this one writes down what it is asked, and answers what it is told to.
+ * GitHub's own CLI needs GitHub: this one writes down what it is asked, and answers with prepared responses.
  * @param answers what it prints, by a part of its arguments
  */
 function fakeGh(it: Engine, answers: Record<string, string>) {
@@ -78,7 +78,7 @@ test.concurrent("what deploy.yml and drift.yml run: a deployment, no drift, drif
     "api --silent --method PATCH repos/me/edge/issues/5 --field state=closed",
   ]);
 
-  // Who serves less than the stack says: stopped, and without an address.
+  // Machines that serve less than the stack says: stopped, and without an address.
   const call = (method: string, path: string) =>
     it.fly.handle({
       method,
@@ -96,8 +96,8 @@ test.concurrent("what deploy.yml and drift.yml run: a deployment, no drift, drif
   expect(less.output).toMatch(/edge-ewr-1-machine[\s\S]*state\s*: "stopped" => "started"/);
   expect(less.output).toMatch(/edge-v[46]/);
   expect(it.mutations()).toEqual([]);
-  const mended = await it.run(["up", "--refresh", "--yes", "--skip-preview"]);
-  expect(mended, mended.output).toMatchObject({ code: 0 });
+  const fixed = await it.run(["up", "--refresh", "--yes", "--skip-preview"]);
+  expect(fixed, fixed.output).toMatchObject({ code: 0 });
   expect(it.machines()["ewr-1"]).toMatchObject({ id: ewr, state: "started", cordoned: false });
   expect(it.fly.snapshot().addresses).toHaveLength(2);
 

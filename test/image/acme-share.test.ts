@@ -114,7 +114,7 @@ test("a machine without the secret gets nothing, and nothing passes in the clear
   }
 });
 
-test("over a restart nothing is ordered or taken anew", async () => {
+test("over a restart nothing is ordered or taken again", async () => {
   const before = await serialOf(second);
   second = await second.restart();
   await unseal(second);

@@ -142,7 +142,7 @@ test("a CAA record of another CA causes no order, and is reported", async () => 
     60,
   );
   expect(part?.reason).toContain(
-    `the CAA records of acme.example (0 issue "elsewhere.example") do not allow ${authorityName} to give a certificate for ${late}: add the CAA record 0 issue "${authorityName}" to acme.example, or remove them`,
+    `the CAA records of acme.example (0 issue "elsewhere.example") do not allow ${authorityName} to issue a certificate for ${late}: add the CAA record 0 issue "${authorityName}" to acme.example, or remove them`,
   );
   expect([ca.orders(), ca.accounts()]).toEqual([1, 1]);
   names.allow("acme.example", [authorityName]);
@@ -258,7 +258,7 @@ test("a renewal that is asked for comes at once, and says what it costs before",
   expect(seen?.serialNumber).toBe(serial);
   // Names that do not lead here cost nothing.
   expect((await renew(late)).output).toContain(`${late} resolves to 203.0.113.9`);
-  expect((await renew("elsewhere.example")).output).toContain("this PoP orders no certificate for it");
+  expect((await renew("elsewhere.example")).output).toContain("this PoP orders no certificate for elsewhere.example");
   expect(ca.orders()).toBe(4);
 });
 

@@ -30,7 +30,7 @@ const passThrough: PassThroughSite[] = [
     idleSeconds: 60,
   },
   {
-    host: "told.test.org",
+    host: "shown.test.org",
     origins: [`https://${network.gateway}:${proxyHomePort}`],
     proxyProtocol: "v2",
     idleSeconds: 60,
@@ -216,7 +216,7 @@ describe("a name that is passed through", () => {
     ["2001:db8::9", "21 21 0024 20010db8000000000000000000000009 20010db8000000000000000000000001 9c40 01bb"],
   ])("sends its origin the visitor's address before the ClientHello: %s", async (client, header) => {
     const count = proxyHome.seen.length;
-    const hello = await clientHello({ servername: "told.test.org" });
+    const hello = await clientHello({ servername: "shown.test.org" });
     await send(hello, client);
     const wanted = Buffer.concat([Buffer.from(`0d0a0d0a000d0a515549540a${header.replaceAll(" ", "")}`, "hex"), hello]);
     await until(
@@ -224,7 +224,7 @@ describe("a name that is passed through", () => {
       (length) => length === wanted.length,
     );
     expect(proxyHome.seen[count]?.equals(wanted)).toBe(true);
-    expect((await get("told.test.org", { client })).body).toBe("HTTP/1.1 told.test.org /");
+    expect((await get("shown.test.org", { client })).body).toBe("HTTP/1.1 shown.test.org /");
   });
 
   test("is served by the second origin while the first is down", async () => {

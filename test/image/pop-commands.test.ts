@@ -77,7 +77,7 @@ test("secrets encrypted for another identity leave the previous generation in pl
   const { code, output } = await sh(setUp);
   expect({ code, output }).toEqual({
     code: 3,
-    output: expect.stringMatching(/sealed to others: ssh-ed25519 .*This PoP is ssh-ed25519/),
+    output: expect.stringMatching(/sealed to other recipients: ssh-ed25519 .*This PoP is ssh-ed25519/),
   });
   expect(await sh("runas certs /bin/cat /run/try/token")).toEqual({ code: 0, output: "of yaml: ü" });
 });

@@ -65,10 +65,10 @@ type Report = Health & {
   vaultSecretId?: { createdAt?: string; endsAt?: string; usesLeft?: number; gone?: boolean; unknown?: string };
 };
 const reportOf = async (pop: Pop): Promise<Report | undefined> => (await health(pop))?.report;
-const untilTold = (pop: Pop, told: (report: Report) => boolean): Promise<Report | undefined> =>
+const untilTold = (pop: Pop, reported: (report: Report) => boolean): Promise<Report | undefined> =>
   until(
     () => reportOf(pop),
-    (report) => report !== undefined && told(report),
+    (report) => report !== undefined && reported(report),
     60,
   );
 
@@ -87,7 +87,7 @@ async function start(name: string, more: Partial<VaultSpec>): Promise<Pop> {
   return bench.start(image, { volume: await bench.newVolume(), networkName: network.name });
 }
 
-const anew = (pop: Pop) => pop.exec(processCompose("restart", "certs"));
+const restartCerts = (pop: Pop) => pop.exec(processCompose("restart", "certs"));
 
 /** Subjects of what a visitor who trusts the root is sent, the root itself left out. */
 async function chainOf(pop: Pop): Promise<string[]> {
@@ -169,23 +169,23 @@ describe("a vault set up as docs/secrets.md says", () => {
       expect(() => vault.shell(`BAO_TOKEN=${token} bao ${command}`), command).toThrow(/permission denied/);
   });
 
-  test("a lifetime that the mount cuts is told as it really is", async () => {
+  test("a lifetime that the mount cuts is reported as it really is", async () => {
     await give(pop, { role, secret: secretId("ttl=90d") });
-    await anew(pop);
+    await restartCerts(pop);
     const report = await untilTold(pop, ({ vaultSecretId }) => vaultSecretId?.endsAt !== undefined);
     const { createdAt = "", endsAt = "" } = report?.vaultSecretId ?? {};
     expect(Math.round((Date.parse(endsAt) - Date.parse(createdAt)) / 86_400_000)).toBe(32);
     expect(report?.components.certs).toEqual({ status: "ok" });
   });
 
-  test("one with few uses is told, and one that is used up while its PoP goes on", async () => {
+  test("one with few uses is reported, and one that is used up while its PoP continues", async () => {
     await give(pop, { role, secret: secretId("num_uses=3") });
-    await anew(pop);
+    await restartCerts(pop);
     const few = await untilTold(pop, ({ vaultSecretId }) => vaultSecretId?.usesLeft !== undefined);
     expect(few?.vaultSecretId?.usesLeft).toBe(2);
     expect(few?.components.certs?.reason).toContain("allows few more logins (2)");
     await give(pop, { role, secret: secretId("num_uses=1") });
-    await anew(pop);
+    await restartCerts(pop);
     const gone = await untilTold(pop, ({ vaultSecretId }) => vaultSecretId?.gone === true);
     expect(gone?.components.certs?.reason).toContain("the vault does not know the secret_id any more");
     expect(gone?.status).toBe("degraded");
@@ -200,24 +200,24 @@ describe("a vault set up as docs/secrets.md says", () => {
     );
   });
 
-  test("one that ends is told before, then that it has ended, and the next start is refused until there is another", async () => {
+  test("one that ends is reported before and after its end, and the next start is refused until there is another", async () => {
     await give(pop, { role, secret: secretId("ttl=24s") });
-    await anew(pop);
+    await restartCerts(pop);
     const soon = await untilTold(pop, ({ components }) => components.certs?.reason?.includes("ends at") ?? false);
     expect(soon?.components.certs?.reason).toMatch(
       /the secret_id for the vault ends at \S+Z: a PoP that starts after that is refused/,
     );
     await untilTold(pop, ({ components }) => components.certs?.reason?.includes("ended at") ?? false);
-    await anew(pop);
+    await restartCerts(pop);
     const refused = await untilTold(pop, ({ components }) => components.certs?.reason?.includes("login") ?? false);
     expect(refused?.components.certs?.reason).toContain("invalid role or secret ID");
     await give(pop, { role, secret: secretId() });
     await untilTold(pop, isWell);
   });
 
-  test("a policy that does not let look is no fault, and health says what to add", async () => {
+  test("a policy that forbids the lookup is not a fault, and health says what to add", async () => {
     vault.bao(["policy", "write", "pop", "-"], { input: policy.split("\n")[0] ?? "" });
-    await anew(pop);
+    await restartCerts(pop);
     const report = await untilTold(pop, ({ vaultSecretId }) => vaultSecretId?.unknown?.includes("policy") ?? false);
     expect(report).toMatchObject({
       components: { certs: { status: "ok" } },
@@ -266,11 +266,11 @@ describe("a vault in a namespace, under other names, of version 1", () => {
     expect(await chainOf(pop)).toEqual([host, "lower of the tests"]);
   });
 
-  test("a role of the root namespace is none here", async () => {
+  test("a role of the root namespace does not exist here", async () => {
     const role = vault.bao(["read", "-field=role_id", "auth/approle/role/pop/role-id"]);
     const secret = vault.bao(["write", "-f", "-field=secret_id", "auth/approle/role/pop/secret-id"]);
     await give(pop, { role, secret });
-    await anew(pop);
+    await restartCerts(pop);
     // Degraded it is before that, too: started again, it has not reported yet.
     const report = await untilTold(pop, ({ components }) => components.certs?.reason?.includes("login") ?? false);
     expect(report?.components.certs?.reason).toContain("login: vault answered 400: invalid role or secret ID");
@@ -278,7 +278,7 @@ describe("a vault in a namespace, under other names, of version 1", () => {
     await untilTold(pop, isWell);
   });
 
-  test("a field that is not there, and a secret that is not, are told by name", async () => {
+  test("a missing field and a missing secret are reported by name", async () => {
     vault.put("tls", `edge/${host}/current`, { private_key: "x" }, namespace);
     await untilTold(
       pop,

@@ -158,7 +158,7 @@ test("of two addresses the one that is named is adopted; one that is not there i
   );
 });
 
-test("addresses machines go out by are none that visitors come in by", () => {
+test("egress addresses of machines are not addresses for visitors", () => {
   expect(addressType({ ip: "203.0.113.9", egress: true })).toBe("other");
   expect(addressType({ ip: "2001:db8::9", egress: true })).toBe("other");
   expect(addressType({ ip: "203.0.113.9", type: "egress_v4" })).toBe("other");

@@ -58,7 +58,7 @@ async function scene(of: Scene = {}) {
   return { api, context, lines, sealed, pass };
 }
 
-test("a key is made and sealed to the PoP in the same breath: what is kept is id, end and ciphertext", async () => {
+test("a key is created and encrypted to the PoP at once: only id, end and ciphertext are kept", async () => {
   const { api, context, lines, sealed } = await scene();
   const { id, outs } = await authKeyHandler.create(inputsOf(), context);
   expect(sealed).toEqual([[{ tailscaleAuthKey: `${planted.authKey}k1CNTRL` }, recipient]]);
@@ -235,7 +235,7 @@ test("other tags need another key: made in place, the former one revoked, the no
   expect([...api.devices.keys()]).toEqual([]);
 });
 
-test("a former key that cannot be revoked is told, and is no failure", async () => {
+test("a former key that cannot be revoked is reported, and is not a failure", async () => {
   const { api, context, lines } = await scene({
     ownedTags: ["tag:pop", "tag:edge"],
     instead: ({ method }) => (method === "DELETE" ? { status: 500, body: { message: "broken" } } : undefined),
@@ -331,10 +331,10 @@ test.each<[string, Scene, RegExp]>([
   ],
 ])("%s: what was asked, why not, what to do", async (_, of, expected) => {
   const { context } = await scene(of);
-  const told = await errorMessage(authKeyHandler.create(inputsOf(), context));
-  expect(told).toMatch(/^cdg-1: [a-z]/);
-  expect(told).toMatch(expected);
-  for (const secret of Object.values(planted)) expect(told).not.toContain(secret);
+  const reported = await errorMessage(authKeyHandler.create(inputsOf(), context));
+  expect(reported).toMatch(/^cdg-1: [a-z]/);
+  expect(reported).toMatch(expected);
+  for (const secret of Object.values(planted)) expect(reported).not.toContain(secret);
 });
 
 /** Every way a call can fail, at every call of a create: no key lives that was not sealed to somebody, but for one whose answer was lost. */
@@ -372,13 +372,13 @@ test.each(
     left = 0;
     await authKeyHandler.create(inputsOf(), context);
   }
-  // Whoever may not see devices leaves them where they are.
+  // A client that may not see devices leaves them unchanged.
   const blind = call.endsWith("/devices") && name === "403";
   expect([api.keys.size, api.devices.size]).toEqual([1, blind ? 1 : 0]);
 });
 
 describe("a control server that takes tags from no key", () => {
-  /** Of headscale's kind, and deaf to changes when it is told so. */
+  /** Like headscale, and ignoring changes if the test says so. */
   async function kept(nodes: Device[], { deaf = false } = {}) {
     const { context, api, lines } = await scene({ ownedTags: ["tag:pop", "tag:edge"] });
     const of = context.tailnet({ driver: "tailscale" });
@@ -402,7 +402,7 @@ describe("a control server that takes tags from no key", () => {
     return authKeyHandler.update(id, outs, inputsOf({ isNew: false, tags: ["edge"] }), it.context);
   };
 
-  test("is told the new tags of the node, and no key is made for nothing", async () => {
+  test("gets the new tags of the node, and no key is created in vain", async () => {
     const it = await kept([node("1", ["pop"]), node("2", ["pop"], "pop-ewr-1"), node("3", ["home"])]);
     expect(await changed(it)).toMatchObject({ keyId: "k1CNTRL", tags: ["edge"] });
     expect(it.asked).toEqual(["1 edge"]);
@@ -415,7 +415,7 @@ describe("a control server that takes tags from no key", () => {
     expect(it.asked).toEqual([]);
   });
 
-  test("a PoP that is no node yet gets a key", async () => {
+  test("a PoP that is not a node yet gets a key", async () => {
     expect(await changed(await kept([node("3", ["home"])]))).toMatchObject({ keyId: "k2CNTRL", tags: ["edge"] });
   });
 
@@ -427,7 +427,7 @@ describe("a control server that takes tags from no key", () => {
     expect(it.asked).toEqual([]);
   });
 
-  test("tags that it says to have taken, and has not, are no success", async () => {
+  test("tags that it claims to have taken, and has not, are not a success", async () => {
     expect(await errorMessage(changed(await kept([node("1", ["pop"])], { deaf: true })))).toBe(
       "cdg-1: the control server accepted the tags edge for node 1, but shows pop. Check it there: headscale nodes list",
     );

@@ -378,7 +378,7 @@ test.each(deeds)("a machine that somebody %s shows as %s, and is started and ver
   expect(liveMachines(world.fly.snapshot())).toMatchObject([{ state: "started", cordoned: false }]);
 });
 
-test("a machine on its way back from a restart is no drift", async () => {
+test("a machine on its way back from a restart is not drift", async () => {
   await using world = await faultFixture();
   const it = await pop(world);
   await byHand(world, it.id, "restart");
@@ -446,7 +446,7 @@ test("a volume destroyed by hand is gone and made again", async () => {
   expect((await volumeHandler.create(volumeInputs(), world.context())).id).not.toBe(id);
 });
 
-test("an address released by hand is gone, and assigned anew", async () => {
+test("an address released by hand is gone, and assigned again", async () => {
   await using world = await faultFixture();
   const context = world.context();
   await appHandler.create({ app, organization: "personal" }, context);
@@ -482,7 +482,7 @@ test("a machine that Fly moved to another host is taken over with its new volume
   expect(requiresUpdate(machineHandler.lifecycle, machine?.inputs ?? {}, program)).toBe(false);
 });
 
-test("a host that does not answer is no drift: state keeps what it knew, and says so", async () => {
+test("a host that does not answer is not drift: state keeps what it knew, and says so", async () => {
   await using world = await faultFixture();
   const it = await pop(world);
   world.fly.platform.hostDown(liveMachines(world.fly.snapshot())[0]?.zone ?? "");

@@ -1,4 +1,4 @@
-/** What Fly adds, drops and spells anew is no drift, whatever the config: over generated ones, by the rules alone and through the API. */
+/** Values that Fly adds, drops and respells are not drift, for any config: with generated ones, by the rules alone and through the API. */
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import type { MachineConfig } from "../../fly/wire.ts";

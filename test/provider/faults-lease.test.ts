@@ -24,7 +24,7 @@ async function held(ms: number, strike?: (faults: Awaited<ReturnType<typeof faul
 
 const lease = (world: Awaited<ReturnType<typeof faultFixture>>) => liveMachines(world.fly.snapshot())[0]?.lease;
 
-test("a lease is renewed at half its time for as long as the work takes, and given back at its end", async () => {
+test("a lease is renewed at half its time for as long as the work takes, and released at its end", async () => {
   const { world, work, lost } = await held(100_000);
   await using _ = world;
   await work;
@@ -32,7 +32,7 @@ test("a lease is renewed at half its time for as long as the work takes, and giv
   expect([lease(world), lost]).toEqual([undefined, []]);
 });
 
-test("a renewal that is still under way when the work ends leases nothing anew", async () => {
+test("a renewal that is still in progress when the work ends creates no new lease", async () => {
   const { world, work } = await held(31_000, (faults) =>
     faults.add({ match: "POST machines/:id/lease", nth: 2, fault: { kind: "slow", ms: 5_000 } }),
   );

@@ -284,7 +284,7 @@ test("a volume that was given up counts as gone, whatever Fly says of it", async
   expect(fresh.outs.zone).not.toBe(old.outs.zone);
 });
 
-test("an egress address that was assigned by hand is no address of the edge", async () => {
+test("an egress address that was assigned by hand is not an address of the edge", async () => {
   await using fixture = await handlerFixture();
   for (const type of ["egress_v4", "egress_v6"])
     await fixture.local.call("POST", `/apps/${app}/ip_assignments`, { type });

@@ -50,7 +50,7 @@ test.each([
   );
 });
 
-test("what was left half made is not taken up again with a key that ended meanwhile; what is whole asks nobody", async () => {
+test("a partial resource is not continued with a key that has ended in between; a complete one makes no calls", async () => {
   await using it = await pop([], 1, { behaviour: { check: failingCheck } });
   const failed = await machineHandler
     .create({ ...it.inputs, timeoutSeconds: 30 }, it.context)

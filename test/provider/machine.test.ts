@@ -180,7 +180,7 @@ test("an old image under the new one's name is found out by the check, and the u
     return { ...inputs, config: { ...inputs.config, env: { POP_NAME: "cdg-1", POP_EXPECTED_CONTEXT: context } } };
   };
   const { id, outs } = await machineHandler.create(of("a".repeat(64)), fixture.context);
-  // Built anew, and the digest of the last one handed out.
+  // Built again, and the digest of the last one returned.
   const error = await failure(machineHandler.update(id, outs, of("b".repeat(64)), fixture.context));
   expect(error).toBeInstanceOf(PartialResourceError);
   expect(error.message).toMatch(/^cdg-1: update undone after \d+ s, .*wrong image: expected context bbbb/);
@@ -224,7 +224,7 @@ test("after a failed update the next run takes it up again", async () => {
   expect(lives(fixture)).toMatchObject([{ sent: { image: image(2) } }]);
 });
 
-test("a machine that fell over and stays down is started by the update that mends it", async () => {
+test("a machine that exited and stays down is started by the update that fixes it", async () => {
   await using fixture = await pop();
   fixture.local.runner.machine(fixture.id, { exits: { afterMs: 100, exitCode: 1 } });
   await fixture.local.call("POST", `/apps/${app}/machines/${fixture.id}/restart`);
@@ -294,7 +294,7 @@ test("a machine of the same name that belongs to somebody else is refused, its o
   expect(lives(fixture)).toMatchObject([{ id: fixture.id, instanceId: fixture.outs.instanceId }]);
 });
 
-test("a machine that bears the name the stack had before is its own", async () => {
+test("a machine with the stack's former name is its own", async () => {
   await using fixture = await pop();
   const context = { ...fixture.context, formerNames: new Set([fixture.inputs.owner]) };
   const { id, outs } = await machineHandler.create({ ...fixture.inputs, owner: "me/fly-pops/renamed" }, context);

@@ -74,7 +74,7 @@ describe.each(kinds)("%s of an app", (_, create, state) => {
     await create(renamed, { owner: theirs });
   });
 
-  test("of the stack it is told to take over from is taken, of any other it is not", async () => {
+  test("of the stack named in adopt.from is taken, of any other it is not", async () => {
     await using fixture = await handlerFixture();
     await pop(fixture);
     expect(await errorMessage(create(fixture, { owner: theirs, adoptFrom: "me/fly-pops/else" }))).toBe(shared(state));
@@ -118,7 +118,7 @@ test("what a first run makes is looked at once an app, and not at all where the 
   expect(await makes()).toBe(1);
 });
 
-test("another stack's PoP is taken over whole by the stack that is told to: the same objects under its mark", async () => {
+test("another stack's PoP is taken over completely with adopt.from: the same objects under the new mark", async () => {
   await using fixture = await handlerFixture();
   const { id, inputs } = await pop(fixture);
   const heir = { owner: theirs, adoptFrom: ours };

@@ -22,7 +22,7 @@ import { enc, memoryTailnet, openSops, sopsText } from "../support/sealing.ts";
 type Table<Inputs> = { [Property in keyof Inputs]-?: [other: Inputs[Property], fate: ChangeAction, why: string] };
 
 const appTable: Table<AppInputs> = {
-  app: ["other-edge", "replace", "names are for ever"],
+  app: ["other-edge", "replace", "names cannot change"],
   organization: ["other", "replace", "the Machines API moves no apps"],
   owner: ["me/fly-pops/other", "ignored", "an app has no mark"],
   adoptFrom: ["me/fly-pops/gone", "ignored", "said once, at create"],
@@ -57,8 +57,8 @@ const identityTable: Table<IdentityInputs> = {
   name: ["other-identity", "ignored", "the machine is gone"],
   machine: ["other", "ignored", "asked only at create"],
   region: ["ams", "ignored", "the volume's region, and that replaces the volume"],
-  volume: ["vol_0000000000000000", "replace", "the key lies on it"],
-  mountPath: ["/data", "replace", "the key lies below it"],
+  volume: ["vol_0000000000000000", "replace", "the key is on it"],
+  mountPath: ["/data", "replace", "the key is below it"],
   hosts: [["other"], "update", "only what known_hosts calls the key"],
   image: [image(2), "ignored", "whichever made the key, the key stays"],
   owner: ["me/fly-pops/other", "ignored", "the machine is gone"],
@@ -86,7 +86,7 @@ const authKeyTable: Table<AuthKeyInputs> = {
   tags: [["edge"], "update", "a key carries its tags"],
   recipient: [another, "replace", "another identity is another PoP"],
   isNew: [false, "ignored", "said once, at create"],
-  secretName: ["other", "update", "it stands in the sealed file"],
+  secretName: ["other", "update", "it is in the encrypted file"],
 };
 
 const sealedTable: Table<SealedSecretsInputs> = {
@@ -216,14 +216,14 @@ test.each(rows.map((row) => [row.kind, row.property, row.fate, row] as const))(
       (await provider.diff?.(id, outs, { ...inputs, [property]: row.other })) ?? {};
     expect(replaces).toEqual(fate === "replace" ? [property] : []);
     expect(deleteBeforeReplace).toBe(row.deleteBeforeReplace);
-    // The engine compares inputs itself: told "no change" it would keep old outputs beside new inputs.
+    // The engine compares inputs itself. If diff said "no change", it would keep old outputs beside new inputs.
     expect(changes).toBeUndefined();
     expect(world.fly.calls.count()).toBe(0);
   },
 );
 
 test.each(rows.map((row) => [row.kind, row.property, row] as const))(
-  "%s.%s: the same value is no change",
+  "%s.%s: the same value is not a change",
   async (_, property, row) => {
     await using world = await faultFixture();
     const { inputs, id, outs } = await made(row, world);
@@ -235,7 +235,7 @@ test.each(rows.map((row) => [row.kind, row.property, row] as const))(
   },
 );
 
-/** Kinds whose changes Fly is told of; what becomes of the others' is in files of their own. A state that is not wanted a refresh alone finds. */
+/** Resource types whose changes are sent to Fly; the others have their own files. Only a refresh finds an undesired state. */
 const toldToFly = (rows: ReturnType<typeof rowsOf>) =>
   rows.filter(([kind, property]) => !["Identity", "AuthKey", "SealedSecrets"].includes(kind) && property !== "state");
 

@@ -1,4 +1,4 @@
-/** Who gets visitors: PoPs as the components configure them, on a Fly where named checks steer routing and on one where they only watch. */
+/** Which PoPs get visitors, as the components configure them: on a Fly where named checks steer routing, and on one where they only watch. */
 import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { expect, onTestFinished, test } from "vitest";

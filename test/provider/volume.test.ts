@@ -64,7 +64,7 @@ test("a create whose answer was lost is found again, not repeated", async () => 
   expect(live(fixture).map((it) => it.id)).toEqual([id]);
 });
 
-test("a create that never arrived is told as such, and made by the next run", async () => {
+test("a create that never arrived is reported as such, and repeated by the next run", async () => {
   await using fixture = await handlerFixture();
   fixture.local.faults.next("POST volumes", "drop request");
   expect(await errorMessage(volumeHandler.create(volumeInputs(), fixture.context))).toMatch(
@@ -279,7 +279,7 @@ test("snapshots that were changed by hand, or never configured, are detected and
   }
 });
 
-test("a volume that Fly moved meanwhile gets its snapshots under its new id", async () => {
+test("a volume that Fly moved in between gets its snapshots under its new id", async () => {
   await using fixture = await handlerFixture();
   const { id, outs } = await volumeHandler.create(volumeInputs(), fixture.context);
   const machine = await machineHandler.create(machineInputs(id), fixture.context);

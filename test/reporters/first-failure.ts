@@ -7,8 +7,8 @@ interface Failure {
 }
 
 /**
- * Names the first failure after everything else: the details of many failures scroll out of sight. With FIRST_FAILURE_FILE it goes there instead, for whoever
- * runs several times and says it after the last one.
+ * Names the first failure after everything else: the details of many failures scroll out of sight. With FIRST_FAILURE_FILE it goes there instead, so that a
+ * script of several runs can print it after the last one.
  */
 export default class FirstFailure implements Reporter {
   onTestRunEnd(modules: readonly TestModule[], unhandled: readonly Failure[]): void {

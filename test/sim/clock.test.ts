@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { sleep } from "../../lib/clock.ts";
 import { DeadlockError, simClock } from "../support/sim-clock.ts";
 
-test("time stands still until the last promise has gone its way", async () => {
+test("time stops until the last promise is settled", async () => {
   const clock = simClock(0);
   const seen: string[] = [];
   const chain = async () => {
@@ -30,7 +30,7 @@ test("timers fire by time, then in the order they were set; a cancelled one neve
   expect(clock.now()).toBe(50);
 });
 
-test("what never ends is told, not waited for", async () => {
+test("work that never ends is reported, not waited for", async () => {
   const clock = simClock(0);
   const never = new Promise<void>(() => {});
   await expect(clock.until(never, 1_000)).rejects.toThrow(DeadlockError);

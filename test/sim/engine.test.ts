@@ -20,7 +20,7 @@ function bench(provider: Partial<Provider>) {
     delete: async () => {},
     ...provider,
   } as unknown as Provider;
-  const told = new Proxy(whole, {
+  const reported = new Proxy(whole, {
     get: (target, name: keyof Provider) =>
       target[name] &&
       ((...args: unknown[]) => {
@@ -28,7 +28,7 @@ function bench(provider: Partial<Provider>) {
         return (target[name] as (...args: unknown[]) => unknown)(...args);
       }),
   });
-  const host: Host = { provider: () => told, call: async (work) => work() as never, kill: () => {}, clock };
+  const host: Host = { provider: () => reported, call: async (work) => work() as never, kill: () => {}, clock };
   const state: EngineState = emptyState();
   const run = (declared: Declared[], command: "up" | "refresh" | "destroy" = "up") => {
     const engine = createEngine({ state, host, clock, rng: createRng(1), parallel: 2, onStep: () => {} });
@@ -113,7 +113,7 @@ test("after a failure nothing further begins, and nothing is deleted", async () 
   expect([...state.resources.keys()]).toEqual(["a"]);
 });
 
-test("whoever others refer to is deleted after them; what is retained is only forgotten", async () => {
+test("a resource that others refer to is deleted after them; a retained one is only forgotten", async () => {
   const order: string[] = [];
   const { run, state } = bench({
     delete: async (id: string) => {

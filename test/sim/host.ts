@@ -22,11 +22,11 @@ import type { Rng } from "./rng.ts";
 
 export interface Host {
   provider(kind: ResourceType): pulumi.dynamic.ResourceProvider;
-  /** A call of the engine's: fails when the process dies meanwhile. */
+  /** A call of the engine: fails if the process dies during it. */
   call<T>(work: () => Promise<T> | undefined): Promise<T>;
-  /** Ends the process. `engineToo`: then nobody is left to be told. */
+  /** Ends the process. `engineToo`: then no process is left that gets a result. */
   kill(engineToo: boolean): void;
-  /** Stands still once the process is dead. */
+  /** Stops once the process is dead. */
   clock: Clock;
 }
 
@@ -65,7 +65,7 @@ export function createHost(network: Network, client: (options: FlyOptions) => Fl
       const cancel = own.after(timeoutMs, () =>
         reject(new NoResponseError(`timeout of ${timeoutMs}ms exceeded`, "ECONNABORTED")),
       );
-      // Sent from a process that dies meanwhile, a request may be lost in its socket's buffer.
+      // A request of a process that dies may be lost in its socket's buffer.
       const lostWithSender = rng.chance(0.5);
       clock.after(rng.int(2, 60), () => {
         if (!alive && lostWithSender) return network.onAnswered(request, 0, "");

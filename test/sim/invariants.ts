@@ -212,7 +212,7 @@ export function allPopsCorrect(sim: Sim, began: number): void {
   const wanted = new Set(sim.stack.pops.map((it) => it.name));
   const known = (name: string) => name.startsWith("foreign") || sim.unknownToState.has(name);
   const orphan = liveMachines(sim).find((it) => !known(it.name) && !wanted.has(it.name));
-  if (orphan) fail(`up ended well, but machine ${orphan.name} (${orphan.id}) is no PoP of the stack any more`);
+  if (orphan) fail(`up ended well, but machine ${orphan.name} (${orphan.id}) is not a PoP of the stack any more`);
   const names = new Set([...wanted, ...sim.unknownToState].map(volumeName));
   const left = liveVolumes(sim).find((it) => !it.name.startsWith("foreign") && !names.has(it.name));
   if (left && !sim.stack.keepVolumes)

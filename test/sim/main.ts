@@ -50,7 +50,7 @@ async function many(values: Values): Promise<number> {
   const count = whole(values, "seeds") ?? 1000;
   const first = whole(values, "first") ?? 1;
   const began = performance.now();
-  let told = began;
+  let reported = began;
   let toldFailures = 0;
   const tally = await runSeeds({
     first,
@@ -61,8 +61,8 @@ async function many(values: Values): Promise<number> {
     onProgress({ seeds, failures }) {
       for (const { seed, failure } of failures.slice(toldFailures)) console.error(`seed ${seed}: ${failure}`);
       toldFailures = failures.length;
-      if (performance.now() - told < 10_000) return;
-      told = performance.now();
+      if (performance.now() - reported < 10_000) return;
+      reported = performance.now();
       console.error(`${seeds} of ${count} seeds, ${failures.length} failed`);
     },
   });

@@ -14,11 +14,12 @@ const kept: Kept[] = JSON.parse(readFileSync(new URL("seeds.json", import.meta.u
 /** Seeds nobody has run before: each day has a thousand of its own, so that a red run is red again the same day. SIM_FIRST repeats those of another one. */
 const first = Number(process.env.SIM_FIRST ?? Math.floor(Date.now() / 86_400_000) * 1_000);
 
-const told = (failures: { seed: number; failure?: string }[]) => failures.map((it) => `seed ${it.seed}: ${it.failure}`);
+const reported = (failures: { seed: number; failure?: string }[]) =>
+  failures.map((it) => `seed ${it.seed}: ${it.failure}`);
 
 test(`1,000 fresh seeds hold, from ${first}`, async () => {
   const { seeds, failures } = await runSeeds({ first, count: 1_000 });
-  expect(told(failures)).toEqual([]);
+  expect(reported(failures)).toEqual([]);
   expect(seeds).toBe(1_000);
 }, 600_000);
 

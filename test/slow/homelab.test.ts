@@ -6,7 +6,7 @@ import { type Checkout, checkout } from "../support/checkout.ts";
 import { healthOf, homelabContainer, popContainer, rootsOf, servedCertificate, waitUntil } from "../support/homelab.ts";
 import { load } from "../support/load.ts";
 import { bootsAlone, outages, survives } from "../support/outages.ts";
-import { hitsIn, hunt, secretsOf, told } from "../support/secret-scan.ts";
+import { hitsIn, hunt, outputsOf, secretsOf } from "../support/secret-scan.ts";
 
 // One stack, two PoPs; each test leaves it serving.
 let it: Checkout;
@@ -88,7 +88,7 @@ test("a pair in the vault that does not belong together is refused, health says 
   );
   expect((await servedCertificate(status, host)).serialNumber).toBe(before.serialNumber);
   expect(await fetchPage(status.edge.https, host, rootsOf(status))).toMatchObject({ status: 200 });
-  // The feeder's next look mends it.
+  // The feeder's next check fixes it.
   await lab.exec(["certbot-to-vault", "run", "--config", "/run/home/certbot-to-vault.toml"]);
   await waitUntil(
     60,
@@ -97,7 +97,7 @@ test("a pair in the vault that does not belong together is refused, health says 
   );
 });
 
-test("a PoP that boots anew serves from its volume, with nobody at home", async () => {
+test("a PoP that boots again serves from its volume while home is down", async () => {
   await bootsAlone(it, { seconds: 60 });
 });
 
@@ -118,7 +118,7 @@ test.each(outages.slice(0, 3))("some seconds while $what is down", async (outage
 
 test("no secret is in state, outputs, previews, logs, arguments, environments, images or volumes", async () => {
   const secrets = await secretsOf(it);
-  const found = await hunt(it, secrets, told(it));
+  const found = await hunt(it, secrets, outputsOf(it));
   expect(found.hits).toEqual([]);
   expect(found.places).toBeGreaterThan(20);
   // It does find what is there.

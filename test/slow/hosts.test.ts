@@ -1,4 +1,4 @@
-/** Hosts that are away, full or shared, by the real CLI: they cost their own PoP only, and `replace` makes that one anew. */
+/** Hosts that are away, full or shared, by the real CLI: they affect only their own PoP, and `replace` recreates that one. */
 import { expect, test } from "vitest";
 import type { CliContext } from "../../cli/context.ts";
 import { run } from "../../cli/run.ts";
@@ -92,7 +92,7 @@ test("replicas share no host; where there is one only, `up` and preview say so",
   expect((await it.run(["preview"])).output).not.toContain("are on one host");
 });
 
-test("a volume on a full host: `up` names the command, which makes that PoP anew and touches no other", async () => {
+test("a volume on a full host: `up` names the command, which recreates that PoP and touches no other", async () => {
   await using it = await engine({ quirks });
   it.config(stack({ protect: true, rollout: { drain: 0, timeout: "60s", canary: "cdg-1" } }));
   expect((await it.up()).code).toBe(0);
@@ -165,7 +165,7 @@ test("a state that is locked: refused before anything is gone; after a run that 
   expect(machineNamed(it, other)?.id).toBe(id);
   process.kill(pid, "SIGKILL");
   await ended;
-  // What was under way when the engine was killed stands in the state as pending.
+  // Operations in progress when the engine was killed are pending in the state.
   expect(it.state()).toContain("pending_operations");
   expect((await it.run(["cancel", "--yes"])).code).toBe(0);
   const done = await cli(it, ["replace", other, "--yes"]);

@@ -13,7 +13,7 @@ function hostOf(cli: number): number {
         const parent = Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1]);
         return [{ pid: Number(name), parent, command: readFileSync(`/proc/${name}/cmdline`, "utf8") }];
       } catch {
-        return []; // it ended meanwhile
+        return []; // it has ended in between
       }
     });
   const found = processes.find(({ parent, command }) => parent === cli && command.includes("dynamic-host"));

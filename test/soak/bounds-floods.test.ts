@@ -100,7 +100,7 @@ const floods: { what: string; pieces: Buffer[]; deaf?: boolean; with?: Record<nu
       ...many(20_000, settings({ [initialWindowSize]: 1000 })),
     ],
   },
-  { what: "frames that are none", pieces: many(20_000, frame(0xee, 0xff, 1, Buffer.alloc(100))) },
+  { what: "invalid frames", pieces: many(20_000, frame(0xee, 0xff, 1, Buffer.alloc(100))) },
 ];
 
 test.each(floods)("$what: others are served, and it ends", async ({ pieces, deaf = false, with: values = {} }) => {

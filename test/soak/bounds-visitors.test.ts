@@ -46,7 +46,7 @@ interface Round {
   /** Of a processor, that the PoP took while it was flooded. */
   share: number;
   by: Flooded;
-  /** Requests that reached the origin meanwhile. */
+  /** Requests that reached the origin during that time. */
   passed: number;
 }
 
@@ -90,6 +90,7 @@ test(`${perSecond} requests a second from one address: it gets 429, the origin i
   console.log(
     `p99 under the flood is ${ratios[0]?.toFixed(2)} times the idle one in the best round, ${ratios[rounds >> 1]?.toFixed(2)} in the middle one; of all rounds the best are ${best("idle")} ms idle and ${best("flooded")} ms under the flood`,
   );
-  // Of two cores that others use, a round may have little: the visitors and the flooder compute beside the PoP. One in which all of them had room shows what a flood does.
+  // Of two cores that others use, a round may have little: the visitors and the flooder compute beside the PoP. One in which all of them had room shows what a
+  // flood does.
   expect(ratios[0]).toBeLessThan(3);
 });

@@ -6,7 +6,7 @@ const bench = new Bench("soak-load");
 beforeAll(() => bench.sweep());
 afterAll(() => bench.sweep());
 
-test("two minutes of 200 visitors that make it write to its cache, in 256 MB: nothing is killed, nobody is turned away", async () => {
+test("two minutes of 200 visitors that make it write to its cache, in 256 MB: nothing is killed, no visitor is rejected", async () => {
   const network = {
     name: "fly-pops-image-soak",
     subnet: "172.31.216.0/24",

@@ -51,7 +51,7 @@ test("the kernel lets postInit and nginx have what they ask for", async () => {
   expect(await vm.console()).not.toMatch(/not set by this kernel|setrlimit/);
 });
 
-test("told to power off, it lets a running download end and its last process exit with 0, in time", async () => {
+test("on power off, a running download ends and the last process exits with 0, in time", async () => {
   const socket = await enterTls(vm.https, { servername: "blog.example.test" });
   socket.write("GET /cgi-bin/slow HTTP/1.1\r\nhost: blog.example.test\r\n\r\n");
   let text = "";

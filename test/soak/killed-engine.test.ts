@@ -29,7 +29,7 @@ function processesIn(folder: string): string[] {
     try {
       return /^\d+$/.test(pid) && readlinkSync(`/proc/${pid}/cwd`) === folder;
     } catch {
-      return false; // it ended meanwhile
+      return false; // it has ended in between
     }
   });
 }

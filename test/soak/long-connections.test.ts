@@ -1,5 +1,5 @@
 /**
- * Connections that stay: nothing a PoP does meanwhile ends them, or holds back what they carry. The event stream lasts FLY_POPS_SOAK_MINUTES (default 2).
+ * Connections that stay: nothing a PoP does ends them, or holds back what they carry. The event stream lasts FLY_POPS_SOAK_MINUTES (default 2).
  */
 import { createServer, type ServerResponse } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";

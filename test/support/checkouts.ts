@@ -62,7 +62,9 @@ export const sealedFile = (values: Record<string, string>): string =>
     sops: { age: [{ recipient: "age1nobody" }], version: "3.13.2" },
   });
 
-/** A stack with everything in it that a preview must do without: secrets, a tailnet whose keys are made, certificates of a vault, processes of the user's own. */
+/**
+ * A stack with everything in it that a preview must do without: secrets, a tailnet whose keys are made, certificates of a vault, processes of the user's own.
+ */
 export const everything = (over: Record<string, unknown> = {}): Record<string, unknown> => ({
   app: "my-edge",
   regions: { cdg: {}, ewr: { replicas: 2 } },

@@ -95,7 +95,7 @@ export async function cli({ behaviour = {} }: CliOptions = {}): Promise<Cli> {
       local.fly.calls.clear();
       const { context, said } = cliContext({ env, dir, clock: local.clock, ...over });
       const code = await run(argv, context);
-      return { code, ...said, calls: local.fly.calls.list.map(told) };
+      return { code, ...said, calls: local.fly.calls.list.map(reported) };
     },
     async deploy() {
       const { app, organization, pops, snapshotDays, addresses } = parseConfig(written);
@@ -145,4 +145,4 @@ export async function cli({ behaviour = {} }: CliOptions = {}): Promise<Cli> {
   };
 }
 
-const told = ({ method, path, query }: LoggedCall): string => `${method} ${path}${query === "" ? "" : `?${query}`}`;
+const reported = ({ method, path, query }: LoggedCall): string => `${method} ${path}${query === "" ? "" : `?${query}`}`;

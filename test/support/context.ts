@@ -13,7 +13,7 @@ import { noSecrets } from "./no-secrets.ts";
 export interface HandlerFixture extends AsyncDisposable {
   local: LocalFlyUnderTest;
   context: Context;
-  /** What handlers told the user. */
+  /** What handlers logged for the user. */
   logLines: string[];
 }
 

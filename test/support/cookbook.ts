@@ -9,7 +9,7 @@ const page = join(import.meta.dirname, "../../docs/cookbook.md");
 
 export interface Recipe {
   title: string;
-  /** What stands in the stack file, under `fly-pops:`. */
+  /** The stack file's content under `fly-pops:`. */
   keys: { sites: { host: string }[]; ports?: object; secretsFile?: string };
   /** What the page says beside it. */
   text: string;

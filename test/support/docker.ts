@@ -39,7 +39,7 @@ export const tinyImage = (): Promise<string> =>
 
 export interface Lab {
   runner: Runner;
-  /** Every exit told so far. */
+  /** Every exit reported so far. */
   exits: (Exit & { machineId: string })[];
   /** Resolves with the next exit of a machine that was not asked for yet. */
   exitOf(machineId: string): Promise<Exit>;
@@ -50,7 +50,7 @@ export async function lab(stack: string, over: Partial<DockerRunnerOptions> = {}
   const log: string[] = [];
   const exits: Lab["exits"] = [];
   const waiting = new Map<string, PromiseWithResolvers<Exit>>();
-  const told = (machineId: string) => {
+  const reported = (machineId: string) => {
     const promise = waiting.get(machineId) ?? Promise.withResolvers<Exit>();
     waiting.set(machineId, promise);
     return promise;
@@ -66,11 +66,11 @@ export async function lab(stack: string, over: Partial<DockerRunnerOptions> = {}
   });
   runner.onExit = (machineId, exit) => {
     exits.push({ machineId, ...exit });
-    told(machineId).resolve(exit);
+    reported(machineId).resolve(exit);
   };
   runners.push(runner);
   const exitOf = async (machineId: string) => {
-    const exit = await told(machineId).promise;
+    const exit = await reported(machineId).promise;
     waiting.delete(machineId);
     return exit;
   };

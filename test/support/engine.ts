@@ -24,7 +24,7 @@ import { popExec } from "./identities.ts";
 const root = join(import.meta.dirname, "..", "..");
 const bin = join(pulumiHome(), "versions", manifest.dependencies.pulumi, "bin");
 
-/** Planted: whoever finds it anywhere but in a request has found a leak. */
+/** Planted: anywhere but in a request it is a leak. */
 export const token = "planted-engine-token-7f3a";
 
 export interface CommandResult {
@@ -68,7 +68,7 @@ export interface Engine extends AsyncDisposable {
   env: Readonly<Record<string, string | undefined>>;
   /** From now on Fly knows this token, and the one before no more. */
   rotate(next: string): void;
-  /** The state as it lies on disk. */
+  /** The state as it is on disk. */
   state(): string;
   /** The same file by its path. */
   stateFile: string;
@@ -257,7 +257,7 @@ export async function engine({
   };
 }
 
-/** What stands on Fly beside machines, each by what it is known by. */
+/** Objects on Fly other than machines, each by its identifying property. */
 export function fleetState(it: Engine) {
   const { apps, addresses, volumes } = it.fly.snapshot();
   return {

@@ -39,7 +39,7 @@ export async function warm(it: Checkout): Promise<void> {
   }
 }
 
-/** The repository the stack's own image lies in. */
+/** The repository of the stack's own image. */
 export async function repositoryOf(it: Checkout): Promise<string> {
   const { machines } = await it.status();
   return (machines[0]?.image ?? "").split("@")[0] ?? "";
@@ -63,7 +63,7 @@ export async function foreignImage(it: Checkout, name: string, command: string):
   return digest;
 }
 
-/** Deploys an image that is no good: the run fails with the reason, the old version serves everywhere, and without it all is well again. */
+/** Deploys a broken image: the run fails with the reason, the old version serves everywhere, and without the image everything works again. */
 export async function refusesImage(it: Checkout, imageRef: string, reason: RegExp): Promise<void> {
   const before = await it.status();
   it.editStack("config:\n", `config:\n  fly-pops:imageRef: ${imageRef}\n`);
@@ -76,6 +76,6 @@ export async function refusesImage(it: Checkout, imageRef: string, reason: RegEx
     before.machines.map(({ name, state, image, checks }) => ({ name, state, image, checks })),
   );
   expect(await fetchPage(after.edge.https, "www.example.test")).toMatchObject({ status: 200 });
-  const mended = await it.run();
-  expect(mended.code, mended.output).toBe(0);
+  const fixed = await it.run();
+  expect(fixed.code, fixed.output).toBe(0);
 }

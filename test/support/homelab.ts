@@ -93,7 +93,7 @@ export function servedCertificate({ edge }: Status, host: string): Promise<X509C
 
 export const rootsOf = ({ ca }: Status): string => readFileSync(ca, "utf8");
 
-/** What a PoP says of itself. It says so with status 503 as well. */
+/** With status 503 it has the same body. */
 export async function healthOf(it: Checkout, name: string): Promise<Health> {
   const response = await (await popContainer(it, name)).fetch(ports.health, "/healthz");
   return (await response.json()) as Health;

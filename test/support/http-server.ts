@@ -17,7 +17,7 @@ export interface Answer {
   body?: unknown;
 }
 
-/** A real HTTP server on loopback that answers as told and notes what it got; closed when the test ends. */
+/** A real HTTP server on loopback that answers as the test says and records its requests; closed when the test ends. */
 export async function httpServer(
   answer: (request: Received, index: number) => Answer | "hang up",
 ): Promise<{ url: string; received: Received[] }> {
@@ -33,10 +33,10 @@ export async function httpServer(
         body: Buffer.concat(chunks).toString(),
       };
       received.push(it);
-      const told = answer(it, received.length - 1);
-      if (told === "hang up") return request.socket.destroy();
-      response.writeHead(told.status ?? 200, told.headers);
-      response.end(typeof told.body === "string" ? told.body : JSON.stringify(told.body ?? {}));
+      const reported = answer(it, received.length - 1);
+      if (reported === "hang up") return request.socket.destroy();
+      response.writeHead(reported.status ?? 200, reported.headers);
+      response.end(typeof reported.body === "string" ? reported.body : JSON.stringify(reported.body ?? {}));
     });
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));

@@ -18,17 +18,17 @@ export const moving = (all) =>
     })
     .map((element) => element.tagName);
 
-/** Begins to keep what the live region is told: each text stands there for a moment only. */
+/** Begins to keep the texts of the live region: each is there for a moment only. */
 export const keepChanges = () => {
   const region = document.querySelector("#changes");
-  globalThis.told = [];
-  new MutationObserver(() => globalThis.told.push(region.textContent)).observe(region, {
+  globalThis.reported = [];
+  new MutationObserver(() => globalThis.reported.push(region.textContent)).observe(region, {
     childList: true,
     characterData: true,
     subtree: true,
   });
 };
-export const keptChanges = () => globalThis.told.join("; ");
+export const keptChanges = () => globalThis.reported.join("; ");
 
 /** Texts whose colour is too near to what is behind them, https://www.w3.org/TR/WCAG22/#contrast-minimum. */
 export const faintTexts = () => {

@@ -1,4 +1,4 @@
-/** Visitors of a site, until told to stop: what they got that is no page. */
+/** Visitors of a site, until they are stopped: their responses that are not a page. */
 import autocannon, { type Instance, type Options, type Result } from "autocannon";
 import { fetchPage } from "../../local/page/fetch-page.ts";
 

@@ -82,7 +82,7 @@ export async function localFly(options: LocalFlyTestOptions = {}): Promise<Local
       quirks,
     });
   let fly = await create();
-  // The port stays the same over a restart of the server, so requests go to whoever serves now.
+  // The port stays the same over a restart of the server, so requests go to the current server.
   const wrong = new Set<string>();
   const server = await serve(async (request) => {
     const reply = await timed(clock, () => fly.handle(request), { tracked: true });

@@ -1,4 +1,4 @@
-/** What can go down behind the PoPs, one thing at a time, and what has to hold meanwhile: what is cached is served, and all comes back by itself. */
+/** What can go down behind the PoPs, one service at a time, and what has to hold then: cached pages are served, and everything comes back by itself. */
 import { setTimeout } from "node:timers/promises";
 import { expect } from "vitest";
 import type { Fly } from "../../fly/api.ts";
@@ -81,7 +81,7 @@ export async function survives(
   const fresh = (path: string) => fetchPage(status.edge.https, "www.example.test", ca, path);
   let number = 0;
   const uncached = () => fresh(`/${outage.what.replaceAll(" ", "-")}/${number++}`);
-  // In the cache of every PoP a visitor may meet meanwhile.
+  // In the cache of every PoP that a visitor may reach during the outage.
   await waitUntil(
     30,
     () => fetchPage(status.edge.https, "www.example.test", ca),
@@ -103,7 +103,9 @@ export async function survives(
   return { requests, backMs };
 }
 
-/** Boots a PoP while the whole homelab is away: it serves what its volume has, with the same certificate. Returns how long that took, ms. Fails after `seconds`. */
+/**
+ * Boots a PoP while the whole homelab is away: it serves what its volume has, with the same certificate. Returns how long that took, ms. Fails after `seconds`.
+ */
 export async function bootsAlone(it: Checkout, { seconds }: { seconds: number }): Promise<number> {
   const host = "www.example.test";
   const status = await it.status();

@@ -30,7 +30,7 @@ export interface PreflightBenchOptions {
   behaviour?: Partial<Behaviour>;
 }
 
-/** What lies between a visitor and the machine. */
+/** The path between a visitor and the machine. */
 export interface Network {
   /** The proxy hears of a change so much later. */
   lagMs: number;

@@ -30,7 +30,7 @@ export async function secretsOf(it: Checkout): Promise<Record<string, string>> {
   return found;
 }
 
-/** A line of a PEM below its middle: what stands above is the same in every key of a kind, or public. */
+/** A line of a PEM below its middle: the lines above are the same in every key of a kind, or public. */
 function middle(pem: string): string {
   const lines = pem.split("\n").filter((line) => line !== "" && !line.startsWith("-----"));
   return lines[Math.floor(lines.length * 0.6)] ?? "";
@@ -115,12 +115,12 @@ function readOr(path: string): string {
   try {
     return readFileSync(path, "utf8");
   } catch {
-    return ""; // it ended meanwhile
+    return ""; // it has ended in between
   }
 }
 
 /** What the CLI itself tells of the stack, secrets shown. */
-export function told(it: Checkout): Record<string, string> {
+export function outputsOf(it: Checkout): Record<string, string> {
   const pulumi = (...args: string[]) =>
     execFileSync("node", ["local/pulumi.ts", ...args, "--stack", "local"], {
       cwd: it.dir,

@@ -19,7 +19,7 @@ export interface Slip {
   /** Instead of a preview and an `up` of what was edited. */
   deed?: (fleet: Fleet) => Promise<Said>;
   /** What is read before anything is done, or of a deed in its answer. */
-  told: string;
+  output: string;
   /** PoPs that go, for that is what was written. Default none. */
   goes?: string[];
   /** Whether it is done after all. Default: refused. */
@@ -115,7 +115,7 @@ export async function trySlip(at: Fleet, slip: Slip): Promise<Result> {
   it.mutations();
   at.write(slip.edit);
   const said = slip.deed ? await slip.deed(at) : await at.command(["preview"]);
-  const broken = said.text.includes(slip.told) ? [] : [`it says:\n${said.text}`];
+  const broken = said.text.includes(slip.output) ? [] : [`it says:\n${said.text}`];
   const { code, text } = slip.deed ? said : await at.pulumi(upArgs);
   if ((code === 0) !== (slip.isDone ?? false)) broken.push(`it ends with ${code}:\n${text}`);
   const after = standing(it);
@@ -174,39 +174,39 @@ export const slips: readonly Slip[] = [
   {
     slip: "A copy of the stack file for another stack, `app` not changed; its `up`, and its `destroy`",
     deed: (at) => other(at, "staging", { regions: { nrt: {} }, rollout: withoutCanary }),
-    told: "my-edge: the app belongs to stack organization/fly-pops/prod",
-    on: "another `fly-pops:app`",
+    output: "my-edge: the app belongs to stack organization/fly-pops/prod",
+    on: "choose another `fly-pops:app`",
   },
   {
-    slip: "The same in a region that is taken",
+    slip: "The same in a region that is in use",
     deed: (at) => other(at, "twin", { regions: { cdg: {} } }),
-    told: "my-edge: the app belongs to stack organization/fly-pops/prod",
-    on: "another `fly-pops:app`",
+    output: "my-edge: the app belongs to stack organization/fly-pops/prod",
+    on: "choose another `fly-pops:app`",
   },
   {
-    slip: "`v4` taken out of `addresses`",
+    slip: "`v4` removed from `addresses`",
     edit: { addresses: ["v6"] },
-    told: "address v4: it is protected, so Pulumi does not delete it",
-    on: "put it back; if meant, `protect: false` first, and DNS before that",
+    output: "address v4: it is protected, so Pulumi does not delete it",
+    on: "put it back; if intended, change DNS, then set `protect: false`",
   },
   {
     slip: "The app renamed",
     edit: { app: "our-edge" },
-    told: "the app: it is protected, so Pulumi does not replace it",
-    on: "put the name back; another app is another stack",
+    output: "the app: it is protected, so Pulumi does not replace it",
+    on: "put the name back; use another stack for another app",
   },
   {
-    slip: "A region taken out",
+    slip: "A region removed",
     edit: { regions: { ewr: { replicas: 2 } }, rollout: withoutCanary },
-    told: "its volume of 3 GB is kept on Fly and still billed",
+    output: "its volume of 3 GB is kept on Fly and still billed",
     goes: ["cdg-1"],
     isDone: true,
     on: "put it back: the PoP finds its volume",
   },
   {
-    slip: "A replica less",
+    slip: "One replica fewer",
     edit: { regions: { cdg: {}, ewr: {} } },
-    told: "ewr-2: its volume of 3 GB is kept on Fly and still billed",
+    output: "ewr-2: its volume of 3 GB is kept on Fly and still billed",
     goes: ["ewr-2"],
     isDone: true,
     on: "put it back: the PoP finds its volume",
@@ -214,57 +214,57 @@ export const slips: readonly Slip[] = [
   {
     slip: "A region out, and `keepVolumes: false`, in one change",
     edit: { regions: { cdg: {} }, keepVolumes: false },
-    told: "is kept on Fly and still billed",
+    output: "is kept on Fly and still billed",
     goes: ["ewr-1", "ewr-2"],
     isDone: true,
-    on: "put it back: what was kept at the last `up` stays",
+    on: "put it back: volumes that were kept at the last `up` stay",
   },
   {
     slip: "The stack file of another branch: other regions, an older image",
     edit: { regions: { nrt: {} }, imageRef: image(4), rollout: withoutCanary },
-    told: "1 PoP is new, 3 PoPs are removed",
+    output: "1 PoP is new, 3 PoPs are removed",
     goes: ["cdg-1", "ewr-1", "ewr-2"],
     isDone: true,
-    on: "the new PoP serves before the others go; put the file back",
+    on: "put the file back; the new PoP serves before the others are removed",
   },
   {
     slip: "A smaller volume",
     edit: { defaults: { volumeGb: 2 } },
-    told: "a volume cannot shrink",
+    output: "a volume cannot shrink",
     on: "put the size back",
   },
   {
     slip: "Another organization",
     edit: { organization: "acme" },
-    told: "the app: it is protected, so Pulumi does not replace it",
+    output: "the app: it is protected, so Pulumi does not replace it",
     on: "put it back; `fly apps move` moves an app",
   },
   {
-    slip: "A key misspelt",
+    slip: "A misspelled key",
     edit: { memoryMB: 512 },
-    told: "memoryMB: unknown key",
-    on: "the sentence names the key that was meant",
+    output: "memoryMB: unknown key",
+    on: "use the key that the error names",
   },
   {
-    slip: "A region that is none",
+    slip: "A region that does not exist",
     edit: { regions: { ...base.regions, paris: {} } },
-    told: "did you mean cdg",
-    on: "the sentence names the region",
+    output: "did you mean cdg",
+    on: "use the region that the error names",
   },
   {
-    slip: "All regions gone by a bad merge",
+    slip: "All regions removed by a bad merge",
     edit: { regions: {} },
-    told: "regions is empty",
+    output: "regions is empty",
     on: "put them back",
   },
   {
     slip: "An image by its tag",
     edit: { imageRef: "registry.fly.io/my-edge:latest" },
-    told: "expected a reference pinned by digest",
+    output: "expected a reference pinned by digest",
     on: "pin it by its digest",
   },
   {
-    slip: "An image that is not there",
+    slip: "An image that does not exist",
     async deed({ it, write, pulumi, command }) {
       it.runner.image(image(9), { pull: "fails" });
       write({ imageRef: image(9) });
@@ -272,34 +272,34 @@ export const slips: readonly Slip[] = [
       const { code } = await pulumi(upArgs);
       return { code, text };
     },
-    told: "3 PoPs restart",
-    on: "the canary was put back; another `imageRef`",
+    output: "3 PoPs restart",
+    on: "set another `imageRef`; the canary was rolled back",
   },
   {
     slip: "`protect: false`, left in the file",
     edit: { protect: false },
-    told: "lose their protection",
+    output: "lose their protection",
     isDone: true,
-    on: "nothing is lost by it; put it back",
+    on: "put it back; nothing is lost",
   },
   {
-    slip: "A site taken out",
+    slip: "A site removed",
     edit: { sites: [{ ...site, host: "other.example.org" }] },
-    told: "nothing changes",
+    output: "nothing changes",
     isDone: true,
-    on: "with an image of one's own the file's sites count at the next build",
+    on: "put it back; with an image that you build, the sites count at the next build",
   },
   {
     slip: "`npx pulumi destroy` in the wrong terminal",
     deed: (at) => at.pulumi(["destroy", "--yes"]),
-    told: "cannot be deleted",
-    on: "nothing was touched; if meant, `protect: false` first",
+    output: "cannot be deleted",
+    on: "nothing was touched; if intended, set `protect: false` first",
   },
   {
     slip: "`npx pulumi destroy --skip-preview --yes`",
     deed: (at) => at.pulumi(["destroy", "--yes", "--skip-preview"]),
-    told: "edge-guard",
-    on: "nothing was touched; if meant, `protect: false` first",
+    output: "edge-guard",
+    on: "nothing was touched; if intended, set `protect: false` first",
   },
   {
     slip: "An `up` in the middle of an `up`",
@@ -307,7 +307,7 @@ export const slips: readonly Slip[] = [
       during(fleet, { over: { imageRef: image(2) }, image: image(2), asked: "POST machines/:id/lease" }, () =>
         fleet.pulumi(upArgs),
       ),
-    told: "the stack is currently locked by 1 lock",
+    output: "the stack is currently locked by 1 lock",
     on: "wait for the other one",
   },
   {
@@ -318,8 +318,8 @@ export const slips: readonly Slip[] = [
       if (added.code !== 0) return unprepared(added.text);
       return command(["rollback", "1", "--yes"]);
     },
-    told: "--image-only",
-    on: "`--image-only`, or `--with-removals`",
+    output: "--image-only",
+    on: "pass `--image-only` or `--with-removals`",
   },
   {
     slip: "`orphans --delete` during a deployment",
@@ -327,8 +327,8 @@ export const slips: readonly Slip[] = [
       during(fleet, { over: { regions: { ...base.regions, lhr: {} } }, image: image(1), asked: "POST machines" }, () =>
         fleet.command(["orphans", "--delete", "--yes"]),
       ),
-    told: "a deployment is creating it, or was interrupted while doing so: npx pulumi up continues it",
-    on: "again when the deployment is over",
+    output: "a deployment is creating it, or was interrupted while doing so: npx pulumi up continues it",
+    on: "run it again when the deployment is over",
   },
   {
     slip: "A token of another organization",
@@ -337,8 +337,8 @@ export const slips: readonly Slip[] = [
       const { code, output } = await it.run(upArgs, { FLY_API_TOKEN: "another-token" });
       return { code, text: output };
     },
-    told: "Fly does not know the token",
-    on: "the right one: `FLY_API_TOKEN`, or `fly:token` in the stack file",
+    output: "Fly does not know the token",
+    on: "set the right token: `FLY_API_TOKEN`, or `fly:token` in the stack file",
   },
   {
     slip: "A machine stopped by hand",
@@ -352,8 +352,8 @@ export const slips: readonly Slip[] = [
       return { code: drift.code, text: drift.text };
     },
     goes: ["ewr-2"],
-    told: '~ state: "stopped" => "started"',
-    on: "`npx fly-pops start ewr-2`, or `npx pulumi up --refresh`",
+    output: '~ state: "stopped" => "started"',
+    on: "run `npx fly-pops start ewr-2`, or `npx pulumi up --refresh`",
   },
   {
     slip: "A volume deleted from the stack's state",
@@ -362,19 +362,19 @@ export const slips: readonly Slip[] = [
         "urn:pulumi:prod::fly-pops::fly-pops:index:Edge$fly-pops:index:Pop$pulumi-nodejs:dynamic/fly:Volume::edge-cdg-1-volume";
       return pulumi(["state", "delete", urn, "--yes"]);
     },
-    told: "can't be safely deleted because the following resources depend on it",
-    on: "nothing was touched; `npx fly-pops replace cdg-1` is for volumes of no use any more",
+    output: "can't be safely deleted because the following resources depend on it",
+    on: "nothing was touched; use `npx fly-pops replace cdg-1` for unusable volumes",
   },
   {
     slip: "The stack removed by `pulumi stack rm`",
     deed: ({ pulumi }) => pulumi(["stack", "rm", "--yes"]),
-    told: "still has resources",
+    output: "still has resources",
     on: "nothing was touched",
   },
   {
     slip: "`replace` of a PoP that serves",
     deed: ({ command }) => command(["replace", "cdg-1"]),
-    told: "Visitors go to nearby PoPs until the new PoP is healthy",
-    on: "it asks first, having said what is lost",
+    output: "Visitors go to nearby PoPs until the new PoP is healthy",
+    on: "confirm it: the command first says what is lost",
   },
 ];

@@ -1,4 +1,4 @@
-/** An operator at a desk: a key of their own, the real sops, a file of secrets. And whoever else may try their key on it. */
+/** An operator at a desk: a key of their own, the real sops, a secrets file. And others who may try their keys on it. */
 import { execFile } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -17,11 +17,11 @@ export interface SopsUser extends Disposable {
   seal(values: Record<string, string>): Promise<string>;
   /** Changes one value in the file at the path, as `sops set` does. */
   set(path: string, key: string, value: string): Promise<void>;
-  /** What is in a sealed text, to whoever has the identity of this seed; throws when it does not open. */
+  /** The content of an encrypted text for the identity of this seed; throws if it cannot be decrypted. */
   openAs(seed: string, text: string): Promise<Record<string, unknown>>;
 }
 
-/** @param parent where the desk stands; one that somebody else removes takes the desk with it */
+/** @param parent directory of the desk; if another test removes it, the desk is removed too */
 export function createSopsUser(parent = tmpdir()): SopsUser {
   const home = mkdtempSync(join(parent, "fly-pops-operator-"));
   const keyFile = (seed: string): string => {

@@ -32,7 +32,7 @@ export async function startTailnetNode(): Promise<TailnetNode> {
     stdio: "ignore",
     env: { PATH: process.env.PATH, TS_NO_LOGS_NO_SUPPORT: "1" },
   });
-  // One program: it is the command line when it is told so.
+  // One program, which is also the command line.
   const cli = async (...args: string[]) =>
     (await run(program, [`--socket=${socket}`, ...args], { env: { ...process.env, TS_BE_CLI: "1" } })).stdout;
   for (;;) {

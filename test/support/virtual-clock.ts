@@ -1,6 +1,6 @@
 /**
- * Time for tests: stands still while anything happens, and jumps to the next timer when everybody waits for it. Deterministic over real
- * loopback sockets too, for it is told of every request under way instead of guessing from silence.
+ * Time for tests: it stops while anything happens, and jumps to the next timer when everybody waits for it. Deterministic over real
+ * loopback sockets too, because every request in progress is registered, so that it need not guess from silence.
  */
 import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import type { ClientRequest, IncomingMessage } from "node:http";
@@ -10,14 +10,14 @@ interface Timer {
   at: number;
   order: number;
   run: () => void;
-  /** Somebody waits for it; time does not pass for background timers alone (a health check would run for ever). */
+  /** A test waits for it; time does not pass for background timers alone (a health check would run without end). */
   foreground: boolean;
 }
 
 export interface VirtualClock extends Clock {
-  /** The same time for servers: their timers fire as time passes, but are no reason for it to pass. */
+  /** The same time for servers: their timers fire as time passes, but time does not pass for them. */
   readonly background: Clock;
-  /** Something is under way that ends by itself: time stands still until the returned function is called. */
+  /** Work is in progress that ends by itself: time stops until the returned function is called. */
   hold(): () => void;
   /** Somebody waits for what only time can bring: a reason to go on. `tracked`: a request that `trackHttp` counts has reached its server. */
   wait(how?: { tracked: boolean }): () => void;
@@ -92,7 +92,7 @@ export function virtualClock(start = Date.UTC(2026, 0, 1)): VirtualClock {
       if (closed) return;
       if (seen !== news) return turn(news, 0);
       if (busy()) {
-        // Whoever holds tells when it is over.
+        // The holder says when it is over.
         watching = false;
         return;
       }

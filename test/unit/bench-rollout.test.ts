@@ -81,7 +81,7 @@ test("every file of bench/ is a benchmark that the list names, one a line", () =
 });
 
 test.each([["nothing"], ["machines rollout"], ["main"]])(
-  "%j is no benchmark: exit code 2, nothing on stdout",
+  "%j is not a benchmark: exit code 2, nothing on stdout",
   (name) => {
     const { stdout, stderr, status } = node("bench/main.ts", ...name.split(" "));
     expect([status, stdout]).toEqual([2, ""]);

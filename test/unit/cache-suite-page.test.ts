@@ -38,7 +38,7 @@ describe("a run and the reasons for what is not met", () => {
     // It would fail no more than its dependency does.
     ["waits", "its verdict is dependency."],
     ["odd", "its verdict is failed."],
-    ["gone", "its verdict is none, for there is no such test."],
+    ["gone", "its verdict is missing, because there is no such test."],
   ])("disagree over a reason for a test that needs none: %s", (id, end) => {
     expect(disagreements(found, { ...reasons, [id]: "once" })).toEqual([
       `${id}: unmet.ts has a reason for it, but ${end}`,

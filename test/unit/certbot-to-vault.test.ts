@@ -28,7 +28,7 @@ interface Call {
 let folder: string;
 let server: Server;
 let calls: Call[];
-/** What lies in the store, by path. */
+/** The content of the store, by path. */
 let kept: Map<string, { data: Record<string, string>; version: number }>;
 /** Status of the next answers, by the call's path. */
 let refused: Map<string, number>;
@@ -74,7 +74,7 @@ afterEach(async () => {
   rmSync(folder, { recursive: true });
 });
 
-/** certbot, as far as it is asked here: writes down its arguments, one a line, then does as told. */
+/** certbot, as far as these tests need it: records its arguments, one per line, then does what the test says. */
 function standIn(script: string): void {
   writeFileSync(join(folder, "certbot"), `#!/bin/sh\nprintf '%s\\n' "$@" >>'${folder}/asked'\n${script}\n`);
   chmodSync(join(folder, "certbot"), 0o755);
@@ -471,7 +471,7 @@ describe("sent elsewhere", () => {
       response.writeHead(code, { location: `${to()}${request.url}` }).end(),
     ) as Server;
 
-  /** Whoever gets a token that is not for it. */
+  /** A server that gets a token that is not for it. */
   const thief = (seen: unknown[], tls?: { key: Buffer; cert: Buffer }): Server => {
     const note = (request: { headers: object }, response: ServerResponse) => {
       seen.push(request.headers);
@@ -585,7 +585,7 @@ describe("certbot", () => {
     expect(kept.get(place("www.example.test"))?.version).toBe(1);
   });
 
-  test("whose words are no text, and a status that cannot be written, end nothing", async () => {
+  test("output that is not text, and a status that cannot be written, end nothing", async () => {
     issue("www.example.test");
     standIn("printf '\\377\\376 no' >&2; exit 1");
     configure('["www.example.test"]');

@@ -89,21 +89,21 @@ test.each<[string, (text: string) => string, string[]]>([
     (it) => it.replace("fly-pops:app: my-edge", "fly-pops:app: { secure: v1:x }"),
     ["6:3 error fly-pops:app"],
   ],
-  ["YAML that is none", (it) => it.replace("{ volumeGb: 3 }", "{ volumeGb: 3"), ["9:5 error "]],
+  ["invalid YAML", (it) => it.replace("{ volumeGb: 3 }", "{ volumeGb: 3"), ["9:5 error "]],
   ["the same key twice", (it) => `${it}  fly-pops:app: other\n`, ["16:3 error "]],
-  ["config that is no map", () => "config: []\n", ["1:1 error config"]],
+  ["config that is not a map", () => "config: []\n", ["1:1 error config"]],
   ["an empty file", () => "", ["1:1 error fly-pops:app", "1:1 error fly-pops:regions"]],
 ])("%s", (_, change, wanted) => {
   expect(places(change(good)).slice(0, wanted.length)).toEqual(wanted);
 });
 
-test("a token in clear text is told, and not shown", () => {
+test("a token in clear text is reported, and not shown", () => {
   const findings = check(good.replace("fly:token:\n    secure: v1:abc", "fly:token: planted-token-123"));
   expect(findings).toMatchObject([{ line: 4, key: "fly:token", severity: "error" }]);
   expect(JSON.stringify(findings)).not.toContain("planted-token-123");
 });
 
-test("of files of the user's own each that is no good is told", () => {
+test("each invalid file of the user is reported", () => {
   const text = good
     .replace("origin: https://origin.example", "origin: https://origin.example\n      tls: { ca: ./key.pem }")
     .replace("./public", "./nowhere");

@@ -20,7 +20,7 @@ const samples: Sample[] = [
   { wall: 131, cpu: 132, bytes: 2700, line: "  HTTP 200  HIT   from cdg-1 in 3 ms" },
 ];
 
-test("a stage has what was used since the one before it was done, whoever used it", () => {
+test("a stage has everything that was used since the one before it was done", () => {
   expect(stagesOf(samples)).toEqual([
     { title: "npm packages", took: 60, until: 60, cpu: 40, bytes: 1000 },
     { title: "sops 3.13.2", took: 34, until: 90, cpu: 60, bytes: 500 },

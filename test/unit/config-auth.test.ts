@@ -35,7 +35,7 @@ describe("a log-in service", () => {
     });
   });
 
-  test("has no headers to pass on unless it is told which", () => {
+  test("passes on no headers unless they are listed", () => {
     expect(parse({ files: "./site", auth: { forward } })[0]?.auth).toEqual({ forward, headers: [] });
   });
 
@@ -116,7 +116,7 @@ describe("a log-in service", () => {
     ],
   ])("of %j is one mistake", (auth, sentence) => expect(mistakes({ origin, auth })).toEqual([sentence]));
 
-  test("stands in no site that redirects or stores responses", () => {
+  test("is rejected for sites that redirect or store responses", () => {
     const stored = "a response for one visitor would be served to everyone who logs in.";
     expect(mistakes({ redirect: "https://example.net", auth: { forward } })).toEqual([
       "sites[0].auth is not allowed in a site without origin or files or luggage: a redirect's target is public.",

@@ -34,7 +34,7 @@ describe("the policy of a cache", () => {
     [{ maxAge: "1h", ignoreOrigin: true }, { ignoreOrigin: true }],
     [{ statuses: { 404: "1m" }, ignoreOrigin: true }, { ignoreOrigin: true }],
     [{ vary: ["X-Device", "Accept-Language", "x-device"] }, { vary: ["accept-language", "x-device"] }],
-  ])("%j is told to the image, in one order", (cache, spec) => expect(cacheOf(cache)).toMatchObject(spec));
+  ])("%j is part of the image's spec, in one order", (cache, spec) => expect(cacheOf(cache)).toMatchObject(spec));
 
   test.each([{ statuses: {} }, { ignoreQuery: false }, { ignoreOrigin: false }])("%j says nothing", (cache) =>
     expect(cacheOf(cache)).toEqual(cacheOf({})),

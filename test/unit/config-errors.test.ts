@@ -22,7 +22,7 @@ const luggage = (fields: object) => ({ secretsFile: "./secrets.yaml", luggage: {
 const api = { files: "a", command: ["a"], port: 1200 };
 const anOrigin =
   "an http or https URL of scheme, host and port, as in https://web.tail.example:8443, or a list of them";
-/** What asks for secrets stands beside their file, so that a row has one mistake. */
+/** Keys that need secrets come with their file, so that a row has one error. */
 const secretsFile = "./secrets.yaml";
 const vault = (more: object) => ({ secretsFile, certificates: { vault: { address: "https://vault.test", ...more } } });
 const aKey = `ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI${"A".repeat(43)} me@example.org`;
@@ -893,21 +893,21 @@ test("the message counts, and says how things stand", () => {
   );
 });
 
-describe("one mistake is not told twice", () => {
+describe("one error is not reported twice", () => {
   test.each([
     ["a wrong size does not make its memory wrong", { regions: { cdg: { size: "shared-cpu-9x", memoryMb: 16_384 } } }],
     ["a misspelt size does not either", { regions: { cdg: { sise: "shared-cpu-8x", memoryMb: 16_384 } } }],
-    ["a wrong default is told once, however many inherit it", { defaults: { memoryMb: 300 } }],
+    ["a wrong default is reported once, however many inherit it", { defaults: { memoryMb: 300 } }],
     [
       "a site whose kind is misspelt has a kind",
       { sites: [{ host: "example.org", redirct: "https://www.example.org" }] },
     ],
     ["a site whose kind is wrong has a kind", { sites: [{ host: "example.org", files: 1 }] }],
-    ["a canary in a region that is no map", { regions: { cdg: 1, ewr: {} }, rollout: { canary: "cdg-2" } }],
+    ["a canary in a region that is not a map", { regions: { cdg: 1, ewr: {} }, rollout: { canary: "cdg-2" } }],
     ["a canary while replicas are in doubt", { regions: { cdg: { replicas: "2" } }, rollout: { canary: "cdg-2" } }],
     ["a cache on a volume in doubt", { regions: { cdg: { volumeGb: "9" } }, cache: { maxSizeMb: 5000 } }],
     ["a site of luggage whose port is wrong", { ...luggage({ port: 80 }), ...site({ luggage: "blog" }) }],
-    ["a site of luggage while luggage is no map", { luggage: 1, ...site({ luggage: "blog" }) }],
+    ["a site of luggage while luggage is not a map", { luggage: 1, ...site({ luggage: "blog" }) }],
     ["an origin while the zones are in doubt", { dns: 1, ...site({ origin: "https://www.example.org" }) }],
   ])("%s", (_, change) => {
     expect(mistakesOf({ ...file, ...change })).toHaveLength(1);
@@ -926,7 +926,7 @@ test("two redirects in a circle are both named, one that only leads there is not
   ]);
 });
 
-test("keys that every object has are no keys of ours", () => {
+test("keys that every object has are not keys of ours", () => {
   const raw = JSON.parse('{"__proto__": {}, "constructor": 1}');
   const regionsRaw = JSON.parse('{"__proto__": {}, "toString": {}, "cdg": {}}');
   expect(mistakesOf({ ...file, ...JSON.parse('{"constructor": 1}'), regions: regionsRaw })).toEqual([

@@ -20,7 +20,7 @@ function mistakes(site: object): readonly string[] {
 }
 
 describe("a site whose origins are asked by gRPC", () => {
-  test("is told to the image; http is what all others are", () => {
+  test("is part of the image's spec; all others have http", () => {
     expect(parse(call).sites[0]).toMatchObject({ kind: "proxy", origins: [origin], protocol: "grpc" });
     expect(parse({ origin, protocol: "http" })).toEqual(parse({ origin }));
   });

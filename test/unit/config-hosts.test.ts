@@ -16,7 +16,7 @@ const parse = (sites: object[], more: object = {}) =>
 const mistakes = (sites: object[], more: object = {}) => mistakesIn(() => parse(sites, more));
 
 describe("names of sites", () => {
-  test("are told to the image in one spelling and order", () => {
+  test("are part of the image's spec in one spelling and order", () => {
     const [first] = parse([{ ...site, aliases: ["Example.org.", "*.Example.net", "example.com"], default: true }]).image
       .sites;
     expect(first).toMatchObject({ aliases: ["*.example.net", "example.com", "example.org"], default: true });
@@ -223,7 +223,7 @@ describe("the default site", () => {
   });
 });
 
-test("renders no name that is none", () => {
+test("renders no invalid name", () => {
   const [first] = spec({}).sites;
   if (!first) throw new Error("no site");
   for (const host of ["*.org", "*", "*.", "a*.example.org", "*.exa mple.org", "*.example.org;"])

@@ -28,8 +28,8 @@ describe("logs", () => {
     [{ sampleCached: "10%" }, { sampleCached: 10 }],
     [{ sampleCached: "0.05%" }, { sampleCached: 0.05 }],
     [{ sampleCached: "0%" }, { sampleCached: 0 }],
-  ])("%j is told to the image", (logs, told) => {
-    expect(logsOf(logs)).toEqual(told);
+  ])("%j is part of the image's spec", (logs, reported) => {
+    expect(logsOf(logs)).toEqual(reported);
   });
 
   test.each([{}, { anonymize: false }, { sampleCached: "100%" }, { sampleCached: "100.00%" }])(
@@ -100,14 +100,14 @@ describe("logs", () => {
 });
 
 describe("nginx", () => {
-  test("files are told to the image, by host, in one spelling", () => {
+  test("files are part of the image's spec, by host, in one spelling", () => {
     expect(
       parse({ nginx: { http: "./nginx//http.conf", sites: { "WWW.example.org.": "nginx/./www.conf" } } }).image.nginx,
     ).toEqual({ http: "nginx/http.conf", sites: { "www.example.org": "nginx/www.conf" } });
     expect(parse({ nginx: { http: "./http.conf" } }).image.nginx).toEqual({ http: "http.conf", sites: {} });
   });
 
-  test.each([{}, { sites: {} }])("%j is none", (nginx) => {
+  test.each([{}, { sites: {} }])("%j is the same as no key", (nginx) => {
     expect(parse({ nginx })).toEqual(parse({}));
   });
 

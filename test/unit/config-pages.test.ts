@@ -17,7 +17,7 @@ const mistakes = (site: object) => mistakesIn(() => parse(site));
 const oneSite = (site: object) => parse(site).image.sites[0];
 
 describe("pages of a site", () => {
-  test("are told to the image", () => {
+  test("are part of the image's spec", () => {
     expect(
       oneSite({ ...origin, errorPages: "./errors/", robots: "./robots.txt", hsts: true, securityHeaders: "strict" }),
     ).toMatchObject({
@@ -79,7 +79,7 @@ describe("pages of a site", () => {
     expect(mistakes(site)).toEqual([sentence]);
   });
 
-  test("misspelt are told which was meant", () => {
+  test("misspelled keys get a suggestion", () => {
     expect(mistakes({ ...origin, errorPage: "./errors" })[0]).toContain("did you mean errorPages?");
     expect(mistakes({ ...origin, robot: "deny" })[0]).toContain("did you mean robots?");
   });

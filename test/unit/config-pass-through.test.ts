@@ -18,7 +18,7 @@ function mistakes(sites: object[], more: object = {}): readonly string[] {
 }
 
 describe("passThrough", () => {
-  test("is told to the image apart from the sites whose TLS ends there, by host, complete", () => {
+  test("is in the image's spec apart from the sites whose TLS ends there, by host, complete", () => {
     const { image } = parse([
       git,
       web,
@@ -52,7 +52,7 @@ describe("passThrough", () => {
     ]);
   });
 
-  test("of false is none", () => {
+  test("false is the same as no key", () => {
     expect(parse([{ ...web, passThrough: false }]).image).toEqual(parse([web]).image);
     expect(parse([web]).image).not.toHaveProperty("passThrough");
   });

@@ -189,7 +189,7 @@ test("what a rule says must go with its site", () => {
   ]);
 });
 
-/** Rules that are no mistake, beside each other. */
+/** Rules that are valid beside each other. */
 const fine: object[][] = [
   [{ path: "=/", redirect: "/app/" }],
   [{ path: "/public/" }, { path: "/*", deny: 404 }],

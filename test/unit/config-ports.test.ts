@@ -13,7 +13,7 @@ const parse = (ports: object, more: object = {}) =>
 const mistakes = (ports: object, more: object = {}) => mistakesIn(() => parse(ports, more));
 
 describe("ports", () => {
-  test("are told to the image by number, complete, with hosts in one spelling", () => {
+  test("are part of the image's spec by number, complete, with hosts in one spelling", () => {
     const { image } = parse({
       2222: { to: "Git.Tail.Example.:22", proxyProtocol: "v2", limit: { connections: 5, total: 50 }, idle: "10m" },
       22: { to: "git.tail.example:80", proxyProtocol: false, limit: { total: 10 } },
@@ -40,7 +40,7 @@ describe("ports", () => {
     ]);
   });
 
-  test("none are none", () => {
+  test("the spec has no ports if the stack file has none", () => {
     expect(parse({}).image).not.toHaveProperty("ports");
   });
 
@@ -169,7 +169,7 @@ describe("ports", () => {
     expect(mistakes(ports)).toEqual([sentence]);
   });
 
-  test("a name that every object has is no port", () => {
+  test("a name that every object has is not a port", () => {
     expect(mistakes(JSON.parse('{ "__proto__": null, "constructor": { "to": "a:1" } }'))).toEqual([
       "ports.__proto__: expected a port from 1 to 65535.",
       "ports.constructor: expected a port from 1 to 65535.",

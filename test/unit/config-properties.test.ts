@@ -351,7 +351,7 @@ describe("any text at all", () => {
 });
 
 describe("any one mistake in a key", () => {
-  test("is told with its path", () => {
+  test("is reported with its path", () => {
     const slip = fc.constantFrom(
       (key: string) => `${key}x`,
       (key: string) => key.slice(1),
@@ -364,14 +364,14 @@ describe("any one mistake in a key", () => {
       fc.property(change, ([raw, path, slip]) => {
         const key = String(path.at(-1));
         const wrong = slip(key);
-        const told = `${pathText([...path.slice(0, -1), wrong])}: unknown key; did you mean `;
-        expect(mistakesOf(renamed(raw, path, wrong) as Raw).filter((it) => it.startsWith(told))).toHaveLength(1);
+        const reported = `${pathText([...path.slice(0, -1), wrong])}: unknown key; did you mean `;
+        expect(mistakesOf(renamed(raw, path, wrong) as Raw).filter((it) => it.startsWith(reported))).toHaveLength(1);
       }),
       { numRuns: 500 },
     );
   });
 
-  test("of a region is told with its path", () => {
+  test("of a region is reported with its path", () => {
     const change = file.chain((raw) => fc.tuple(fc.constant(raw), fc.constantFrom(...Object.keys(raw.regions as Raw))));
     fc.assert(
       fc.property(change, ([raw, code]) => {

@@ -63,7 +63,7 @@ describe("readConfig", () => {
     );
   });
 
-  test("a secrets file's name that was set as a secret is told how to be set", () => {
+  test("a secrets file's name that was set as a secret gets an error that says how to set it", () => {
     stackConfig({ ...least, "fly-pops:secretsFile": "./secrets.yaml" }, ["fly-pops:secretsFile"]);
     expect(() => readConfig()).toThrow("npx pulumi config set --plaintext fly-pops:secretsFile ./secrets.yaml");
   });

@@ -14,7 +14,7 @@ const mistakes = (site: object, more?: object) => mistakesIn(() => parse(site, m
 const own = "this header is set by the PoP or belongs to a single connection.";
 
 describe("what a site says to its origin", () => {
-  test("is told to the image, in one order", () => {
+  test("is part of the image's spec, in one order", () => {
     expect(
       parse({ origin, hostHeader: "Docs.Home.internal", requestHeaders: { "X-B": "2", "X-A": "1" } }).sites[0],
     ).toMatchObject({ hostHeader: "docs.home.internal", requestHeaders: { "X-A": "1", "X-B": "2" } });

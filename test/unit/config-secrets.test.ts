@@ -22,7 +22,7 @@ function file(text: string): string {
 const { tailnet: _, certificates: __, ...bare } = spec;
 const nothing = { ...bare, luggage: {} };
 
-test("of the file only what the image asks for is taken, as it stands", () => {
+test("only the keys that the image asks for are taken from the file, unchanged", () => {
   const secretsFile = file(sopsText({ ...all, other: "x" }, ["age1me"]));
   expect(readStackFiles({ secretsFile, image: spec })).toEqual({
     secrets: {
@@ -61,7 +61,7 @@ test.each<[string, string | undefined, RegExp]>([
   expect(act).not.toThrow("hunter2");
 });
 
-test("the authorities of a control server are read for whoever asks it for keys, and only then", () => {
+test("the CA bundle of a control server is read if keys are requested from it, and only then", () => {
   const tailnet = { domain: "a.test", tags: ["pop"], hostPrefix: "", loginServer: "https://l.test", ca: "no-such.pem" };
   expect(
     readStackFiles({ image: { ...nothing, tailnet }, secretsFile: file(sopsText(all, ["age1me"])) }),

@@ -41,7 +41,7 @@ describe("a vault", () => {
     expect(rendered(vault)).toEqual({ ...usual, ...vault });
   });
 
-  test("is told how long the secret_id lasts, by days or to the second", () => {
+  test("has the lifetime of the secret_id, by days or to the second", () => {
     expect(rendered({ secretId: { created: "2026-11-29", ends: "2027-02-27T12:30:00Z" } })).toEqual({
       ...usual,
       secretId: { createdAt: "2026-11-29T00:00:00.000Z", endsAt: "2027-02-27T12:30:00.000Z" },
@@ -70,7 +70,7 @@ describe("a point in time", () => {
     "1795910400",
     "",
     "2026-13-01",
-  ])("%j is none", (text) => {
+  ])("%j is not a time", (text) => {
     expect(time(text)).toBeUndefined();
   });
 });

@@ -68,7 +68,7 @@ test("what the stack file says of production counts more than the name", () => {
   expect(warned({ regions: { cdg: {} }, rollout: {}, production: false }, "prod")).toEqual([]);
 });
 
-test("a variable that looks like a secret by its name is warned of in every stack, its value unsaid; switches and paths are none", () => {
+test("a variable whose name looks like a secret causes a warning in every stack, without its value; switches and paths do not", () => {
   const env = {
     DB_PASSWORD: "hunter2",
     API_KEY: "x1",

@@ -225,7 +225,7 @@ test("ssh and debug tools are in the image when asked for", () => {
   expect(parseConfig({ ...small, debugTools: false })).toEqual(parseConfig(small));
 });
 
-test("secrets come from a file, or for the tailnet from a driver; a file nobody asks is none the worse", () => {
+test("secrets come from a file, or for the tailnet from a driver; an unused file is valid", () => {
   const tailnet = { domain: "a.test", controlPlane: "headscale", loginServer: "https://login.test", ca: "./ca.pem" };
   expect(parseConfig({ ...small, tailnet })).not.toHaveProperty("secretsFile");
   expect(parseConfig({ ...small, tailnet }).image.tailnet).toMatchObject({ controlPlane: "headscale", ca: "ca.pem" });
@@ -266,7 +266,7 @@ test.each([
   expect(read({ acceptRoutes: false })).toBeUndefined();
 });
 
-test("an origin that bears a site's name is asked for when the tailnet knows it", () => {
+test("an origin with a site's name is allowed if the tailnet knows it", () => {
   const sites = [{ host: "www.tail.example", origin: "https://www.tail.example" }];
   expect(() => parseConfig({ ...small, sites })).toThrow(/would send the request to itself/);
   expect(parseConfig({ ...small, sites, secretsFile, tailnet: { domain: "tail.example" } }).image.sites).toHaveLength(
@@ -281,7 +281,7 @@ test("false and 0 are values, not absence", () => {
   expect(config.image.sites[0]).toMatchObject({ cache: { maxAgeSeconds: 0, staleIfErrorSeconds: 0 } });
 });
 
-test("an imageRef is kept as it is, an empty one is none", () => {
+test("an imageRef is kept unchanged, an empty one is the same as no key", () => {
   const imageRef = `registry.fly.io/my-edge@sha256:${"a".repeat(64)}`;
   expect(parseConfig({ ...small, imageRef }).imageRef).toBe(imageRef);
   expect(parseConfig({ ...small, imageRef: "" })).not.toHaveProperty("imageRef");
@@ -384,7 +384,7 @@ describe("what looks wrong and is not", () => {
     expect(parseConfig({ ...small, sites }).image.sites).toHaveLength(1);
   });
 
-  test("all PoPs at once: the choice of whoever runs them", () => {
+  test("all PoPs at once: the operator's choice", () => {
     expect(parseConfig({ ...small, rollout: { maxUnavailable: 5 } }).rollout.maxUnavailable).toBe(5);
   });
 
@@ -426,7 +426,7 @@ describe("what looks wrong and is not", () => {
 });
 
 test.each(["tailnet", "certificates", "ssh"])(
-  "an empty %s is none: it is how Pulumi.yaml says that the key may be absent",
+  "an empty %s is the same as no key: Pulumi.yaml says so that the key may be absent",
   (key) => {
     expect(parseConfig({ ...file, [key]: {} })).toEqual(parseConfig(file));
   },

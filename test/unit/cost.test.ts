@@ -71,7 +71,7 @@ describe("the price list", () => {
   });
 });
 
-describe("five stacks, reckoned by hand", () => {
+describe("five stacks, calculated by hand", () => {
   test("one small PoP in Amsterdam, IPv6 only, no visitors", () => {
     // 1.94 * 1.038461538 = 2.0146; 3 * 0.15 = 0.45
     expect(estimate(billed({ regions: { ams: {} }, addresses: ["v6"], egressGb: 0 })).monthly).toEqual({

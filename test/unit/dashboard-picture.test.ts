@@ -53,7 +53,7 @@ function sample(name: string, at: number, sites: Parameters<typeof scrape>[0] | 
   return { pop, status: buildPopStatus(pop, { health }), at, ...(reading && { reading }) };
 }
 
-test("rates are those between two looks; a PoP that was not asked has none, and is no 0 in the sums", () => {
+test("rates are those between two samples; a PoP that was not asked has none, and is not a 0 in the sums", () => {
   const before = [
     sample("cdg-1", now - 10_000, { "a.example": { ok: 100, hits: 50, fast: 100 } }),
     sample("ewr-1", now - 10_000, undefined),

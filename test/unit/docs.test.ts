@@ -161,7 +161,7 @@ test("there are commands in README and docs", () => {
   expect(commands.length).toBeGreaterThan(15);
 });
 
-/** What tables and texts name of Pulumi and npm: no less copied than what stands in a block, once a page. */
+/** Commands of Pulumi and npm in tables and texts, once per page: readers copy them as well as those in blocks. */
 const named = [
   ...new Map(
     inline.filter(({ line }) => !line.startsWith("npx fly-pops ")).map((it) => [`${it.page} ${it.line}`, it] as const),
@@ -227,7 +227,7 @@ test("a token is set only by somebody whom fly knows: without a login it prints 
   expect(lines.filter((line) => !line.includes("fly auth whoami && fly tokens create"))).toEqual([]);
 });
 
-/** Sentences that said what was not so, and what stands there now: with the test that the latter is true. */
+/** Former false sentences and their replacements, with the test that shows the latter is true. */
 test.each([
   ["docs/ci.md", "in the order they are taken up", "The order of the others is not fixed", "unit/preview-facts"],
   ["docs/ci.md", "the password of the image's registry is an input", "where the stack file has it", "engine/cli"],

@@ -122,17 +122,17 @@ const kindsOf = (all: Registered[]) =>
     type.startsWith("pulumi-nodejs:dynamic/fly:") ? [[type.split(":").at(-1), { name, inputs }] as const] : [],
   );
 
-test("PoPs that order their certificates are told the app's addresses, others are not", async () => {
+test("PoPs that order their certificates get the app's addresses, others do not", async () => {
   const environments = async (more: Record<string, unknown>) =>
     (await register({ ...file, ...more })).flatMap(({ name, inputs }) =>
       name.endsWith("-machine") ? [(inputs.config as { env: Record<string, string> }).env] : [],
     );
   const certificates = { acme: { email: "ada@example.org", terms: "agreed" } };
   known.Address = { ip: "203.0.113.7" };
-  const told = await environments({ certificates });
+  const reported = await environments({ certificates });
   delete known.Address;
-  expect(told.length).toBeGreaterThan(0);
-  for (const env of told) expect(env.POP_ADDRESSES).toBe("203.0.113.7 203.0.113.7");
+  expect(reported.length).toBeGreaterThan(0);
+  for (const env of reported) expect(env.POP_ADDRESSES).toBe("203.0.113.7 203.0.113.7");
   for (const env of await environments({})) expect(env).not.toHaveProperty("POP_ADDRESSES");
 });
 

@@ -77,7 +77,7 @@ describe("a planted fault", () => {
     ["the host's providers, from its plugin", "setup/dynamic-host/host.cjs", "providers/host.ts"],
     ["shared test code, from a benchmark", "bench/main.ts", "test/support/cli.ts"],
     ["a benchmark, from a test", "test/unit/bench.test.ts", "bench/main.ts"],
-  ])("an import of %s is none", (_, from, to) => {
+  ])("an import of %s does not count", (_, from, to) => {
     expect(upwardImports([{ from, to }])).toEqual([]);
   });
 
@@ -110,7 +110,7 @@ describe("a planted fault", () => {
 
   const page = (rows: string) => `# Architecture\n\n${rows}\n\n## More\n\n| \`x/\` | y | z |\n`;
 
-  test("a cell that says something else is written anew, and nothing below the table", () => {
+  test("a cell that says something else is replaced, and nothing below the table", () => {
     const imports = [{ from: "cli/run.ts", to: "lib/clock.ts" }];
     expect(architecturePage(page("| `cli/` | commands | `fly/` |\n| `lib/` | more | `cli/` |"), imports)).toBe(
       page("| `cli/` | commands | `lib/` |\n| `lib/` | more | nothing |"),

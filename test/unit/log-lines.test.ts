@@ -58,10 +58,10 @@ test.each([
 });
 
 test("a request is an object, without what a visitor hides behind an escape", () => {
-  const { fields, ...told } = lineJson(line(request({ agent: "x\x1b]0;title\x07y\0\u009b2J" }))) as {
+  const { fields, ...reported } = lineJson(line(request({ agent: "x\x1b]0;title\x07y\0\u009b2J" }))) as {
     fields: Record<string, unknown>;
   };
-  expect(told).toEqual({
+  expect(reported).toEqual({
     time: "2026-03-01T02:00:00.5Z",
     pop: "cdg-1",
     region: "cdg",
@@ -117,7 +117,7 @@ test("--site: requests to it by whatever case, and nginx's errors about it", () 
   expect(chosen({ site: "www.EXAMPLE.org" }, [...of, ...others])).toEqual(of);
 });
 
-test("--errors: what failed, whoever it was", () => {
+test("--errors: failures of all processes", () => {
   const of = [
     request({ status: 502 }),
     "[nginx\t] 2026/03/01 02:00:00 [error] 1#1: *5 upstream timed out",

@@ -30,7 +30,7 @@ test("a list is packed as nginx reads it", () => {
   );
 });
 
-test("a port's list is packed as a site's is, and told of by the port", () => {
+test("a port's list is packed as a site's is, and errors name the port", () => {
   const port = (file: string): ImageSpec => ({
     ...of({ deny: files("lists/bad.txt") }),
     ports: [
@@ -49,7 +49,7 @@ test("a port's list is packed as a site's is, and told of by the port", () => {
   ]);
 });
 
-test("lists that cannot be packed are told of before anything is built", () => {
+test("lists that cannot be packed are reported before anything is built", () => {
   expect(
     checkContext(of({ allow: files("lists/none.txt"), deny: files("lists/bad.txt", "lists/broken.txt") }), dir),
   ).toEqual([

@@ -40,7 +40,7 @@ test.each([
     " 203.0.113.7",
     "0.0.0.0/0\n",
   ],
-])("%j is no network", (text) => {
+])("%j is not a network", (text) => {
   expect(parseNetwork(text)).toBeUndefined();
 });
 
@@ -49,7 +49,7 @@ test("the network of an address has it, and is spelt as it is spelt again", () =
   fc.assert(
     fc.property(fc.oneof(of(fc.ipV4(), 32), of(fc.ipV6(), 128)), ([address, bits]) => {
       const spelt = parseNetwork(`${address}/${bits}`);
-      if (spelt === undefined) return; // an IPv4 address told as IPv6, with fewer bits than that has
+      if (spelt === undefined) return; // an IPv4 address written as IPv6, with fewer bits than that has
       expect(parseNetwork(spelt)).toBe(spelt);
       const [base = "", size] = spelt.split("/");
       const family = isIP(base) === 6 ? "ipv6" : "ipv4";

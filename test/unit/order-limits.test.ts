@@ -35,7 +35,7 @@ describe("for the same names", () => {
     ["six regions", { ams: {}, cdg: {}, ewr: {}, nrt: {}, sin: {}, syd: {} }, "6 PoPs", "34 hours"],
     ["regions times replicas", { cdg: { replicas: 4 }, ewr: { replicas: 3 } }, "7 PoPs", "68 hours"],
     ["a large fleet", { cdg: { replicas: 8 }, ewr: { replicas: 7 } }, "15 PoPs", "14 days"],
-  ])("%s are not, and the last one's wait is told", (_, regions, pops, wait) => {
+  ])("%s are not, and the last one's wait is reported", (_, regions, pops, wait) => {
     const [only, ...others] = ordersOf(regions)?.beyond ?? [];
     expect(others).toEqual([]);
     expect(only).toMatch(
@@ -51,7 +51,7 @@ describe("for the same names", () => {
   test.each([
     ["the authority is another", { acme: { ...acme, directory: "https://ca.example.org/dir" } }],
     ["it is Let's Encrypt's for trials, whose limits are wide", { acme: { ...acme, directory: "staging" } }],
-    ["another authority stands in", { acme: { ...acme, fallback: ["https://acme.zerossl.com/v2/DV90"] } }],
+    ["another authority replaces it", { acme: { ...acme, fallback: ["https://acme.zerossl.com/v2/DV90"] } }],
   ])("nothing is said where %s", (_, certificates) => {
     expect(ordersOf(six, { certificates })).toEqual({ certificates: 6, beyond: [] });
   });
@@ -86,7 +86,7 @@ describe("below one domain", () => {
     ]);
   });
 
-  test("with one PoP that orders, sharing is no remedy", () => {
+  test("with one PoP that orders, sharing does not help", () => {
     const certificates = { acme: { ...acme, share: "acmeShare" } };
     const [only] = ordersOf({ cdg: { replicas: 3 } }, { sites: named(51), certificates })?.beyond ?? [];
     expect(only).toMatch(/^51 certificates below example\.org are ordered by one PoP, and Let's Encrypt/);

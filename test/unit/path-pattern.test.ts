@@ -102,7 +102,7 @@ test.each([
   "/a\\b",
   "=",
   "=*a",
-])("%j is no path of a rule", (text) => {
+])("%j is not a path of a rule", (text) => {
   expect(pathPattern(text)).toBeUndefined();
   expect(() => parsePath(text)).toThrow("not a path of a rule");
 });

@@ -309,7 +309,7 @@ describe("secrets-marked", () => {
     expect(found({ registry: { password: new Marked() } })).toEqual([]);
   });
 
-  test("names of secrets, files and public things are none", () => {
+  test("names of secrets, files and public values are not credentials", () => {
     expect(found({ secretName: "tailscaleAuthKey", tokenFile: "/x", keyId: "k", recipient: "ssh-ed25519" })).toEqual(
       [],
     );

@@ -27,7 +27,7 @@ test.each([
   ["pop: ask metrics: no such command", undefined],
   ["<html>502</html>", undefined],
   ['# nothing yet\npop_info{pop="cdg-1"} 1\n', new Map()],
-])("%j: what is no scrape is none, what is an empty one is empty", (text, reading) => {
+])("%j: an invalid scrape is undefined, an empty one is empty", (text, reading) => {
   expect(parseMetrics(text)).toEqual(reading);
 });
 
@@ -66,7 +66,7 @@ describe("what was counted between two readings", () => {
     ]);
   });
 
-  test("is all of the later ones where the process began anew", () => {
+  test("is all of the later ones if the process started again", () => {
     const between = counterIncrease(
       reading({ [www]: { ok: 1000 }, b: { ok: 1 } }),
       reading({ [www]: { ok: 7 }, b: { ok: 2 } }),

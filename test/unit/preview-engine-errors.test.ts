@@ -44,7 +44,7 @@ describe("a PoP whose volume would be deleted", () => {
     ]);
   });
 
-  test("is no error where nothing protects it, or where it stays", () => {
+  test("is not an error if nothing protects it, or if it stays", () => {
     expect(errorsOf(gone({ protect: false }))).toEqual([]);
     expect(
       errorsOf([step("same", "Volume", "nrt-1-volume", { old: volume("nrt-1"), new: volume("nrt-1"), protect: true })]),
@@ -68,9 +68,9 @@ describe("a replacement", () => {
     const urn = urnOf("Volume", "nrt-1-volume");
     const text = `unable to replace resource "${urn}"\nas it is currently marked for protection. To unprotect the resource, remove the \`protect\` flag from the resource in your Pulumi program and run \`pulumi up\``;
     const steps = [step("replace", "Volume", "nrt-1-volume", { old: volume("nrt-1"), new: moved, protect: true })];
-    const [told, ...none] = errorsOf(steps, text);
+    const [reported, ...none] = errorsOf(steps, text);
     expect(none).toEqual([]);
-    expect(told).toMatch(/^nrt-1: it is protected, because its volume would be deleted.* then make this change\. /);
+    expect(reported).toMatch(/^nrt-1: it is protected, because its volume would be deleted.* then make this change\. /);
   });
 
   test("may be done where the same change lifts the protection", () => {

@@ -1,4 +1,4 @@
-/** What a pull request is told beside its PoPs: each a fact that an earlier version had wrong or left out. */
+/** What a pull request's summary says beside its PoPs: each is a fact that an earlier version had wrong or left out. */
 import { describe, expect, test } from "vitest";
 import type { Step } from "../../preview/digest.ts";
 import { fileChanges } from "../../preview/files.ts";
@@ -42,18 +42,18 @@ describe("order", () => {
   });
 
   test("has the canary first, what goes last, and says that the rest has none", () => {
-    const told = plan([...names.map(restart), step("delete", "Machine", "ams-1", { old: machine("ams-1") })], {
+    const reported = plan([...names.map(restart), step("delete", "Machine", "ams-1", { old: machine("ams-1") })], {
       config: { rollout: { ...rollout, canary: "ewr-2" }, egressGb: 0, crawlers: 0 },
     });
-    expect(told.pops.map(({ name }) => name)).toEqual(["ewr-2", "cdg-1", "ewr-1", "ewr-10", "ams-1"]);
-    expect(markdown(told)).toContain("Order: ewr-2 first and alone, then one PoP after the other, in any order.");
+    expect(reported.pops.map(({ name }) => name)).toEqual(["ewr-2", "cdg-1", "ewr-1", "ewr-10", "ams-1"]);
+    expect(markdown(reported)).toContain("Order: ewr-2 first and alone, then one PoP after the other, in any order.");
   });
 });
 
 describe("cost", () => {
   const two = [same("Machine", "cdg-1", machine("cdg-1")), same("Volume", "cdg-1", volume("cdg-1"))];
 
-  test("before is reckoned with what was assumed then", () => {
+  test("before is calculated with what was assumed then", () => {
     const traffic = { egressGb: 100, crawlers: 30 };
     const { before, after, warnings } = plan([stackStep({ traffic }), ...two], {
       config: { rollout, egressGb: 1000, crawlers: 30 },
@@ -62,7 +62,7 @@ describe("cost", () => {
     expect(warnings).toEqual(["cost rises from $4.65 to $22.65 per month, by $18.00 (387 %)."]);
   });
 
-  test("before by another checkout is reckoned with that checkout's file", () => {
+  test("before by another checkout is calculated with that checkout's file", () => {
     const { before } = plan(two, { before: { traffic: { egressGb: 0, crawlers: 0 } } });
     expect(before.monthly.egress).toBe(0);
   });
@@ -73,10 +73,10 @@ describe("cost", () => {
   ])("that rises is warned of: %s", (_, from, to) => {
     const monthly = (egressGb: number) => ({ egressGb: egressGb * 50, crawlers: 0 });
     const lone = [same("Address", "v6", { app: "my-edge", type: "v6" }), same("Machine", "cdg-1", machine("cdg-1"))];
-    const told = plan([stackStep({ traffic: monthly(from - 2.2) }), ...lone], {
+    const reported = plan([stackStep({ traffic: monthly(from - 2.2) }), ...lone], {
       config: { rollout, ...monthly(to - 2.2) },
     });
-    expect(told.warnings).toEqual([expect.stringMatching(/^cost rises from /)]);
+    expect(reported.warnings).toEqual([expect.stringMatching(/^cost rises from /)]);
   });
 
   test.each([
@@ -102,30 +102,30 @@ describe("settings", () => {
   const guarded = (name: string, protect: boolean) =>
     same("Volume", name, volume(name), { protect, becomes: { protect: !protect } });
 
-  test("protection that is lost is told and warned of", () => {
-    const told = plan(["ewr-2", "cdg-1", "ewr-1"].map((name) => guarded(name, true)));
-    expect(told.settings).toEqual(["3 volumes lose their protection (cdg-1, ewr-1, ewr-2)"]);
-    expect(told.warnings).toEqual(told.settings);
-    expect(markdown(told)).toContain("## `prod`: no PoP changes");
+  test("lost protection is reported and causes a warning", () => {
+    const reported = plan(["ewr-2", "cdg-1", "ewr-1"].map((name) => guarded(name, true)));
+    expect(reported.settings).toEqual(["3 volumes lose their protection (cdg-1, ewr-1, ewr-2)"]);
+    expect(reported.warnings).toEqual(reported.settings);
+    expect(markdown(reported)).toContain("## `prod`: no PoP changes");
   });
 
-  test("protection that is gained is told", () => {
-    const told = plan([
+  test("gained protection is reported", () => {
+    const reported = plan([
       guarded("cdg-1", false),
       same("Address", "v4", { app: "my-edge", type: "v4" }, { becomes: { protect: true } }),
     ]);
-    expect(told.settings).toEqual([
+    expect(reported.settings).toEqual([
       "1 volume is protected from now on (cdg-1)",
       "1 address is protected from now on (v4)",
     ]);
-    expect(told.warnings).toEqual([]);
+    expect(reported.warnings).toEqual([]);
   });
 
   test("volumes that are no longer kept are", () => {
-    const told = plan([
+    const reported = plan([
       same("Volume", "cdg-1", volume("cdg-1"), { retainOnDelete: true, becomes: { retainOnDelete: false } }),
     ]);
-    expect(told.warnings).toEqual(["1 volume is deleted when its PoP is removed, from now on (cdg-1)"]);
+    expect(reported.warnings).toEqual(["1 volume is deleted when its PoP is removed, from now on (cdg-1)"]);
   });
 
   test("the canary is one line, by what machines waited for before", () => {
@@ -176,12 +176,12 @@ describe("reasons", () => {
   test("name the secret that changed, once", () => {
     const secrets = (id: string) => ({ pop: "cdg-1", ciphertexts: { vaultSecretId: id }, recipient: "ssh" });
     const files = (text: unknown) => ({ ...machine("cdg-1"), config: { ...machine("cdg-1").config, files: [text] } });
-    const told = plan([
+    const reported = plan([
       step("update", "SealedSecrets", "cdg-1-secrets", { old: secrets("a"), new: secrets("b") }),
       step("update", "Machine", "cdg-1", { old: files("a"), new: files(unknownValue) }),
     ]);
-    expect(told.pops).toMatchObject([{ name: "cdg-1", action: "restarts", why: ["secret vaultSecretId changed"] }]);
-    expect(told.others).toEqual([]);
+    expect(reported.pops).toMatchObject([{ name: "cdg-1", action: "restarts", why: ["secret vaultSecretId changed"] }]);
+    expect(reported.others).toEqual([]);
   });
 
   test("of the image are words", () => {
@@ -250,7 +250,7 @@ describe("files of the image", () => {
     expect(explained([grows], fileChanges({ a: "1" }, { a: "2" }))).toEqual([]);
   });
 
-  test("come, go, and are none where nothing changes", () => {
+  test("come, go, and are absent if nothing changes", () => {
     expect(fileChanges({ a: "1\n" }, { b: "2\n" }).map(({ path, added, removed }) => [path, added, removed])).toEqual([
       ["/a", 0, 1],
       ["/b", 1, 0],
@@ -284,7 +284,7 @@ describe("files of the image", () => {
 describe("policies", () => {
   const prod = (steps: Step[]) => policyViolations(changesOf(steps), { project: "." });
 
-  test("that the deployment would break are told by name, and the preview is refused", () => {
+  test("that the deployment would break are named, and the preview is refused", () => {
     const refusals = prod([same("Volume", "cdg-1", volume("cdg-1"), { protect: true, becomes: { protect: false } })]);
     expect(refusals).toEqual([
       expect.stringMatching(/^volumes-protected: cdg-1: its volume is neither protected nor kept/),

@@ -66,9 +66,9 @@ describe("a machine", () => {
 
   test("values of its environment are nobody's business", () => {
     const secretive = { ...machine("cdg-1"), config: { ...machine("cdg-1").config, env: { TOKEN: "planted-7f3a" } } };
-    const told = update(machine("cdg-1"), secretive);
-    expect(told.pops[0]?.why).toEqual(["environment POP_NAME", "environment TOKEN"]);
-    expect(JSON.stringify(told)).not.toContain("planted-7f3a");
+    const reported = update(machine("cdg-1"), secretive);
+    expect(reported.pops[0]?.why).toEqual(["environment POP_NAME", "environment TOKEN"]);
+    expect(JSON.stringify(reported)).not.toContain("planted-7f3a");
   });
 
   test("with another image says what that is made from, as the image's tag does", () => {
@@ -79,7 +79,7 @@ describe("a machine", () => {
     expect(update(from("a"), from("b")).pops[0]?.why).toEqual(["build context aaaaaaaaaaaaaaaa → bbbbbbbbbbbbbbbb"]);
   });
 
-  test("of another app is replaced, and is down meanwhile", () => {
+  test("of another app is replaced, and is down during that time", () => {
     const moved = { ...machine("cdg-1"), app: "other" };
     const steps = ["delete-replaced", "replace", "create-replacement"].map((op) =>
       step(op, "Machine", "cdg-1", { old: machine("cdg-1"), new: moved }),
@@ -114,7 +114,7 @@ describe("order", () => {
     ]);
   });
 
-  test("how many at once is what the machines were told, not what the file allows", () => {
+  test("the number at once comes from the machines' inputs, not from the file", () => {
     const wide = { rollout: { maxUnavailable: 9, drainSeconds: 10, timeoutSeconds: 300 }, egressGb: 0, crawlers: 30 };
     expect(plan(steps("update", "cdg-1"), { config: wide }).rollout.maxUnavailable).toBe(1);
   });
@@ -230,7 +230,7 @@ describe("an address", () => {
     ]);
   });
 
-  test("that stays, is new, or is looked at again by --replace, is none", () => {
+  test("that stays, is new, or is planned again by --replace, is not removed", () => {
     for (const op of ["same", "create", "update", "replace"]) {
       const it = plan([
         step(op, "Address", "v4", { old: op === "create" ? undefined : v4, new: { ...v4, owner: "me" } }),
@@ -274,7 +274,7 @@ describe("an address", () => {
     expect(headline(it)).toBe("the edge is down until DNS is updated, addresses change, 2 PoPs are replaced");
   });
 
-  test("stands below the reason where the preview fails", () => {
+  test("is shown below the reason if the preview fails", () => {
     const diagnostics = [{ message: "it is protected", severity: "error" }];
     const text = markdown(plan([gone], { digest: { config: {}, steps: [gone], diagnostics } }));
     expect(text).toContain(
@@ -283,7 +283,7 @@ describe("an address", () => {
   });
 });
 
-test("what else changes is told; components and providers are not", () => {
+test("other changes are reported; components and providers are not", () => {
   const { others } = plan([
     step("create", "Address", "v4", { new: { app: "my-edge", type: "v4" } }),
     step("update", "docker:index/image:Image", "image-build", { old: { a: 1 }, new: { a: 2 } }),
@@ -329,7 +329,7 @@ test.each([
   expect(plan(steps)).toMatchObject({ pops: [], unchanged: ["cdg-1"], settings: [setting] });
 });
 
-test("a volume of which nobody said before whether it is kept is no change", () => {
+test("a volume without an earlier value of whether it is kept is not a change", () => {
   const steps = [
     step("same", "Machine", "cdg-1", { old: machine("cdg-1"), new: machine("cdg-1") }),
     step("update", "Volume", "cdg-1", { old: volume("cdg-1"), new: { ...volume("cdg-1"), kept: true } }),

@@ -132,7 +132,7 @@ describe("the image where Docker cannot be had", () => {
     },
   );
 
-  test("steps that only come of handing the image in are no part of the plan", () => {
+  test("steps that are caused only by passing the image are not part of the plan", () => {
     const kept = step("delete", "Volume", "cdg-1", { old: volume("cdg-1") });
     const artefacts = ["docker:index/image:Image", "fly-pops:index:SidecarImage", "pulumi:providers:docker"].map(
       (type) => step("delete", type, "image", { old: {} }),

@@ -246,7 +246,7 @@ test.each([
   ["one without certificate", "hello\n", /holds no PEM certificate/],
   ["one with a private key", `${certificate}-----BEGIN EC PRIVATE KEY-----\n`, /holds a private key/],
   [
-    "a certificate that is none",
+    "an invalid certificate",
     `${certificate}-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n`,
     /certificate 2 of ca\.pem cannot be read/,
   ],

@@ -164,7 +164,7 @@ const refused: [string, Site][] = [
   ["a target by ftp", { kind: "redirect", host: "a.example.org", to: "ftp://b.example.org" }],
   ["an origin with a password", proxy("http://user:pass@b.example.org")],
   ["an origin with a query", proxy("http://b.example.org?x")],
-  ["an origin that is no URL", proxy("b.example.org")],
+  ["an origin that is not a URL", proxy("b.example.org")],
   ["an origin that ends the statement", proxy("http://b.example.org;")],
   ["no origin", { ...proxied, origins: [] }],
   ["one bad origin of two", { ...proxied, origins: ["http://b.example.org", "http://b.example.org;"] }],

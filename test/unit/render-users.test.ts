@@ -178,7 +178,7 @@ test("the manifest has luggage's health checks, and its user owns the status dir
 
 test.each([
   ["a path without port", { probe: { kind: "http", path: "/" } }, /has a path, but luggage\.blog\.port is not set/],
-  ["a path that is none", { probe: { kind: "http", path: "x y" } }, /not a path/],
+  ["an invalid path", { probe: { kind: "http", path: "x y" } }, /not a path/],
   ["no program", { probe: { kind: "command", command: [] } }, /command is empty/],
 ] as const)("health by %s is refused", (_, ask, reason) => {
   const health = { ...ask, everySeconds: 1, timeoutSeconds: 1 } as unknown as NonNullable<Luggage["health"]>;

@@ -116,7 +116,7 @@ describe("what is deployed and what a stack file says the same by", () => {
   });
 });
 
-test("what serves now and would not any more is told, and nothing else", () => {
+test("sites that serve now and would not afterwards are reported, and nothing else", () => {
   const plan = {
     pops: [
       { name: "nrt-1", action: "removed", why: [] },
@@ -161,7 +161,7 @@ describe("files", () => {
     ]);
   });
 
-  test("are none where the stack file names none", () => {
+  test("are absent if the stack file names none", () => {
     expect(
       currentFileNotes(parseConfig({ ...file, sites: [{ host: "a.test", redirect: "https://b.test" }] }), 4),
     ).toEqual([]);

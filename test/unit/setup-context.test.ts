@@ -37,7 +37,7 @@ test("the entries come sorted, folders included", () => {
 test.each([
   ["times", () => utimesSync(join(folder, "etc/nginx.conf"), 1, 1)],
   ["an ignored file", () => write("note.txt", "new")],
-  ["a file written anew as it was", () => write("etc/nginx.conf", "events {}\n")],
+  ["a file written again as it was", () => write("etc/nginx.conf", "events {}\n")],
 ])("%s do not change the digest", async (_, change) => {
   write(".dockerignore", "note.txt\n");
   write("note.txt", "old");

@@ -42,14 +42,14 @@ function trace(
   return decodeTrace(writer.getResultBuffer(), BinaryReader);
 }
 
-test("each step is told once, when it starts; BuildKit's own are not", () => {
-  const told: string[] = [];
-  const follow = new BuildTrace((name: string) => told.push(name));
+test("each step is reported once, when it starts; BuildKit's own are not", () => {
+  const reported: string[] = [];
+  const follow = new BuildTrace((name: string) => reported.push(name));
   follow.take(trace([{ digest: "a", name: "[1/2] FROM base" }], []));
   follow.take(trace([{ digest: "i", name: "[internal] load", started: true }], []));
   follow.take(trace([{ digest: "a", name: "[1/2] FROM base", started: true }], []));
   follow.take(trace([{ digest: "a", name: "[1/2] FROM base", started: true }], []));
-  expect(told).toEqual(["[1/2] FROM base"]);
+  expect(reported).toEqual(["[1/2] FROM base"]);
 });
 
 test("a failed build names the step, the exit code and the step's last lines only", () => {
@@ -81,7 +81,7 @@ const inputs = {
 };
 const outputs = { __inputs: secret(comparable(plain(inputs))) };
 
-test("the same inputs are no change, in whatever order their keys come", () => {
+test("the same inputs are not a change, in any order of their keys", () => {
   const turned = {
     build: { contextDigest: "d1", args: { B: "2", A: "1" }, context: "ctx" },
     registry: inputs.registry,

@@ -1,4 +1,4 @@
-/** What setup compiles: what is left out of Go modules, when it is compiled again, and what stands in go.mod. */
+/** What setup compiles: what is left out of Go modules, when it is compiled again, and the content of go.mod. */
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -131,7 +131,7 @@ describe("a program is made again when what it is made from changed, and not for
     expect(readdirSync(folder).toSorted()).toEqual([".pulumi.made-from.json", "old", "pulumi"]);
   });
 
-  test("one with a record is compared with what stands here", () => {
+  test("one with a record is compared with the current sources", () => {
     const program = join(write({ sops: "made here" }), "sops");
     const module = "github.com/getsops/sops/v3";
     const made = (version: string | undefined) =>
@@ -151,11 +151,11 @@ describe("a program is made again when what it is made from changed, and not for
 
 describe("Go runs", () => {
   const ours = { GOMODCACHE: /\.cache\/go\/modules$/, GOCACHE: /\.cache\/go\/build$/, GOPATH: /\.cache\/go\/path$/ };
-  const told = Object.fromEntries(Object.entries(ours).map(([name, path]) => [name, expect.stringMatching(path)]));
+  const reported = Object.fromEntries(Object.entries(ours).map(([name, path]) => [name, expect.stringMatching(path)]));
 
   test("on Linux with its counts of telemetry beside its caches, and the user's settings where they are", () => {
     const env = goEnvironment({ HOME: "/home/me", GOPROXY: "https://proxy.example" }, "linux");
-    expect(env).toMatchObject({ ...told, CGO_ENABLED: "0", GOPROXY: "https://proxy.example" });
+    expect(env).toMatchObject({ ...reported, CGO_ENABLED: "0", GOPROXY: "https://proxy.example" });
     expect(env.XDG_CONFIG_HOME).toMatch(/\.cache\/go\/config$/);
     expect(env.GOENV).toMatch(/\/\.config\/go\/env$/);
     expect(goEnvironment({ GOENV: "off", XDG_CONFIG_HOME: "/x" }, "linux").GOENV).toBe("off");
@@ -164,7 +164,7 @@ describe("Go runs", () => {
 
   test("on macOS with the user's settings in Library, where it finds them by itself", () => {
     const env = goEnvironment({ HOME: "/Users/me" }, "darwin");
-    expect(env).toMatchObject({ ...told, CGO_ENABLED: "0" });
+    expect(env).toMatchObject({ ...reported, CGO_ENABLED: "0" });
     expect(Object.keys(env)).not.toContain("XDG_CONFIG_HOME");
     expect(Object.keys(env)).not.toContain("GOENV");
   });

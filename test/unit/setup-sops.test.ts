@@ -18,7 +18,7 @@ const bring = (url: string, sum: string) =>
   fromVendor(join(folder, "sops"), { url, sum, say: () => undefined, limits: { answer: 2000, silence: 2000 } });
 const saying = (version: string) => `#!/bin/sh\necho sops ${version}\n`;
 
-test("the version stands in go.mod alone, and is one that knows SSH keys", () => {
+test("only go.mod has the version, which supports SSH keys", () => {
   expect(sopsVersion).toMatch(/^3\.(1[0-9]|[2-9]\d)\.\d+$/);
 });
 

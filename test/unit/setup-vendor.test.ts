@@ -76,7 +76,7 @@ test("an archive with another sum than the published one is not unpacked, and en
   expect(existsSync(bin())).toBe(false);
 });
 
-test("one that is no archive all the same: a reason", async () => {
+test("one that is not an archive either: a reason", async () => {
   const url = await serve((_, response) => response.end("<html>"));
   expect(await bring(url, sha256("<html>"))).toMatch(/^tar failed with code/);
 });

@@ -197,7 +197,7 @@ test("rates are what happened between the first sample and the last", () => {
   expect(rates([])).toBeUndefined();
 });
 
-test("PoPs are asked only while somebody looks; one that restarted begins anew; one that is no PoP is left out", async () => {
+test("PoPs are asked only while a page is open; one that restarted starts from zero; one that is not a PoP is left out", async () => {
   let requests = 1_000;
   const pop = await httpServer(() => ({ body: { traffic: { requests, cache: {} } } }));
   const foreign = await httpServer(() => ({ body: "hello" }));

@@ -56,7 +56,7 @@ describe("credentials of a run", () => {
     await expect(assumedRole(env, sts.url)).rejects.toThrow("AWS gave no session: AccessDenied, Not authorized");
   });
 
-  test.each(["", "<html>"])("an answer that is none (%j) is no session", (body) => {
+  test.each(["", "<html>"])("an invalid response (%j) is not a session", (body) => {
     expect(() => credentialsOf(body)).toThrow("AWS gave no session");
   });
 
@@ -69,7 +69,7 @@ describe("credentials of a run", () => {
     });
   });
 
-  test("later steps are told of files that nobody else can read, and of no content", async () => {
+  test("later steps get the paths of files that no other user can read, and no content", async () => {
     const folder = mkdtempSync(join(tmpdir(), "runner-"));
     onTestFinished(() => rmSync(folder, { recursive: true }));
     const env = {
@@ -124,7 +124,7 @@ test("the image is compiled from what earlier runs left, by a builder that leave
   const folder = mkdtempSync(join(tmpdir(), "image-cache-"));
   onTestFinished(() => rmSync(folder, { recursive: true }));
   for (const entry of ["node_modules", "preview", "Pulumi.yaml"]) symlinkSync(join(root, entry), join(folder, entry));
-  // Docker's command line is no part of what is tested here: this one leaves a cache where it is told to.
+  // Docker's command line is not part of this test: this one leaves a cache in the given directory.
   const docker = `#!/bin/sh\necho "$@" >> calls\nfor it; do case $it in *,dest=*) to=\${it#*dest=}; mkdir -p "\${to%%,*}";; esac; done\n`;
   mkdirSync(join(folder, "bin"));
   writeFileSync(join(folder, "bin", "docker"), docker, { mode: 0o755 });

@@ -61,7 +61,7 @@ const groups: readonly Group[] = [
     what: "The manifest of secrets",
     behaviour: "Exit 2 with the path of every error. Nothing is set up, and the last generation stays.",
     file: "image/pop/secrets/manifest_test.go",
-    from: "TestManifestMistakesAreSaidByPath",
+    from: "TestManifestErrorsHavePaths",
   },
   {
     what: "Encrypted files, the identity, destinations of secrets",
@@ -80,7 +80,7 @@ const groups: readonly Group[] = [
     what: "The configuration of `pop certs`",
     behaviour: "Exit 2 with the field. The check stage runs it, so that the build fails.",
     file: "image/pop/certs/config_test.go",
-    from: "TestConfigMistakes",
+    from: "TestInvalidConfigurations",
     fine: ["a host for all below it", "none"],
   },
   {
@@ -106,7 +106,7 @@ const groups: readonly Group[] = [
     what: "The directory of certificates",
     behaviour: "Reported for the host. nginx serves what it has loaded.",
     file: "image/pop/certs/agent_test.go",
-    from: "TestFoldersThatTakeNothing",
+    from: "TestDirectoriesThatCannotBeWrittenTo",
   },
   {
     what: "Key and chain",

@@ -29,5 +29,5 @@ const outcome = ({ isDone, goes = [] }: Slip): string => {
 export const slipsPage = (): string =>
   `${intro}| slip | output | what happens | what to do |
 | --- | --- | --- | --- |
-${slips.map((it) => `| ${cell(it.slip)} | ${cell(it.told)} | ${outcome(it)} | ${cell(it.on)} |`).join("\n")}
+${slips.map((it) => `| ${cell(it.slip)} | ${cell(it.output)} | ${outcome(it)} | ${cell(it.on)} |`).join("\n")}
 `;

@@ -1,6 +1,6 @@
 /**
- * Takes the pictures of docs/status-page.md: `node tools/docs/status-page.ts`, with a Chromium. A local stack in the middle of a rolling update, and the dashboard
- * of a stack on which several things are wrong.
+ * Takes the pictures of docs/status-page.md: `node tools/docs/status-page.ts`, with a Chromium. A local stack in the middle of a rolling update, and the
+ * dashboard of a stack on which several things are wrong.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Page } from "puppeteer-core";

@@ -13,7 +13,7 @@ export const appProbe = probe({
   title: "new app",
   assumptions: {
     "app-visible": {
-      says: `A new app can be used within ${usableMs / 1000} s of its creation: it reads, and its machines, volumes and addresses list.`,
+      says: `A new app can be used within ${usableMs / 1000} s of its creation: it can be read, and its machines, volumes and addresses can be listed.`,
       restsOn: ["providers/fly/app.ts"],
       source:
         "[fly-go `WaitForApp`](https://github.com/superfly/fly-go/blob/main/flaps/flaps_apps.go) repeats 401 and 404",
@@ -21,16 +21,16 @@ export const appProbe = probe({
       playedBy: "test/provider/app.test.ts: an app that lags behind its create is waited for",
     },
     "app-visible-to-others": {
-      says: "A client that did not make the app sees it as soon.",
+      says: "A client that did not create the app sees it in the same time.",
       restsOn: ["providers/fly/app.ts", "components/image.ts"],
       source:
         "inferred: the cookie `fly_flaps_affinity` ties a client to one server ([fly-go](https://github.com/superfly/fly-go/blob/main/flaps/flaps.go))",
-      wrongIf: "a second client gets such an answer for longer",
+      wrongIf: "a second client gets such a response for longer",
       playedBy:
         "test/provider/local-fly/faults.test.ts: a new app is unknown, or its token unwelcome, below itself at other servers",
     },
     "app-name-taken": {
-      says: "A second create of an app's name is refused by 409 or 422, with the code `name_taken` or in known words.",
+      says: "A second create with the same app name is rejected with 409 or 422, with the code `name_taken` or a known text.",
       restsOn: ["fly/errors.ts", "providers/fly/app.ts"],
       source: "[fly-go flaps_error.go](https://github.com/superfly/fly-go/blob/main/flaps/flaps_error.go)",
       wrongIf: "it succeeds, or the refusal has another status or text",

@@ -11,7 +11,7 @@ export const badImageProbe = probe({
   title: "image that is missing",
   assumptions: {
     "bad-image-keeps-old": {
-      says: "An update whose image cannot be pulled is refused, or the machine goes back to the version before by itself.",
+      says: "An update whose image cannot be pulled is rejected, or Fly rolls the machine back to the previous version.",
       restsOn: ["providers/fly/machine-update.ts"],
       source: "[flyctl#4921](https://github.com/superfly/flyctl/pull/4921)",
       wrongIf: "the machine runs neither version in the end",

@@ -18,16 +18,16 @@ export const birthProbe = probe({
   title: "new machine",
   assumptions: {
     "create-names-version": {
-      says: "The answer to a create has the machine's `id` and `instance_id`; image and boot follow it.",
+      says: "The response to a create has the machine's `id` and `instance_id`. The image is pulled and booted afterwards.",
       restsOn: ["providers/fly/machine.ts"],
       source: "[Machines API, create](https://fly.io/docs/machines/api/machines-resource/#create-a-machine)",
       wrongIf: "`instance_id` is missing: no wait could be pinned to it",
     },
     "machine-visible": {
-      says: `A new machine reads within ${absenceMs / 1000} s of its creation, for every client.`,
+      says: `A new machine can be read within ${absenceMs / 1000} s of its creation, for every client.`,
       restsOn: ["fly/machine-health.ts"],
       source: "[flyctl#4618](https://github.com/superfly/flyctl/issues/4618): 404 for a moment",
-      wrongIf: "it answers 404 for longer: a machine that is well would count as gone",
+      wrongIf: "it answers 404 for longer: a healthy machine would count as gone",
       playedBy: "test/provider/local-fly/faults.test.ts: born late: a new app and a new machine read 404 for a moment",
     },
     "machine-on-volume": {
@@ -41,21 +41,21 @@ export const birthProbe = probe({
       says: "A machine reports the digest of its image (`image_ref.digest`).",
       restsOn: ["providers/fly/normalise.ts", "providers/fly/machine-update.ts"],
       source: "[openapi.yaml](https://docs.machines.dev/spec/openapi3.json), `ImageRef.digest`",
-      wrongIf: "it is missing: an old version could not be put back by digest",
+      wrongIf: "it is missing: a rollback could not name the old image by digest",
     },
     "config-reads-back": {
-      says: "What Fly adds to a config, drops or spells in its own way is known: a new machine shows no drift.",
+      says: "The provider knows which values Fly adds to a config, drops or respells: a new machine shows no drift.",
       restsOn: ["providers/fly/normalise.ts"],
       source:
         "[fly-go machine_types.go](https://github.com/superfly/fly-go/blob/main/machine_types.go): answers are its structs as JSON",
-      wrongIf: "the config that reads back means something else than the one that was sent",
+      wrongIf: "the config that is read means something else than the one that was sent",
       playedBy: "test/provider/drift-by-hand.test.ts: a rewritten value with the same meaning is not drift",
     },
     "check-rows": {
-      says: "Each check has one row: named ones by their name, a service's as `servicecheck-…`; further rows are named `bg_deployments_compat-…`.",
+      says: "Each check has one row: named ones by their name, a service's as `servicecheck-…`; other rows are named `bg_deployments_compat-…`.",
       restsOn: ["fly/machine-health.ts"],
       source: "[fly-go `RemoveCompatChecks`](https://github.com/superfly/fly-go/blob/main/machine_types.go)",
-      wrongIf: "there are other rows: an update would wait for what never passes, or not wait at all",
+      wrongIf: "there are other rows: an update would wait for a row that never passes, or not wait at all",
       playedBy: "test/provider/local-fly/checks.test.ts: Fly's mirror rows come on request, and are never well",
     },
     "checks-pass": {

@@ -23,14 +23,14 @@ export const checksProbe = probe({
       playedBy: "test/provider/local-fly/routes.test.ts: checks of services and readiness checks steer traffic",
     },
     "readiness-check-routes": {
-      says: "So does one with a failing check of the machine itself whose `kind` is `readiness`.",
+      says: "The same holds for a failing check of the machine itself whose `kind` is `readiness`.",
       restsOn: ["components/machine-config.ts"],
       source: `[openapi.yaml](https://docs.machines.dev/spec/openapi3.json) has the kind and says no more; ${docs} says that such checks only watch`,
-      wrongIf: "it gets some: then the check must stand in the service as well",
+      wrongIf: "it gets some: then the service needs the check too",
       playedBy: "test/provider/local-fly/routes.test.ts: checks of services and readiness checks steer traffic",
     },
     "healthy-again-routes": {
-      says: "A machine whose checks pass again gets connections again by itself.",
+      says: "A machine whose checks pass again gets connections again, without a call.",
       restsOn: ["components/machine-config.ts"],
       source: docs,
       wrongIf: "it gets none within a minute",

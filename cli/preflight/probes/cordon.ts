@@ -20,21 +20,21 @@ export const cordonProbe = probe({
       says: `New connections stop reaching a cordoned machine within ${drainMs / 1000} s, the default of \`rollout.drain\`.`,
       restsOn: ["providers/fly/machine-update.ts", "config/defaults.ts"],
       source: "[alchemy, replicas.ts](https://github.com/alchemy-run/alchemy): some 10 s",
-      wrongIf: "one is answered later: visitors would meet a machine that stops",
+      wrongIf: "one is answered later: visitors would reach a stopping machine",
       playedBy: "test/provider/fly/lag.test.ts: a cordon that lands late leaves nobody out of routing",
     },
     "cordon-keeps-connections": {
-      says: "A connection that was open before the cordon goes on.",
+      says: "A connection that was open before the cordon continues.",
       restsOn: ["providers/fly/machine-update.ts"],
       source:
         "[flyctl, cordon](https://fly.io/docs/flyctl/machine-cordon/): deactivates a machine's services, for new connections",
-      wrongIf: "it is closed: draining would drain nothing",
+      wrongIf: "it is closed: draining would have no effect",
     },
     "uncordon-heeded": {
-      says: `A machine that is uncordoned gets connections again within ${drainMs / 1000} s.`,
+      says: `An uncordoned machine gets connections again within ${drainMs / 1000} s.`,
       restsOn: ["providers/rollout-gate.ts"],
       source: "inferred from the above",
-      wrongIf: "it takes longer: with the next PoP cordoned already, a region could be without any",
+      wrongIf: "it takes longer: the next PoP is cordoned by then, so a region could have none",
     },
   },
   async measure(session, found) {

@@ -6,10 +6,10 @@ export const countsProbe = probe({
   title: "counts of the app",
   assumptions: {
     "app-counts": {
-      says: "`machine_count` and `volume_count` of an app are zero only when nothing living is in it.",
+      says: "`machine_count` and `volume_count` of an app are zero only if the app has no live object.",
       restsOn: ["providers/fly/app.ts"],
       source: "[openapi.yaml](https://docs.machines.dev/spec/openapi3.json), `App`",
-      wrongIf: "one is zero, or missing, while the list has a living one: a full app could be deleted",
+      wrongIf: "one is zero, or missing, while the list has a live object: a used app could be deleted",
       playedBy: "test/provider/app.test.ts: an app that holds what the stack does not own stays",
     },
   },

@@ -21,26 +21,26 @@ export const destroyProbe = probe({
       wrongIf: "it reads otherwise",
     },
     "name-let-go": {
-      says: `The name of a destroyed machine is free within ${boundMs / 1000} s; until then it is refused as taken.`,
+      says: `The name of a destroyed machine is free within ${boundMs / 1000} s; until then it is rejected as taken.`,
       restsOn: ["providers/fly/machine.ts"],
       source: "seen live in 2026-09: free again",
-      wrongIf: "it is refused for longer, or in another way",
+      wrongIf: "it is rejected for longer, or in another way",
       playedBy: "test/provider/hosts.test.ts: a name that is held without its volume is waited for",
     },
     "volume-let-go": {
-      says: `The volume of a destroyed machine can be deleted within ${boundMs / 1000} s; until then that is refused by 412.`,
+      says: `The volume of a destroyed machine can be deleted within ${boundMs / 1000} s; until then that is rejected with 412.`,
       restsOn: ["providers/fly/volume.ts", "providers/fly/identity.ts"],
       source:
         "[terraform-provider-fly#154](https://github.com/fly-apps/terraform-provider-fly/issues/154): up to two minutes",
-      wrongIf: "it is refused for longer, or in another way",
+      wrongIf: "it is rejected for longer, or in another way",
       playedBy: "test/provider/volume.test.ts: a delete waits until the machine has let go",
     },
     "deleted-volume-lists": {
-      says: `A deleted volume lists in a state of ending, or not at all, within ${listMs / 1000} s.`,
+      says: `A deleted volume is listed as ending, or not at all, within ${listMs / 1000} s.`,
       restsOn: ["providers/fly/volume.ts", "fly/existence.ts"],
       source:
         "seen live in 2026-10: `created` for a moment; [Fly, volume states](https://fly.io/docs/volumes/volume-states/)",
-      wrongIf: "it lists as living for longer: the next run would take it for its volume",
+      wrongIf: "it is listed as live for longer: the next run would use it",
       playedBy: "test/provider/hosts.test.ts: a delete ends when the machine is destroyed and its volume free",
     },
   },

@@ -11,13 +11,13 @@ export const idleProbe = probe({
   title: "idle connection",
   assumptions: {
     "idle-connection-kept": {
-      says: `Fly's proxy keeps a TCP connection open on which nothing is said for ${limits.idleSeconds} s, as long as nginx keeps one between two requests.`,
+      says: `Fly's proxy keeps a silent TCP connection open for ${limits.idleSeconds} s, as long as nginx keeps one between two requests.`,
       restsOn: ["image/limits.ts"],
       source: "older docs: closed after 60 s; today's say nothing for raw TCP",
-      wrongIf: "it is closed before: a visitor's next request would meet a closed connection",
+      wrongIf: "it is closed before: a visitor's next request would find a closed connection",
     },
     "silent-websocket-kept": {
-      says: `It keeps one open for ${limits.readSeconds} s, as long as a PoP lets a WebSocket or a slow origin be silent.`,
+      says: `It keeps one open for ${limits.readSeconds} s, as long as a PoP allows a WebSocket or a slow origin to be silent.`,
       restsOn: ["image/limits.ts", "docs/requests.md"],
       source: "as above",
       wrongIf: "it is closed before: silent WebSockets would end earlier than docs/requests.md says",

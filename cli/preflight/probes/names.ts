@@ -9,18 +9,18 @@ export const namesProbe = probe({
   title: "second machine",
   assumptions: {
     "machine-name-unique": {
-      says: "A second machine of one name is refused by 409 or 422, in known words.",
+      says: "A second machine with the same name is rejected with 409 or 422, with a known text.",
       restsOn: ["providers/fly/machine.ts", "fly/errors.ts"],
       source: "[Kilo-Org/cloud#1135](https://github.com/Kilo-Org/cloud/issues/1135), seen live again on 2026-09-20",
       wrongIf:
-        "a second one is made, or the refusal reads otherwise: a lost answer would end in two machines, or in an error",
+        "a second one is created, or the error has another text: a lost response would lead to two machines, or to an error",
       playedBy: "test/provider/machine.test.ts: a create whose answer was lost is found again, not repeated",
     },
     "volume-has-one-machine": {
-      says: "A machine on a volume that has one is refused by 412, `claimed by machine …`.",
+      says: "A machine on a volume that has one is rejected with 412, `claimed by machine …`.",
       restsOn: ["providers/fly/machine.ts", "fly/errors.ts"],
       source: "[superfly/docs#2226](https://github.com/superfly/docs/issues/2226), seen live in 2026-10",
-      wrongIf: "a second one is made, or the refusal reads otherwise",
+      wrongIf: "a second one is created, or the error has another text",
       playedBy: "test/provider/machine.test.ts: a volume that another machine holds is refused, the machine named",
     },
   },

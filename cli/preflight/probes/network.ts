@@ -29,12 +29,12 @@ export const networkProbe = probe({
       playedBy: "test/provider/local-fly/private-network.test.ts: quirk: names show what was true a while ago",
     },
     "volume-grows": {
-      says: "A mounted volume that is extended has a larger file system at once, unless the answer has `needs_restart`.",
+      says: "A mounted volume that is extended has a larger file system at once, unless the response has `needs_restart`.",
       restsOn: ["providers/fly/volume.ts"],
       source:
         "[Fly, extend a volume](https://fly.io/docs/flyctl/volumes-extend/); [openapi.yaml](https://docs.machines.dev/spec/openapi3.json), `needs_restart`",
       wrongIf:
-        "it does not grow and the answer says nothing: a PoP's cache would be bounded by a size it does not have",
+        "it does not grow and the response does not say so: the limit of a PoP's cache would be larger than its volume",
       playedBy: "test/provider/hosts.test.ts: the machine boots again after its volume has grown",
     },
   },

@@ -19,10 +19,10 @@ export const restProbe = probe({
       playedBy: "test/provider/machine.test.ts: a stopped machine gets its new config, is started and verified",
     },
     "start-after-stop": {
-      says: `A start right after a stop may be refused by 412, for less than ${startMs / 1000} s.`,
+      says: `A start right after a stop may be rejected with 412, for less than ${startMs / 1000} s.`,
       restsOn: ["providers/fly/machine-start.ts"],
       source: 'seen live in 2026-10: "machine still active, refusing to start" for up to 10 s',
-      wrongIf: "it is refused for longer, or in another way",
+      wrongIf: "it is rejected for longer, or in another way",
       playedBy: "test/provider/local-fly/faults.test.ts: still active: a start right after a stop is refused",
     },
     "update-of-stopped": {

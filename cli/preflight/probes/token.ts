@@ -5,10 +5,10 @@ export const tokenProbe = probe({
   title: "token",
   assumptions: {
     "token-names-organization": {
-      says: "`GET /tokens/current` names the organizations a token is good for.",
+      says: "`GET /tokens/current` names the organizations that a token is valid for.",
       restsOn: ["cli/doctor/fly.ts"],
       source: "[openapi.yaml](https://docs.machines.dev/spec/openapi3.json), `GET /v1/tokens/current`",
-      wrongIf: "the answer is an error, or names no organization",
+      wrongIf: "the response is an error, or names no organization",
       playedBy: "test/cli/doctor.test.ts: an app of somebody else's organization, a token of another",
     },
   },

@@ -17,22 +17,22 @@ export const trafficProbe = probe({
   title: "visitor",
   assumptions: {
     "address-leads-to-machine": {
-      says: `A new anycast IPv6 address leads to the machine within ${addressMs / 1000} s, for raw TCP too.`,
+      says: `A new anycast IPv6 address reaches the machine within ${addressMs / 1000} s, for raw TCP too.`,
       restsOn: ["providers/fly/address.ts", "components/machine-config.ts"],
       source: "[Fly, public network services](https://fly.io/docs/networking/services/)",
-      wrongIf: "no connection to it is answered by the machine",
+      wrongIf: "the machine answers no connection to it",
     },
     "proxy-header": {
       says: "The handler `proxy_proto` puts a PROXY header with the visitor's address and the public port before the first byte.",
       restsOn: ["components/machine-config.ts", "image/render/nginx.ts"],
       source: "[Fly, connection handlers](https://fly.io/docs/networking/services/#connection-handlers)",
-      wrongIf: "nginx, which demands one, closes the connection, or the port in it is another one",
+      wrongIf: "nginx, which requires one, closes the connection, or the port in it is another one",
     },
     "proxy-header-family": {
-      says: "A visitor by IPv6 has an IPv6 address in the header, though the proxy itself comes by IPv4.",
+      says: "A visitor on IPv6 has an IPv6 address in the header, although the proxy itself connects by IPv4.",
       restsOn: ["image/render/nginx-common.ts"],
       source: "inferred from [Fly, services](https://fly.io/docs/networking/services/): apps bind 0.0.0.0",
-      wrongIf: "the address in the header is an IPv4 one, or the proxy comes by IPv6",
+      wrongIf: "the address in the header is an IPv4 one, or the proxy connects by IPv6",
     },
     "proxy-source-range": {
       says: "Fly's proxy opens connections to the machine from 172.16.0.0/12.",

@@ -24,13 +24,13 @@ export const updateProbe = probe({
   title: "update",
   assumptions: {
     "update-names-version": {
-      says: "The answer to an update has the new version's `instance_id`.",
+      says: "The response to an update has the new version's `instance_id`.",
       restsOn: ["providers/fly/machine-update.ts"],
       source: "[Machines API, update](https://fly.io/docs/machines/api/machines-resource/#update-a-machine)",
       wrongIf: "it has the old one, or none: every wait would be pinned to the wrong version",
     },
     "update-reads": {
-      says: `After an update's answer the client that sent it reads the old version for at most ${staleReadMs / 1000} s.`,
+      says: `After the response to an update, its client reads the old version for at most ${staleReadMs / 1000} s.`,
       restsOn: ["fly/machine-health.ts", "providers/fly/machine-update.ts"],
       source:
         "[flyctl#4878](https://github.com/superfly/flyctl/pull/4878), [#4921](https://github.com/superfly/flyctl/pull/4921): live runs met the old version; [Fly, infra log 2026-04-28](https://fly.io/infra-log/)",
@@ -39,7 +39,7 @@ export const updateProbe = probe({
         "test/provider/fly/lag.test.ts: with its cookie a client reads what it wrote, without it what was before",
     },
     "update-reads-of-others": {
-      says: "So does a client without the cookie of that answer.",
+      says: "The same holds for a client without the cookie of that response.",
       restsOn: ["cli/commands/status.ts", "fly/machine-health.ts"],
       source: "as above",
       wrongIf: "it is read for longer",
@@ -54,17 +54,17 @@ export const updateProbe = probe({
       playedBy: "test/provider/fly/lag.test.ts: another version that stays is a revert also where no event tells of it",
     },
     "wait-for-replaced": {
-      says: "A wait for a version that was replaced is refused.",
+      says: "A wait for a replaced version is rejected.",
       restsOn: ["fly/machine-health.ts"],
       source:
         "[flyctl machine/wait.go](https://github.com/superfly/flyctl/blob/master/internal/command/machine/wait.go)",
       wrongIf: "it succeeds: a pinned wait would prove nothing",
     },
     "check-rows-are-new": {
-      says: `After an update a check's row of the version before, passing, is shown for at most ${staleReadMs / 1000} s.`,
+      says: `After an update, a passing check row of the previous version is shown for at most ${staleReadMs / 1000} s.`,
       restsOn: ["fly/machine-health.ts"],
       source: "[alchemy](https://github.com/alchemy-run/alchemy)'s live tests reject stale observations of checks",
-      wrongIf: "it is shown for longer: a version would pass by the health of the one before",
+      wrongIf: "it is shown for longer: a version would pass because of the health of the previous one",
       playedBy:
         "test/provider/fly/lag.test.ts: rows that pass and are never written again count once they can no longer be the old version's",
     },
@@ -89,10 +89,10 @@ export const updateProbe = probe({
       wrongIf: "it is not a ULID, or its time is off by more than a minute: `releases` would name the wrong image",
     },
     "versions-keep-config": {
-      says: "`GET …/versions` has the version before with the config it was given.",
+      says: "`GET …/versions` has the previous version with its original config.",
       restsOn: ["cli/history.ts"],
       source: "[openapi.yaml](https://docs.machines.dev/spec/openapi3.json), `MachineVersion.user_config`",
-      wrongIf: "the version is missing, or its config another one",
+      wrongIf: "the version is missing, or has another config",
     },
   },
   async measure(session, found) {

@@ -12,22 +12,22 @@ export const volumesProbe = probe({
   title: "room and volumes",
   assumptions: {
     "placement-names-region": {
-      says: "`POST /platform/placements` lists a region exactly when a volume and its machine find room there.",
+      says: "`POST /platform/placements` lists a region if and only if it has room for a volume and its machine.",
       restsOn: ["providers/fly/volume.ts", "cli/doctor/fly.ts"],
       source:
         "live answers seen in 2026-09 (PascalCase; a full region is absent); [openapi.yaml](https://docs.machines.dev/spec/openapi3.json)",
-      wrongIf: "the region is absent and the volume is made all the same, or the other way round",
+      wrongIf: "the region is absent and the volume is created anyway, or the reverse",
       playedBy: "test/provider/volume.test.ts: a full region is refused before anything is made, with the options",
     },
     "volume-zone": {
-      says: "A volume tells its host (`zone`) in the answer to its creation.",
+      says: "The response to a volume's creation has its host (`zone`).",
       restsOn: ["providers/fly/volume.ts"],
       source: "[openapi.yaml](https://docs.machines.dev/spec/openapi3.json), `Volume.zone`",
       wrongIf: "the field is empty",
       playedBy: "test/provider/hosts.test.ts: with no host left they share one, and it is said with whom",
     },
     "volumes-same-name-apart": {
-      says: "Two volumes of one name lie on different hosts.",
+      says: "Two volumes with the same name are on different hosts.",
       restsOn: ["providers/fly/volume.ts"],
       source:
         "[flyctl `volumes create --require-unique-zone`](https://fly.io/docs/flyctl/volumes-create/), on by default, for volumes of the same name",
@@ -42,7 +42,7 @@ export const volumesProbe = probe({
       wrongIf: "its zone is one of theirs",
     },
     "snapshots-by-default": {
-      says: "A volume is copied daily and the copies kept for five days unless it is said otherwise.",
+      says: "By default a volume is copied daily, and the copies are kept for five days.",
       restsOn: ["components/cost.ts"],
       source: "[Fly, volume snapshots](https://fly.io/docs/volumes/snapshots/)",
       wrongIf: "`auto_backup_enabled` is not true, or `snapshot_retention` not 5",

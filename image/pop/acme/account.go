@@ -16,12 +16,12 @@ import (
 	"fly-pops/pop/internal/files"
 )
 
-// savedAccount is what the volume has of an account. Its key is made here and never leaves.
+// savedAccount is an account as it is saved on the volume. Its key is generated here and never leaves the volume.
 type savedAccount struct {
 	Directory string `json:"directory"`
 	// PEM.
 	Key string `json:"key"`
-	// URL at the authority; "": not made there yet, as far as is known.
+	// URL at the authority. "": the account may not exist there yet.
 	Location string `json:"location,omitempty"`
 }
 
@@ -30,7 +30,7 @@ func (c *Config) accountFile(directory string) string {
 	return filepath.Join(c.Dir, "account-"+hex.EncodeToString(sum[:8])+".json")
 }
 
-// account returns the PoP's own account at an authority. The key is on the volume before the authority hears of it: asked again with the same key, it gives the same account.
+// account returns the PoP's own account at an authority. The key is saved before it is sent to the authority, which returns the same account for the same key.
 func (c *Config) account(ctx context.Context, ca *authority) (acme.Account, error) {
 	path := c.accountFile(ca.directory)
 	var saved savedAccount
@@ -38,7 +38,7 @@ func (c *Config) account(ctx context.Context, ca *authority) (acme.Account, erro
 	switch {
 	case err == nil:
 		if err := json.Unmarshal(text, &saved); err != nil {
-			return acme.Account{}, fmt.Errorf("%s cannot be read: remove it, and the PoP makes another account", path)
+			return acme.Account{}, fmt.Errorf("%s cannot be read: remove it, and the PoP creates another account", path)
 		}
 	case errors.Is(err, fs.ErrNotExist):
 		if saved.Key, err = newKey(); err != nil {
@@ -53,7 +53,7 @@ func (c *Config) account(ctx context.Context, ca *authority) (acme.Account, erro
 	}
 	key, err := parseKey(saved.Key)
 	if err != nil {
-		return acme.Account{}, fmt.Errorf("%s cannot be read: remove it, and the PoP makes another account", path)
+		return acme.Account{}, fmt.Errorf("%s cannot be read: remove it, and the PoP creates another account", path)
 	}
 	account := acme.Account{PrivateKey: key, Location: saved.Location, Status: acme.StatusValid}
 	if saved.Location != "" {
@@ -71,7 +71,7 @@ func (c *Config) account(ctx context.Context, ca *authority) (acme.Account, erro
 	made, err := ca.client.NewAccount(ctx, wanted)
 	if err != nil && wanted.ExternalAccountBinding != nil {
 		if _, is := errors.AsType[acme.Problem](err); is {
-			return acme.Account{}, fmt.Errorf("the authority does not take the external account of certificates.acme.eab: %w", ca.describe(err))
+			return acme.Account{}, fmt.Errorf("the authority does not accept the external account of certificates.acme.eab: %w", ca.describe(err))
 		}
 	}
 	if err != nil {
@@ -81,7 +81,7 @@ func (c *Config) account(ctx context.Context, ca *authority) (acme.Account, erro
 	return made, c.save(path, saved)
 }
 
-// forgetAccount keeps the key and nothing else.
+// forgetAccount keeps only the key.
 func (c *Config) forgetAccount(directory string) error {
 	path := c.accountFile(directory)
 	var saved savedAccount

@@ -15,11 +15,11 @@ import (
 func (c *nameChecker) resolve(ctx context.Context, name string) ([]netip.Addr, Reach, error) {
 	if c.isPrivateName(name) {
 		if len(c.edge) == 0 {
-			return nil, reachUnknown, fmt.Errorf("%s is in a zone of dns.forward, so what the world sees of it cannot be asked here, and the addresses of this edge are not known", name)
+			return nil, reachUnknown, fmt.Errorf("%s is in a zone of dns.forward, so its public addresses cannot be looked up here, and the addresses of this edge are not known", name)
 		}
 		return c.edge, reachUnknown, nil
 	}
-	// With its final dot no search list applies.
+	// The final dot prevents that a search list applies.
 	found, err := c.lookup(ctx, "ip", name+".")
 	if err != nil {
 		if missing, is := errors.AsType[*net.DNSError](err); is && missing.IsNotFound {
@@ -43,7 +43,7 @@ func (c *nameChecker) resolve(ctx context.Context, name string) ([]netip.Addr, R
 	return found[:min(len(found), maxAddresses)], reachUnknown, nil
 }
 
-// wrongAddress names the first address that does not belong to the edge: an authority may take any of them.
+// wrongAddress returns an error for the first address that does not belong to the edge: an authority may connect to any of them.
 func wrongAddress(name string, found, edge []netip.Addr) error {
 	for _, address := range found {
 		if slices.Contains(edge, address) {
@@ -58,7 +58,7 @@ func wrongAddress(name string, found, edge []netip.Addr) error {
 	return nil
 }
 
-// missingRecords names the records to set for a name that has none.
+// missingRecords describes the records to set for a name without any.
 func missingRecords(edge []netip.Addr) string {
 	var found []string
 	for _, address := range edge {

@@ -3,10 +3,10 @@
 // Each PoP has an account of its own, and makes its keys on its volume (/var/lib/pop/acme, which only the user of `pop certs` reads). One certificate covers all
 // names of a site. nginx gets a copy in /var/lib/pop/certs; the last good one stays until there is a better one.
 //
-// A certificate is due when there is none for all of its names, or when the time of its renewal has come (schedule.go). PoPs that share certificates ask the
+// A certificate is due when there is none for all of its names, or when it is time to renew it (schedule.go). PoPs that share certificates ask the
 // others for a newer one first (share.go). Otherwise an order is made (order.go). Names are proved by HTTP-01 or by DNS-01: with HTTP-01 they are checked before
-// (name_check.go), and challenges are answered by the PoP that they arrive at (challenges.go); with DNS-01 TXT records are set (dns01.go). An order is on the
-// volume before the authority hears of it, so that a PoP that starts again continues it.
+// (name_check.go), and each PoP responds to challenges of all PoPs (challenges.go); with DNS-01 TXT records are set (dns01.go). An order is
+// saved on the volume before it is sent to the authority, so that a PoP that restarts continues it.
 package acme
 
 import (
@@ -25,7 +25,7 @@ import (
 	"fly-pops/pop/internal/resolve"
 )
 
-// Agent is what is known from one round to the next. Serving needs nothing of it: that is on the volume.
+// Agent orders and renews the certificates of a configuration. Everything that has to survive a restart is on the volume.
 type Agent struct {
 	config      *Config
 	environment Environment
@@ -35,30 +35,30 @@ type Agent struct {
 	tokens     *tokenStore
 	challenges *challengeServer
 	checkName  func(ctx context.Context, name string) (Reach, error)
-	// nil: CAA records are left to the authority.
+	// nil: CAA records are not checked before an order.
 	queryCAA func(ctx context.Context, name string) (resolve.Answer, error)
 
-	// Gets each status. nil: nobody does.
+	// Called with each status. nil: not called.
 	Report func(Status)
 
 	certs []*managedCert
 	ready bool
-	// nil: nothing is wrong.
+	// nil: all is well.
 	environmentError, listenError, shareError error
-	// Encrypts what the PoPs share, as of this round. nil: nothing is shared, or the secret is not there.
+	// Encrypts shared certificates. Read in each round. nil: sharing is off, or the secret is missing.
 	share cipher.AEAD
-	// Authorities that did not answer in this round, by directory: one that hangs is waited for once, not once per certificate.
+	// Authorities that did not respond in this round, by directory: there is one timeout per round, not one per certificate.
 	unavailable map[string]error
-	// PoPs that did not answer in this round, likewise.
+	// PoPs that did not respond in this round, likewise.
 	silentPeers map[netip.Addr]bool
-	// When another PoP gave a certificate last.
+	// When a certificate was last taken from another PoP.
 	lastShared time.Time
-	// When files were last looked for that no site has.
+	// When unused files were last looked for.
 	unusedCheck time.Time
 	unusedError error
 }
 
-// New reads what is on the volume; it makes no requests.
+// New reads the state from the volume. It makes no requests.
 func New(config *Config, environment Environment, problems []string, now func() time.Time) *Agent {
 	a := &Agent{config: config, environment: environment, now: now, started: now(), tokens: newTokenStore()}
 	a.challenges = newChallengeServer(a.tokens, newPeers(environment, now), environment.Private, config.PeerPort)
@@ -85,22 +85,22 @@ func New(config *Config, environment Environment, problems []string, now func() 
 	return a
 }
 
-// Serve answers challenges until ctx is done, and reports what is on the volume before any request is made.
+// Serve responds to challenges until ctx is done, and reports the state on the volume before any request is made.
 func (a *Agent) Serve(ctx context.Context) {
 	a.prepare(ctx)
 	a.report(nil)
 }
 
-// prepare tries again what may not have been there at the boot: a private address, the secret that is shared.
+// prepare tries again what may have been missing at boot: the private address, the secret for sharing.
 func (a *Agent) prepare(ctx context.Context) {
 	a.listenError = a.challenges.listen(ctx, a.config.Socket)
 	a.share, a.shareError = a.config.sharing()
 }
 
-// StatusPath is where the status file belongs.
+// StatusPath is the path of the status file.
 func (a *Agent) StatusPath() string { return a.config.Status }
 
-// Round does what is due, and returns how long to wait for the next one.
+// Round does what is due, and returns the pause until the next one.
 func (a *Agent) Round(ctx context.Context) time.Duration {
 	a.prepare(ctx)
 	failure := a.blocker()
@@ -125,13 +125,13 @@ func (a *Agent) Round(ctx context.Context) time.Duration {
 	return a.nextPause(failure)
 }
 
-// blocker is what keeps any order from being made; nil: nothing.
+// blocker is what prevents all orders. nil: nothing.
 func (a *Agent) blocker() error {
 	if a.now().Before(pair.Earliest) {
-		return fmt.Errorf("the clock here says %s: no certificate is ordered by it", a.now().UTC().Format(time.RFC3339))
+		return fmt.Errorf("the clock of this machine says %s, so no certificate is ordered", a.now().UTC().Format(time.RFC3339))
 	}
 	if text, err := os.ReadFile(a.config.Volume); err == nil && len(bytes.TrimSpace(text)) > 0 {
-		return fmt.Errorf("%s: no certificate is ordered, as its key would be lost with the memory", bytes.TrimSpace(text))
+		return fmt.Errorf("%s: no certificate is ordered, because its key would be lost with the memory", bytes.TrimSpace(text))
 	}
 	return nil
 }

@@ -32,7 +32,7 @@ func TestOneCertificateForAllNamesOfASite(t *testing.T) {
 	}
 	files, err := os.ReadDir(f.config.Dir)
 	if err != nil || len(files) != 3 {
-		t.Errorf("%d files in the folder: %v", len(files), err)
+		t.Errorf("%d files in the directory: %v", len(files), err)
 	}
 	for _, file := range files {
 		if info, err := file.Info(); err != nil || info.Mode().Perm() != 0o600 {
@@ -121,17 +121,17 @@ func TestAnotherNameIsAnotherCertificate(t *testing.T) {
 func TestAnotherAuthorityIsAnotherCertificate(t *testing.T) {
 	trial := newFixture(t)
 	trial.mustRun()
-	earnest := testacme.Start(t, testacme.Options{Now: trial.now})
+	production := testacme.Start(t, testacme.Options{Now: trial.now})
 	before := trial.served(host)
-	trial.config.Directories = []string{earnest.Directory}
-	trial.authority = earnest
+	trial.config.Directories = []string{production.Directory}
+	trial.authority = production
 	trial.start()
 	if trial.served(host) != before {
-		t.Error("the one for trials does not serve meanwhile")
+		t.Error("the staging certificate is not served until then")
 	}
 	trial.mustRun()
 	trial.leaf(host)
-	if accounts := earnest.Accounts(); accounts != 1 {
+	if accounts := production.Accounts(); accounts != 1 {
 		t.Errorf("%d accounts", accounts)
 	}
 }
@@ -185,7 +185,7 @@ func TestHeld(t *testing.T) {
 			t.Error("held")
 		}
 	})
-	t.Run("nobody at port 80, once that is believed", func(t *testing.T) {
+	t.Run("no response at port 80, once that is confirmed", func(t *testing.T) {
 		f := newFixture(t)
 		reaches(f, reachUnanswered, closed)
 		for look := 1; look <= confirmingChecks; look++ {
@@ -223,7 +223,7 @@ func TestHeld(t *testing.T) {
 			t.Error("held")
 		}
 	})
-	// The authority limits for days; the process begins anew meanwhile.
+	// The authority's limit lasts for days, and the process restarts within them.
 	paused := func(f *fixture) {
 		f.authority.Problem("order", "rateLimited", 429, "122400")
 		f.round()
@@ -259,7 +259,7 @@ func TestHeld(t *testing.T) {
 			f.start()
 		},
 	} {
-		t.Run(name+", nobody else serves", func(t *testing.T) {
+		t.Run(name+", no other PoP serves", func(t *testing.T) {
 			f := newFixture(t)
 			stop(f)
 			reaches(f, reachElsewhere, elsewhereErr)
@@ -270,7 +270,7 @@ func TestHeld(t *testing.T) {
 				t.Errorf("says %q of what keeps nothing from being ordered", f.own().Error)
 			}
 		})
-		t.Run(name+", nobody at port 80", func(t *testing.T) {
+		t.Run(name+", no response at port 80", func(t *testing.T) {
 			f := newFixture(t)
 			stop(f)
 			reaches(f, reachUnanswered, closed)
@@ -328,7 +328,7 @@ func TestHeld(t *testing.T) {
 	})
 }
 
-// Whatever the files of the folder hold, the process goes on: an unreadable record counts as none, and half a record as what it says.
+// The process continues with any contents of its files: an unreadable record counts as absent, an incomplete one as what it contains.
 func TestRecordsThatAreBroken(t *testing.T) {
 	for name, text := range map[string]string{
 		"empty": "", "garbage": "{", "a list": "[]", "half of one": `{"retryAt":"2100-01-01T00:00:00Z","error":"planted"}`,

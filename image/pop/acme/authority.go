@@ -20,21 +20,21 @@ import (
 )
 
 const (
-	// From a challenge to its verdict, and from the last of them to the certificate.
+	// From a challenge to its result, and from the last result to the certificate.
 	pollTimeout = 90 * time.Second
 	// A chain of four with RSA-4096 keys has 8 KB.
 	maxResponseSize = 256 << 10
-	// Orders of a clock that is further off are not made: it would judge the certificate wrongly.
+	// If the clock is further off, nothing is ordered: the validity of the certificate would be checked against a wrong time.
 	clockTolerance = 10 * time.Minute
 )
 
-// exchangeTimeout is for one request and its response. A test has its own.
+// exchangeTimeout is for one request and its response. Tests set their own.
 var exchangeTimeout = 20 * time.Second
 
-// pollInterval is how often an authority is asked for a verdict where it does not say. A test has its own.
+// pollInterval is how often an authority is polled for a result unless it says when. Tests set their own.
 var pollInterval = time.Second
 
-// authority is one ACME directory, reached by the PoP's own resolver.
+// authority is a client for one ACME directory. It uses the PoP's own resolver.
 type authority struct {
 	directory string
 	client    *acme.Client
@@ -44,7 +44,7 @@ type authority struct {
 	challengeType string
 
 	lock sync.Mutex
-	// Of the last response that was a failure, and of the last response of all. 0: it did not say.
+	// Retry-After of the last failed response, and of the last response. 0: the header was missing.
 	retryAfter, lastRetryAfter time.Duration
 }
 
@@ -82,7 +82,7 @@ func newAuthority(config *Config, directory string, now func() time.Time) (*auth
 	return ca, nil
 }
 
-// checkDirectory makes sure, before anything is ordered, that the authority answers and that its clock agrees with ours.
+// checkDirectory checks, before anything is ordered, that the authority responds and that its clock agrees with this machine's.
 func (ca *authority) checkDirectory(ctx context.Context) error {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, ca.directory, nil)
 	if err != nil {
@@ -106,14 +106,14 @@ func (ca *authority) checkDirectory(ctx context.Context) error {
 	}
 	if theirs, err := http.ParseTime(response.Header.Get("Date")); err == nil {
 		if off := ca.now().Sub(theirs).Abs(); off > clockTolerance {
-			return unavailableError{fmt.Errorf("the clock here says %s and that of %s %s: no certificate is ordered by it",
+			return unavailableError{fmt.Errorf("the clock of this machine says %s and that of %s says %s, so no certificate is ordered",
 				ca.now().UTC().Format(time.RFC3339), request.URL.Host, theirs.UTC().Format(time.RFC3339))}
 		}
 	}
 	return nil
 }
 
-// describe turns an error of acmez into a sentence, and into the type that decides when to try again.
+// describe converts an error of acmez to a readable one, of the type that decides when to retry.
 func (ca *authority) describe(err error) error {
 	if err == nil {
 		return nil
@@ -145,7 +145,7 @@ func (ca *authority) withRetryAfter(err error) error {
 	return retryAfterError{err, wait}
 }
 
-// pollWait is how long the authority wants to be left alone after its last response. 0: it did not say.
+// pollWait is how long to wait after the last response of the authority. 0: it did not say.
 func (ca *authority) pollWait() time.Duration {
 	ca.lock.Lock()
 	defer ca.lock.Unlock()

@@ -10,20 +10,20 @@ import (
 )
 
 var (
-	// briefProblems of HTTP-01 may be due to a PoP that did not answer for a moment.
+	// briefProblems of HTTP-01 may be caused by a PoP that did not respond for a moment.
 	briefProblems = []string{acme.ProblemTypeConnection, acme.ProblemTypeIncorrectResponse}
-	// failedStatuses are those of an authorization that comes to nothing.
+	// failedStatuses are the statuses of an authorization that cannot become valid any more.
 	failedStatuses = []string{acme.StatusInvalid, acme.StatusExpired, acme.StatusRevoked, acme.StatusDeactivated}
 )
 
-// openChallenge is how one name is to be proved.
+// openChallenge is the challenge of a name that is not proved yet.
 type openChallenge struct {
 	authorization acme.Authorization
 	challenge     acme.Challenge
 }
 
-// authorize proves all names. The answers to all challenges are there before the authority looks for the first: a resolver that keeps the records of one TXT name
-// has those of all names that share it, such as example.org and *.example.org (https://github.com/letsencrypt/boulder/issues/5820).
+// authorize proves all names. It prepares the responses to all challenges before the authority validates the first: names such as example.org and *.example.org
+// share one TXT name, and a resolver may cache the records of the first (https://github.com/letsencrypt/boulder/issues/5820).
 func (o *orderFlow) authorize(ctx context.Context, locations []string, saved *savedOrder) error {
 	var open []openChallenge
 	for _, location := range locations {
@@ -61,7 +61,7 @@ func (o *orderFlow) authorize(ctx context.Context, locations []string, saved *sa
 	return nil
 }
 
-// challengeOf an authorization, of the kind that is answered here.
+// challengeOf returns the challenge of an authorization that has the configured type.
 func (o *orderFlow) challengeOf(authorization acme.Authorization) (acme.Challenge, error) {
 	at := slices.IndexFunc(authorization.Challenges, func(challenge acme.Challenge) bool { return challenge.Type == o.config.challengeType() })
 	if at < 0 {
@@ -70,7 +70,7 @@ func (o *orderFlow) challengeOf(authorization acme.Authorization) (acme.Challeng
 	return authorization.Challenges[at], nil
 }
 
-// prove has the authority look for an answer. A challenge that was begun before a restart is only waited for.
+// prove has the authority validate a challenge. A challenge that was initiated before a restart is only polled.
 func (o *orderFlow) prove(ctx context.Context, open openChallenge) error {
 	if open.challenge.Status == acme.StatusPending {
 		if _, err := o.ca.client.InitiateChallenge(ctx, o.account, open.challenge); err != nil {
@@ -81,7 +81,7 @@ func (o *orderFlow) prove(ctx context.Context, open openChallenge) error {
 	return o.challengeFailure(err, authorization)
 }
 
-// challengeFailure finds the reason, which the authority puts beside the challenge. An order with a name that was not proven is over.
+// challengeFailure finds the reason, which is a field of the challenge. An order with a name that was not proved has failed.
 func (o *orderFlow) challengeFailure(err error, authorization acme.Authorization) error {
 	if err == nil {
 		return nil
@@ -101,7 +101,7 @@ func (o *orderFlow) challengeFailure(err error, authorization acme.Authorization
 	return o.ca.describe(err)
 }
 
-// unproven: of a challenge "unauthorized" means something else than of an account.
+// unproven converts the problem of a challenge, where "unauthorized" means that the response was wrong.
 func unproven(problem acme.Problem) acme.Problem {
 	if problem.Type == acme.ProblemTypeUnauthorized {
 		problem.Type = acme.ProblemTypeIncorrectResponse
@@ -109,7 +109,7 @@ func unproven(problem acme.Problem) acme.Problem {
 	return problem
 }
 
-// invalidOrderReason is why an order that was taken up again is invalid: a name that was not proven while nobody looked counts like any other.
+// invalidOrderReason says why a resumed order is invalid. A validation that failed while this process was not running counts like any other.
 func (o *orderFlow) invalidOrderReason(ctx context.Context, order acme.Order) error {
 	for _, location := range order.Authorizations {
 		authorization, err := o.ca.client.GetAuthorization(ctx, o.account, location)

@@ -6,10 +6,10 @@ import (
 	"strings"
 )
 
-// CAA records say which authorities may give certificates for a name: https://www.rfc-editor.org/rfc/rfc8659. What is here decides about records; caa_lookup.go
-// finds them.
+// CAA records say which authorities may issue certificates for a name: https://www.rfc-editor.org/rfc/rfc8659. This file evaluates records; caa_lookup.go looks
+// them up.
 
-// caaRecord is one record. An authority must understand the tag of a critical one.
+// caaRecord is one record. An authority must understand the tag of a critical record.
 type caaRecord struct {
 	flags      uint8
 	tag, value string
@@ -23,13 +23,13 @@ var caaTags = []string{"issue", "issuewild", "issuemail", "issuevmc", "iodef", "
 // String is the record as a zone file has it.
 func (r caaRecord) String() string { return fmt.Sprintf("%d %s %q", r.flags, r.tag, r.value) }
 
-// caaSet is the records that count for a name, and whose they are: the name's own, or those of the nearest name above it that has any.
+// caaSet is the records that apply to a name, and their owner: the name itself, or the nearest parent that has any.
 type caaSet struct {
 	owner   string
 	records []caaRecord
 }
 
-// caaClient is who wants a certificate.
+// caaClient describes the order that records are checked for.
 type caaClient struct {
 	// Domains by which the authority is named in records, such as letsencrypt.org.
 	identities []string
@@ -39,13 +39,13 @@ type caaClient struct {
 	method string
 }
 
-// caaProblem is why an authority that goes by these records gives no certificate for a name, and what to set; nil: it may give one.
+// caaProblem says why these records forbid a certificate for a name, and what to set. nil: they allow it.
 func caaProblem(name string, set caaSet, client caaClient) error {
 	var issue, issueWild []caaRecord
 	for _, record := range set.records {
 		tag := strings.ToLower(record.tag)
 		if record.flags&caaCritical != 0 && !slices.Contains(caaTags, tag) {
-			return fmt.Errorf("the CAA record of %s (%s) is critical and of a kind that authorities do not know, so none gives a certificate for %s: remove it", set.owner, record, name)
+			return fmt.Errorf("the CAA record of %s (%s) is critical and has a tag that authorities do not know, so none issues a certificate for %s: remove it", set.owner, record, name)
 		}
 		switch tag {
 		case "issue":
@@ -54,7 +54,7 @@ func caaProblem(name string, set caaSet, client caaClient) error {
 			issueWild = append(issueWild, record)
 		}
 	}
-	// For wildcards issuewild counts, and issue where there is none: https://www.rfc-editor.org/rfc/rfc8659#section-4.3
+	// For wildcards issuewild applies, or issue if there is no issuewild: https://www.rfc-editor.org/rfc/rfc8659#section-4.3
 	property := "issue"
 	if strings.HasPrefix(name, "*.") && len(issueWild) > 0 {
 		issue, property = issueWild, "issuewild"
@@ -80,11 +80,11 @@ func caaProblem(name string, set caaSet, client caaClient) error {
 		texts[i] = record.String()
 	}
 	identity := client.identities[0]
-	return fmt.Errorf("the CAA records of %s (%s) do not allow %s to give a certificate for %s: add the CAA record 0 %s %q to %s, or remove them",
+	return fmt.Errorf("the CAA records of %s (%s) do not allow %s to issue a certificate for %s: add the CAA record 0 %s %q to %s, or remove them",
 		set.owner, strings.Join(texts, ", "), identity, name, property, identity, set.owner)
 }
 
-// parameterProblem is what a record asks for beside the authority: https://www.rfc-editor.org/rfc/rfc8657. Parameters of the authority's own are not known here.
+// parameterProblem checks the parameters of a record: https://www.rfc-editor.org/rfc/rfc8657. Parameters that an authority defines itself are ignored.
 func parameterProblem(owner string, record caaRecord, parameters map[string][]string, client caaClient) error {
 	for _, methods := range parameters["validationmethods"] {
 		if !slices.Contains(strings.Split(strings.ToLower(methods), ","), client.method) {
@@ -92,14 +92,14 @@ func parameterProblem(owner string, record caaRecord, parameters map[string][]st
 		}
 	}
 	accounts := parameters["accounturi"]
-	// Several are as good as none: no account is all of them.
+	// With several accounturi no account matches.
 	if len(accounts) > 0 && (len(accounts) > 1 || accounts[0] != client.account) {
 		return fmt.Errorf("the CAA record of %s (%s) is for another account, and each PoP has its own, this one %s: remove accounturi, or add a record for each PoP", owner, record, client.account)
 	}
 	return nil
 }
 
-// parseIssue takes the value of an issue record apart: the authority's domain ("" allows nobody), and parameters behind semicolons.
+// parseIssue splits the value of an issue record into the authority's domain ("" allows no authority) and the parameters after semicolons.
 func parseIssue(value string) (domain string, parameters map[string][]string, err error) {
 	parts := strings.Split(value, ";")
 	domain = strings.Trim(parts[0], " \t")

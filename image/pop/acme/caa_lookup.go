@@ -15,13 +15,13 @@ import (
 // https://www.rfc-editor.org/rfc/rfc8659#section-4.1
 const typeCAA = dnsmessage.Type(257)
 
-// forbiddenError: an order would come to nothing until somebody changes DNS. The authority was not asked for one.
+// forbiddenError: an order would fail until DNS is changed, so none was made.
 type forbiddenError struct{ error }
 
 func (e forbiddenError) Unwrap() error { return e.error }
 
-// allowedNames are those of the names whose CAA records allow the authority, with the problem of the first that is not among them. What cannot be looked up here
-// counts as allowed, since the authority decides.
+// allowedNames returns the names whose CAA records allow the authority, and the problem of the first name that is not allowed. Names whose records cannot be looked
+// up count as allowed, because the authority decides.
 func (a *Agent) allowedNames(ctx context.Context, ca *authority, account acme.Account, names []string) ([]string, error) {
 	directory, err := ca.client.GetDirectory(ctx)
 	if a.queryCAA == nil || err != nil || directory.Meta == nil || len(directory.Meta.CAAIdentities) == 0 {
@@ -42,7 +42,7 @@ func (a *Agent) allowedNames(ctx context.Context, ca *authority, account acme.Ac
 }
 
 func (a *Agent) checkCAA(ctx context.Context, name string, client caaClient) error {
-	// What the user's own name servers say is not what the authority sees.
+	// The authority sees the public records, not those of private name servers.
 	if a.config.isPrivateName(name) {
 		return nil
 	}
@@ -56,7 +56,7 @@ func (a *Agent) checkCAA(ctx context.Context, name string, client caaClient) err
 	return caaProblem(name, set, client)
 }
 
-// bogusError: signatures of the zone are wrong, for authorities as for this PoP.
+// bogusError: DNSSEC signatures of the zone are wrong, for authorities as well as for this PoP.
 type bogusError struct{ error }
 
 func (e bogusError) Unwrap() error { return e.error }
@@ -65,7 +65,7 @@ func bogus(name, reason string) error {
 	return bogusError{fmt.Errorf("DNSSEC of %s is broken (%s), and authorities check it: correct the zone's signatures, or remove its DS record", name, oneLine(reason))}
 }
 
-// relevantCAA climbs from a name towards the root, and takes the records of the first name that has any: https://www.rfc-editor.org/rfc/rfc8659#section-3
+// relevantCAA returns the records of the name or of its nearest parent that has any: https://www.rfc-editor.org/rfc/rfc8659#section-3
 func relevantCAA(ctx context.Context, name string, query func(context.Context, string) (resolve.Answer, error)) (caaSet, error) {
 	for owner := name; owner != ""; _, owner, _ = strings.Cut(owner, ".") {
 		response, err := query(ctx, owner+".")
@@ -79,7 +79,7 @@ func relevantCAA(ctx context.Context, name string, query func(context.Context, s
 			}
 			return caaSet{}, err
 		}
-		// A CNAME has been followed by the name server: what is at its end counts for the name.
+		// The name server has followed CNAMEs: the records of the target apply to the name.
 		if records := caaRecords(response.Resources); len(records) > 0 {
 			return caaSet{owner: owner, records: records}, nil
 		}
@@ -87,7 +87,7 @@ func relevantCAA(ctx context.Context, name string, query func(context.Context, s
 	return caaSet{}, nil
 }
 
-// caaRecords are those of an answer: flags, the length of the tag, the tag, the value. One that is cut off is left out.
+// caaRecords parses the CAA records of a response: flags, length of the tag, tag, value. Truncated records are left out.
 func caaRecords(resources []dnsmessage.Resource) []caaRecord {
 	var records []caaRecord
 	for _, resource := range resources {
@@ -102,7 +102,7 @@ func caaRecords(resources []dnsmessage.Resource) []caaRecord {
 	return records
 }
 
-// queryBy asks a name server for CAA records. nil: the system's resolver has no way to.
+// queryBy queries a name server for CAA records. nil: there is no name server, and the system's resolver has no such query.
 func queryBy(server string) func(context.Context, string) (resolve.Answer, error) {
 	if server == "" {
 		return nil
@@ -112,7 +112,7 @@ func queryBy(server string) func(context.Context, string) (resolve.Answer, error
 	}
 }
 
-// failureReasonBy asks a name server why it has no addresses for a name.
+// failureReasonBy queries a name server for the reason why a name has no addresses.
 func failureReasonBy(server string) func(context.Context, string) string {
 	if server == "" {
 		return nil

@@ -26,37 +26,37 @@ func TestWhatCAARecordsAllow(t *testing.T) {
 		records []caaRecord
 		says    string
 	}{
-		"none":                          {nil, ""},
-		"the authority":                 {issue("letsencrypt.org"), ""},
-		"by another of its names":       {issue("ca.example.test"), ""},
-		"in capitals":                   {[]caaRecord{{0, "ISSUE", "LetsEncrypt.ORG"}}, ""},
-		"with spaces":                   {issue(" letsencrypt.org ; validationmethods = http-01 ;"), ""},
-		"one of several":                {issue("digicert.com", "letsencrypt.org"), ""},
-		"another":                       {issue("digicert.com"), `the CAA records of example.org (0 issue "digicert.com") do not allow letsencrypt.org to give a certificate for www.example.org: add the CAA record 0 issue "letsencrypt.org" to example.org, or remove them`},
-		"two others":                    {issue("digicert.com", "sectigo.com"), `(0 issue "digicert.com", 0 issue "sectigo.com")`},
-		"nobody":                        {issue(";"), `(0 issue ";") do not allow letsencrypt.org`},
-		"nobody, by an empty value":     {issue(""), `(0 issue "") do not allow letsencrypt.org`},
-		"nobody, but then somebody":     {issue(";", "letsencrypt.org"), ""},
-		"no domain":                     {issue("lets encrypt.org"), "do not allow"},
-		"a parameter without a value":   {issue("letsencrypt.org; validationmethods"), "do not allow"},
-		"a name that ends like it":      {issue("evil-letsencrypt.org"), "do not allow"},
-		"wildcards only":                {[]caaRecord{{0, "issuewild", "digicert.com"}, {0, "issuewild", ";"}}, ""},
-		"wildcards do not help":         {[]caaRecord{{0, "issue", "digicert.com"}, {0, "issuewild", "letsencrypt.org"}}, "do not allow"},
-		"where to report":               {[]caaRecord{{0, "iodef", "mailto:ada@example.org"}}, ""},
-		"critical and known":            {[]caaRecord{{128, "issue", "letsencrypt.org"}}, ""},
-		"critical and not known":        {[]caaRecord{{0, "issue", "letsencrypt.org"}, {128, "tbs", "x"}}, `the CAA record of example.org (128 tbs "x") is critical and of a kind that authorities do not know, so none gives a certificate for www.example.org: remove it`},
-		"not known, not critical":       {[]caaRecord{{0, "tbs", "x"}}, ""},
-		"other flags":                   {[]caaRecord{{1, "tbs", "x"}}, ""},
-		"http-01":                       {issue("letsencrypt.org; validationmethods=http-01"), ""},
-		"http-01 among others":          {issue("letsencrypt.org; validationmethods=dns-01,HTTP-01"), ""},
-		"dns-01 only":                   {issue("letsencrypt.org; validationmethods=dns-01"), `the CAA record of example.org (0 issue "letsencrypt.org; validationmethods=dns-01") does not allow http-01: add it to validationmethods, or remove those`},
-		"dns-01 only, http-01 below":    {issue("letsencrypt.org; validationmethods=dns-01", "letsencrypt.org; validationmethods=http-01"), ""},
-		"dns-01 only, of another":       {issue("digicert.com; validationmethods=dns-01", "letsencrypt.org"), ""},
-		"this account":                  {issue("letsencrypt.org; accounturi=" + caAccount), ""},
-		"another account":               {issue("letsencrypt.org; accounturi=https://ca.example.test/acct/2"), "is for another account, and each PoP has its own, this one https://ca.example.test/acct/1: remove accounturi, or add a record for each PoP"},
-		"two accounts at once":          {issue("letsencrypt.org; accounturi=" + caAccount + "; accounturi=" + caAccount), "is for another account"},
-		"another account, a second one": {issue("letsencrypt.org; accounturi=https://ca.example.test/acct/2", "letsencrypt.org; accounturi="+caAccount), ""},
-		"a parameter of its own":        {issue("letsencrypt.org; cansignhttpexchanges=yes"), ""},
+		"none":                            {nil, ""},
+		"the authority":                   {issue("letsencrypt.org"), ""},
+		"by another of its names":         {issue("ca.example.test"), ""},
+		"in capitals":                     {[]caaRecord{{0, "ISSUE", "LetsEncrypt.ORG"}}, ""},
+		"with spaces":                     {issue(" letsencrypt.org ; validationmethods = http-01 ;"), ""},
+		"one of several":                  {issue("digicert.com", "letsencrypt.org"), ""},
+		"another":                         {issue("digicert.com"), `the CAA records of example.org (0 issue "digicert.com") do not allow letsencrypt.org to issue a certificate for www.example.org: add the CAA record 0 issue "letsencrypt.org" to example.org, or remove them`},
+		"two others":                      {issue("digicert.com", "sectigo.com"), `(0 issue "digicert.com", 0 issue "sectigo.com")`},
+		"no authority":                    {issue(";"), `(0 issue ";") do not allow letsencrypt.org`},
+		"no authority, by an empty value": {issue(""), `(0 issue "") do not allow letsencrypt.org`},
+		"no authority, but then one":      {issue(";", "letsencrypt.org"), ""},
+		"no domain":                       {issue("lets encrypt.org"), "do not allow"},
+		"a parameter without a value":     {issue("letsencrypt.org; validationmethods"), "do not allow"},
+		"a name that ends like it":        {issue("evil-letsencrypt.org"), "do not allow"},
+		"wildcards only":                  {[]caaRecord{{0, "issuewild", "digicert.com"}, {0, "issuewild", ";"}}, ""},
+		"wildcards do not help":           {[]caaRecord{{0, "issue", "digicert.com"}, {0, "issuewild", "letsencrypt.org"}}, "do not allow"},
+		"where to report":                 {[]caaRecord{{0, "iodef", "mailto:ada@example.org"}}, ""},
+		"critical and known":              {[]caaRecord{{128, "issue", "letsencrypt.org"}}, ""},
+		"critical and not known":          {[]caaRecord{{0, "issue", "letsencrypt.org"}, {128, "tbs", "x"}}, `the CAA record of example.org (128 tbs "x") is critical and has a tag that authorities do not know, so none issues a certificate for www.example.org: remove it`},
+		"not known, not critical":         {[]caaRecord{{0, "tbs", "x"}}, ""},
+		"other flags":                     {[]caaRecord{{1, "tbs", "x"}}, ""},
+		"http-01":                         {issue("letsencrypt.org; validationmethods=http-01"), ""},
+		"http-01 among others":            {issue("letsencrypt.org; validationmethods=dns-01,HTTP-01"), ""},
+		"dns-01 only":                     {issue("letsencrypt.org; validationmethods=dns-01"), `the CAA record of example.org (0 issue "letsencrypt.org; validationmethods=dns-01") does not allow http-01: add it to validationmethods, or remove those`},
+		"dns-01 only, http-01 below":      {issue("letsencrypt.org; validationmethods=dns-01", "letsencrypt.org; validationmethods=http-01"), ""},
+		"dns-01 only, of another":         {issue("digicert.com; validationmethods=dns-01", "letsencrypt.org"), ""},
+		"this account":                    {issue("letsencrypt.org; accounturi=" + caAccount), ""},
+		"another account":                 {issue("letsencrypt.org; accounturi=https://ca.example.test/acct/2"), "is for another account, and each PoP has its own, this one https://ca.example.test/acct/1: remove accounturi, or add a record for each PoP"},
+		"two accounts at once":            {issue("letsencrypt.org; accounturi=" + caAccount + "; accounturi=" + caAccount), "is for another account"},
+		"another account, a second one":   {issue("letsencrypt.org; accounturi=https://ca.example.test/acct/2", "letsencrypt.org; accounturi="+caAccount), ""},
+		"a parameter of its own":          {issue("letsencrypt.org; cansignhttpexchanges=yes"), ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := caaProblem("www.example.org", caaSet{"example.org", test.records}, caaClient{[]string{"letsencrypt.org", "ca.example.test"}, caAccount, "http-01"})
@@ -88,7 +88,7 @@ func TestWhoseCAARecordsCount(t *testing.T) {
 		"the name's own":      {map[string]resolve.Answer{"www.example.org.": {Resources: caaResources(allowing)}, "example.org.": {Resources: caaResources(other)}}, "www.example.org", "www.example.org.", ""},
 		"those above it":      {map[string]resolve.Answer{"example.org.": {Resources: caaResources(allowing)}}, "example.org", "www.example.org. example.org.", ""},
 		"those of its TLD":    {map[string]resolve.Answer{"org.": {Resources: caaResources(other)}}, "org", "www.example.org. example.org. org.", ""},
-		"nobody's":            {nil, "", "www.example.org. example.org. org.", ""},
+		"no records":          {nil, "", "www.example.org. example.org. org.", ""},
 		"a name that is none": {map[string]resolve.Answer{"www.example.org.": {Code: dnsmessage.RCodeNameError}, "example.org.": {Resources: caaResources(other)}}, "example.org", "www.example.org. example.org.", ""},
 		"behind a CNAME": {map[string]resolve.Answer{"www.example.org.": {Resources: append([]dnsmessage.Resource{{
 			Header: dnsmessage.ResourceHeader{Type: dnsmessage.TypeCNAME}, Body: &dnsmessage.CNAMEResource{}}}, caaResources(allowing)...)}}, "www.example.org", "www.example.org.", ""},
@@ -124,7 +124,7 @@ func TestNoOrderThatCAAForbids(t *testing.T) {
 	f.authority.CAA("example.test", dns.CAA{Tag: "issue", Value: "elsewhere.test"})
 	for range 20 {
 		pause := f.round()
-		f.says(`the CAA records of example.test (0 issue "elsewhere.test") do not allow pebble.test to give a certificate for www.example.test: add the CAA record 0 issue "pebble.test" to example.test`, 0)
+		f.says(`the CAA records of example.test (0 issue "elsewhere.test") do not allow pebble.test to issue a certificate for www.example.test: add the CAA record 0 issue "pebble.test" to example.test`, 0)
 		if pause < 20*time.Second || pause > maxCheckPause*6/5 {
 			t.Errorf("the next round is in %v", pause)
 		}
@@ -180,7 +180,7 @@ func TestAnAliasThatCAAForbids(t *testing.T) {
 	}
 }
 
-// What cannot be looked up here is left to the authority; what nobody can look up is not.
+// Records that cannot be looked up here are left to the authority, but not those with broken signatures.
 func TestCAARecordsThatCannotBeLookedUp(t *testing.T) {
 	for name, test := range map[string]struct {
 		response resolve.Answer

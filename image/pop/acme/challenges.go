@@ -15,26 +15,26 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// Of each read and write of a connection of nginx or of another PoP.
+// Timeout of each read and write on connections from nginx and other PoPs.
 const serverTimeout = 8 * time.Second
 
-// challengeServer answers the requests of authorities: from its own tokens, else by asking the other PoPs.
+// challengeServer responds to challenge requests of authorities: from its own tokens, or else by asking the other PoPs.
 type challengeServer struct {
 	tokens *tokenStore
-	// nil: there are none.
+	// nil: there are no other PoPs.
 	peers      Peers
 	ownAddress netip.Addr
 	port       int
 
-	// Where it listens already.
+	// Addresses that it listens on already.
 	listening map[string]bool
 
-	// The encrypted certificate for another PoP's request; "": none. nil: nothing is shared.
+	// Returns the encrypted certificate for another PoP's request. "": none. nil: sharing is off.
 	shared func(request string) string
 
 	limit *rate.Limiter
 	slots chan struct{}
-	// With all peers together.
+	// For all peers together.
 	timeout time.Duration
 	client  *http.Client
 }
@@ -50,7 +50,7 @@ func newChallengeServer(held *tokenStore, peers Peers, own netip.Addr, port int)
 	}
 }
 
-// nginxHandler answers requests that reached this PoP from outside.
+// nginxHandler responds to requests that reached this PoP from the internet.
 func (s *challengeServer) nginxHandler() http.Handler {
 	return challengeHandler(func(ctx context.Context, token string) string {
 		if response := s.tokens.response(token, nginxRequester); response != "" {
@@ -60,7 +60,7 @@ func (s *challengeServer) nginxHandler() http.Handler {
 	})
 }
 
-// peerHandler answers other PoPs from the tokens held here. It never forwards a request: one hop and no more.
+// peerHandler responds to other PoPs from the tokens held here. It never forwards a request, so there is one hop at most.
 func (s *challengeServer) peerHandler() http.Handler {
 	challenge := challengeHandler(func(_ context.Context, token string) string { return s.tokens.response(token, peerRequester) })
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -94,11 +94,11 @@ func challengeHandler(find func(context.Context, string) string) http.Handler {
 			return
 		}
 		w.Header().Set("Content-Type", "application/octet-stream")
-		_, _ = io.WriteString(w, text) // Whoever asked may be gone.
+		_, _ = io.WriteString(w, text) // The client may be gone.
 	})
 }
 
-// listen serves until ctx is done. An address that cannot be listened on is reported, and tried again by the next call: a private address may come up late.
+// listen serves until ctx is done. It reports addresses that it cannot listen on and tries them again at the next call: a private address may come up late.
 func (s *challengeServer) listen(ctx context.Context, socket string) error {
 	var failures []error
 	listen := func(network, address string, handler http.Handler) {
@@ -106,15 +106,15 @@ func (s *challengeServer) listen(ctx context.Context, socket string) error {
 			return
 		}
 		if network == "unix" {
-			_ = os.Remove(address) // Of a process that was killed.
+			_ = os.Remove(address) // Left by a process that was killed.
 		}
 		listener, err := (&net.ListenConfig{}).Listen(ctx, network, address)
 		if err == nil && network == "unix" {
-			// nginx is of the group the folder gives it.
+			// nginx is in the group of the directory.
 			err = os.Chmod(address, 0o660)
 		}
 		if err != nil {
-			failures = append(failures, fmt.Errorf("challenges cannot be answered: %w", err))
+			failures = append(failures, fmt.Errorf("cannot listen for challenges: %w", err))
 			return
 		}
 		s.listening[address] = true

@@ -112,10 +112,10 @@ func TestAPeersChallenge(t *testing.T) {
 	endless, _ := peer(t, "127.0.0.5", port, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(w, token+"."+strings.Repeat("k", 1<<20))
 	}))
-	nobody := netip.MustParseAddr("127.0.0.6")
+	unused := netip.MustParseAddr("127.0.0.6")
 	own := netip.MustParseAddr("127.0.0.7")
 
-	s := newChallengeServer(newTokenStore(), &fixedPeers{addresses: []netip.Addr{own, hanging, wrong, endless, nobody, address}}, own, port)
+	s := newChallengeServer(newTokenStore(), &fixedPeers{addresses: []netip.Addr{own, hanging, wrong, endless, unused, address}}, own, port)
 	if code, text := serveRequest(s.nginxHandler(), "GET", challengePath+token); code != 200 || text != response {
 		t.Errorf("%d %q", code, text)
 	}
@@ -123,13 +123,13 @@ func TestAPeersChallenge(t *testing.T) {
 		t.Error("the peer does not know that it was a peer's question")
 	}
 	held.remove(token)
-	s.peers = &fixedPeers{addresses: []netip.Addr{wrong, endless, nobody, address}}
+	s.peers = &fixedPeers{addresses: []netip.Addr{wrong, endless, unused, address}}
 	if code, text := serveRequest(s.nginxHandler(), "GET", challengePath+token); code != 404 || strings.Contains(text, "planted") {
 		t.Errorf("%d %q", code, text)
 	}
 }
 
-func TestAPeerNeverAsksOn(t *testing.T) {
+func TestAPeerNeverForwardsARequest(t *testing.T) {
 	peers := &fixedPeers{addresses: []netip.Addr{netip.MustParseAddr("127.0.0.2")}}
 	s := newChallengeServer(newTokenStore(), peers, netip.Addr{}, 1107)
 	if code, _ := serveRequest(s.peerHandler(), "GET", challengePath+token); code != 404 || peers.queries.Load() != 0 {
@@ -248,7 +248,7 @@ func TestSocketAndPrivatePort(t *testing.T) {
 	}
 	stop()
 	if err := newChallengeServer(held, nil, netip.MustParseAddr("192.0.2.1"), 1107).listen(t.Context(), filepath.Join(t.TempDir(), "none", "socket")); err == nil ||
-		strings.Count(err.Error(), "challenges cannot be answered") != 2 {
+		strings.Count(err.Error(), "cannot listen for challenges") != 2 {
 		t.Errorf("says %v", err)
 	}
 }

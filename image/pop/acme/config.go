@@ -13,49 +13,49 @@ import (
 	"fly-pops/pop/internal/dnsupdate"
 )
 
-// Config says which certificates to order where. Nothing in it is secret.
+// Config says which certificates to order where. It contains no secrets.
 type Config struct {
-	// Directory URLs of authorities: the first is asked, the others in their order once it fails and a certificate is urgent. At least one.
+	// Directory URLs of authorities, at least one. The others are tried in their order if the first fails and a certificate is urgent.
 	Directories []string `json:"directories"`
-	// Where an authority may write to. Absent: nowhere.
+	// Contact address for authorities. Absent: none.
 	Email string `json:"email"`
-	// Profile of certificates at the first authority, such as shortlived. Absent: the authority's own choice.
+	// Certificate profile at the first authority, such as shortlived. Absent: the authority's default.
 	Profile string `json:"profile"`
-	// PEM file with the authorities of the directories' own certificates. Absent: the system's.
+	// PEM file with CA certificates to trust for directories. Absent: the system's.
 	CAFile string `json:"caFile"`
-	// File with the key id and the HMAC key (base64url) of an external account at the first authority, white space between them. Absent: none is needed.
+	// File with the key id and the HMAC key (base64url) of an external account at the first authority, separated by white space. Absent: none is needed.
 	EABFile string `json:"eabFile"`
-	// File with the secret that the PoPs share certificates by. Absent: each orders its own.
+	// File with the secret for sharing certificates between PoPs. Absent: each PoP orders its own.
 	ShareFile string `json:"shareFile"`
-	// Name server for the authorities' names and the sites', such as 127.0.0.1:1104. Absent: the system's.
+	// Name server for the names of authorities and sites, such as 127.0.0.1:1104. Absent: the system's.
 	NameServer string `json:"nameServer"`
-	// Zones whose names are asked of name servers of the user's own: what those say is not what the world sees.
+	// Zones that private name servers resolve. Their records may differ from the public ones.
 	PrivateZones []string `json:"privateZones"`
-	// Port of FLY_PRIVATE_IP where other PoPs ask for challenges.
+	// Port on FLY_PRIVATE_IP for challenge requests of other PoPs.
 	PeerPort int `json:"peerPort"`
-	// How names are proved by records of DNS. Absent: by requests to port 80.
+	// How to prove names by DNS-01. Absent: HTTP-01 is used.
 	DNS *DNS `json:"dns"`
-	// For so long nginx may serve what it read of a PEM before: its ssl_certificate_cache. Absent: 0.
+	// How long nginx may serve an earlier version of a PEM file (its ssl_certificate_cache). Absent: 0.
 	NginxCacheSeconds int `json:"nginxCacheSeconds"`
-	// Names of the PEMs nginx serves, those of the vault among them. Absent: not known, and none is removed.
+	// Names of all PEM files that nginx serves, including those from the vault. Absent: not known, so none is removed.
 	ServedNames []string `json:"servedNames"`
 	// At least one.
 	Certificates []Certificate `json:"certificates"`
-	// Where account keys, orders and pairs are kept, for nobody else to read. Absent: /var/lib/pop/acme.
+	// Directory of account keys, orders and pairs, which no other user can read. Absent: /var/lib/pop/acme.
 	Dir string `json:"dir"`
-	// Where nginx finds PEMs, <name>.pem each. Absent: /var/lib/pop/certs.
+	// Directory of the PEM files for nginx, <name>.pem each. Absent: /var/lib/pop/certs.
 	ServedDir string `json:"served"`
-	// Unix socket where nginx passes challenges on to. Absent: /run/pop/challenges/socket.
+	// Unix socket to which nginx forwards challenge requests. Absent: /run/pop/challenges/socket.
 	Socket string `json:"socket"`
 	// Absent: /run/pop/certs/acme.json.
 	Status string `json:"status"`
-	// What postInit found wrong with the volume at boot; empty when nothing is. Absent: /run/pop/volume.
+	// File with the problem that postInit found with the volume at boot. It is empty if there is none. Absent: /run/pop/volume.
 	Volume string `json:"volume"`
 }
 
-// Certificate is that of one site.
+// Certificate is the certificate of one site.
 type Certificate struct {
-	// The site's host, then its aliases. The first names the files.
+	// The site's host, then its aliases. Files are named after the first.
 	Names []string `json:"names"`
 }
 
@@ -64,18 +64,18 @@ const (
 	defaultServed = "/var/lib/pop/certs"
 	defaultSocket = "/run/pop/challenges/socket"
 	defaultVolume = "/run/pop/volume"
-	// StatusFile is where `pop health` looks.
+	// StatusFile is read by `pop health`.
 	StatusFile = "/run/pop/certs/acme.json"
-	// maxNames is what authorities allow in one certificate.
+	// maxNames is the limit of authorities for one certificate.
 	maxNames = 100
 )
 
 var hostName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)+$`)
 
-// isSiteName says that a name is a host's or a wildcard.
+// isSiteName says whether a name is a host name or a wildcard.
 func isSiteName(name string) bool { return hostName.MatchString(strings.TrimPrefix(name, "*.")) }
 
-// SetDefaults fills in what is absent.
+// SetDefaults sets absent fields to their defaults.
 func (c *Config) SetDefaults() {
 	for field, fallback := range map[*string]string{
 		&c.Dir: defaultDir, &c.ServedDir: defaultServed, &c.Socket: defaultSocket, &c.Status: StatusFile, &c.Volume: defaultVolume,
@@ -113,7 +113,7 @@ func (c *Config) Validate() error {
 		say("certificates: expected at least one")
 	}
 	if c.DNS != nil {
-		found = append(found, c.DNS.mistakes(c.NameServer))
+		found = append(found, c.DNS.validate(c.NameServer))
 	}
 	seen := map[string]bool{}
 	for i, certificate := range c.Certificates {
@@ -121,9 +121,9 @@ func (c *Config) Validate() error {
 			say("certificates[%d] has %d names: expected 1 to %d", i, len(certificate.Names), maxNames)
 		}
 		for _, name := range certificate.Names {
-			// It becomes the name of a file.
+			// It becomes part of a file name.
 			if !isSiteName(name) || strings.HasPrefix(name, "*.") && c.DNS == nil {
-				say("certificates[%d] has %q: not a host name in small letters. A wildcard needs dns or the vault: HTTP-01 proves single names only", i, name)
+				say("certificates[%d] has %q: not a host name in lower case. A wildcard needs dns or the vault: HTTP-01 proves single names only", i, name)
 			}
 			if seen[name] {
 				say("certificates[%d] has %q, which another has too", i, name)
@@ -141,19 +141,19 @@ func (c *Config) Validate() error {
 	return errors.Join(found...)
 }
 
-// isPrivateName says that a name's addresses come from the user's own name servers.
+// isPrivateName says whether private name servers resolve a name.
 func (c *Config) isPrivateName(name string) bool {
 	return slices.ContainsFunc(c.PrivateZones, func(zone string) bool { return name == zone || strings.HasSuffix(name, "."+zone) })
 }
 
 func (c *Config) servedFile(name string) string { return filepath.Join(c.ServedDir, name+".pem") }
 
-// requestFile is there while somebody waits for a renewal.
+// requestFile exists while a renewal is requested.
 func (c *Config) requestFile(certificate Certificate) string {
 	return filepath.Join(c.Dir, certificate.Names[0]+".renew")
 }
 
-// pairFile is the last good pair of a certificate, kept apart from what nginx reads.
+// pairFile is the last good pair of a certificate. nginx reads a copy of it.
 func (c *Config) pairFile(certificate Certificate) string {
 	return filepath.Join(c.Dir, certificate.Names[0]+".pem")
 }

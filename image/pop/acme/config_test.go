@@ -10,7 +10,7 @@ func good() Config {
 	return Config{Directories: []string{"https://ca.example.test/dir"}, PeerPort: 1107, Certificates: []Certificate{{Names: []string{host, alias}}}}
 }
 
-func TestConfigurationsThatAreRefused(t *testing.T) {
+func TestInvalidConfigurations(t *testing.T) {
 	for name, test := range map[string]struct {
 		change func(*Config)
 		says   string
@@ -26,7 +26,7 @@ func TestConfigurationsThatAreRefused(t *testing.T) {
 		"a name twice":              {func(c *Config) { c.Certificates = append(c.Certificates, Certificate{[]string{alias}}) }, "which another has too"},
 		"a name server's name":      {func(c *Config) { c.NameServer = "dns.example.test:53" }, "acme.nameServer"},
 		"no port for peers":         {func(c *Config) { c.PeerPort = 0 }, "acme.peerPort is 0"},
-		"a relative folder":         {func(c *Config) { c.Dir = "acme" }, "acme.dir"},
+		"a relative directory":      {func(c *Config) { c.Dir = "acme" }, "acme.dir"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			config := good()
@@ -44,7 +44,7 @@ func TestConfigurationsThatAreRefused(t *testing.T) {
 	}
 }
 
-func TestTheMachinesOwnWord(t *testing.T) {
+func TestReadEnvironment(t *testing.T) {
 	read := func(variables map[string]string) (Environment, []string) {
 		return ReadEnvironment(func(name string) string { return variables[name] })
 	}

@@ -20,20 +20,20 @@ import (
 	"fly-pops/pop/internal/resolve"
 )
 
-// DNS says how names are proved by TXT records (DNS-01) instead of requests to port 80: wildcards too, and names that do not lead here.
+// DNS says how names are proved by TXT records (DNS-01) instead of requests to port 80. This allows wildcards, and names that do not lead here.
 type DNS struct {
-	// Name server that takes updates (RFC 2136), host:port; the primary of the zones.
+	// Name server that accepts updates (RFC 2136), host:port: the primary of the zones.
 	Server string `json:"server"`
 	// Name of the TSIG key.
 	Key string `json:"key"`
 	// One of dnsupdate.Algorithms. Absent: hmac-sha256.
 	Algorithm string `json:"algorithm"`
-	// File with its secret, base64.
+	// File with the secret of the key, base64.
 	SecretFile string `json:"secretFile"`
 }
 
-// mistakes of it, joined.
-func (d *DNS) mistakes(nameServer string) error {
+// validate returns all errors, joined.
+func (d *DNS) validate(nameServer string) error {
 	var found []error
 	if host, port, err := net.SplitHostPort(d.Server); err != nil || host == "" || port == "" {
 		found = append(found, fmt.Errorf("acme.dns.server is %q: expected a host and a port, such as ns1.example.org:53", d.Server))
@@ -53,7 +53,7 @@ func (d *DNS) mistakes(nameServer string) error {
 	return errors.Join(found...)
 }
 
-// challengeType is how names are proved.
+// challengeType is the ACME type of the challenges.
 func (c *Config) challengeType() string {
 	if c.DNS != nil {
 		return acme.ChallengeTypeDNS01
@@ -67,10 +67,10 @@ type challengeRecord struct {
 	Value string `json:"value"`
 }
 
-// recordName is the name of the TXT record that proves a name; a wildcard's is that of its parent.
+// recordName is the name of the TXT record that proves a name. A wildcard has the same one as its parent.
 func recordName(name string) string { return "_acme-challenge." + strings.TrimPrefix(name, "*.") }
 
-// setRecord before the authority is told to look. It is on the volume before a name server hears of it, as nobody else would remove it after this process.
+// setRecord sets the record of a challenge. The record is saved on the volume first: if this process ends, the next one has to remove it.
 func (o *orderFlow) setRecord(ctx context.Context, record challengeRecord, saved *savedOrder) error {
 	if !slices.Contains(saved.Records, record) {
 		saved.Records = append(saved.Records, record)
@@ -81,13 +81,13 @@ func (o *orderFlow) setRecord(ctx context.Context, record challengeRecord, saved
 	return newDNSProver(*o.config.DNS, o.config.NameServer).set(ctx, record)
 }
 
-// removeRecords that were set, by this process or by one before. Those that cannot be removed now are kept for the next time.
+// removeRecords removes the records that were set by this process or an earlier one. Records that cannot be removed now stay in saved for the next call.
 func (c *Config) removeRecords(ctx context.Context, saved *savedOrder, save func() error) {
 	if len(saved.Records) == 0 {
 		return
 	}
 	for len(saved.Records) > 0 && c.DNS != nil {
-		// Also when ctx is done: nobody else would remove it.
+		// Also when ctx is done, so that no record is left behind.
 		if err := newDNSProver(*c.DNS, c.NameServer).remove(context.WithoutCancel(ctx), saved.Records[0]); err != nil {
 			fmt.Fprintf(os.Stderr, "pop: %v\n", err)
 			break // One timeout is enough.
@@ -97,10 +97,10 @@ func (c *Config) removeRecords(ctx context.Context, saved *savedOrder, save func
 	if c.DNS == nil {
 		saved.Records = nil // The key is gone.
 	}
-	_ = save() // Otherwise they are removed twice.
+	_ = save() // If this fails, they are removed once more, which does no harm.
 }
 
-// ByDNS does without checks of names where records prove them: they need not lead here. A PoP waits for its first certificate then, as with a vault.
+// ByDNS turns off the checks of names if they are proved by records, because they need not lead here. A new PoP then waits for its first certificate, as with a vault.
 func (a *Agent) ByDNS() *Agent {
 	if a.config.DNS != nil {
 		a.checkName = func(context.Context, string) (Reach, error) { return reachViaPeer, nil }
@@ -109,18 +109,18 @@ func (a *Agent) ByDNS() *Agent {
 }
 
 const (
-	// A zone's secondaries have a record within seconds of its primary, where the primary tells them (NOTIFY).
+	// Secondaries have a record seconds after the primary, if it notifies them (NOTIFY).
 	dnsTimeout, dnsPause = 2 * time.Minute, 2 * time.Second
-	// For one answer, from the connection on.
+	// For one response, including the connection.
 	queryTimeout = 10 * time.Second
-	// For one record, which takes three questions and answers.
+	// For one record, which takes three queries.
 	removalTimeout = 10 * time.Second
 )
 
-// dnsPort of the zones' name servers. A test has another.
+// dnsPort of the zones' name servers. Tests set another.
 var dnsPort = "53"
 
-// dnsProver sets the records that prove names.
+// dnsProver sets and removes the records that prove names.
 type dnsProver struct {
 	config DNS
 	// host:port of a recursive name server.
@@ -137,21 +137,21 @@ func newDNSProver(config DNS, nameServer string) *dnsProver {
 	}
 }
 
-// txtRecord is where the record of a challenge belongs, and who changes it.
+// txtRecord is the record of a challenge with its zone and the server that changes it.
 type txtRecord struct {
 	server            *dnsupdate.Server
 	zone, name, value string
 }
 
-// set the record of a challenge and wait until every name server of the zone has it. A server may have taken it though this fails.
+// set sets the record of a challenge and waits until every name server of the zone has it. If it returns an error, the record may be set all the same.
 func (p *dnsProver) set(ctx context.Context, record challengeRecord) error {
-	at, err := p.place(ctx, record)
+	at, err := p.locate(ctx, record)
 	if err != nil {
 		return err
 	}
 	err = at.server.Add(ctx, at.zone, at.name, at.value)
 	if err == nil {
-		err = p.untilEverywhere(ctx, at.zone, at.name, at.value)
+		err = p.waitUntilPublished(ctx, at.zone, at.name, at.value)
 	}
 	if err != nil {
 		return unavailableError{err}
@@ -159,22 +159,22 @@ func (p *dnsProver) set(ctx context.Context, record challengeRecord) error {
 	return nil
 }
 
-// remove the record of a challenge. One that is not there is no error.
+// remove removes the record of a challenge. It returns no error if there is none.
 func (p *dnsProver) remove(ctx context.Context, record challengeRecord) error {
 	ctx, cancel := context.WithTimeout(ctx, removalTimeout)
 	defer cancel()
-	at, err := p.place(ctx, record)
+	at, err := p.locate(ctx, record)
 	if err != nil {
 		return err
 	}
 	return at.server.Remove(ctx, at.zone, at.name, at.value)
 }
 
-// place finds where the record of a challenge belongs.
-func (p *dnsProver) place(ctx context.Context, record challengeRecord) (*txtRecord, error) {
+// locate finds the zone and the name of a record.
+func (p *dnsProver) locate(ctx context.Context, record challengeRecord) (*txtRecord, error) {
 	secret, err := os.ReadFile(p.config.SecretFile)
 	if err != nil {
-		return nil, unavailableError{fmt.Errorf("the key for DNS: %w", err)}
+		return nil, unavailableError{fmt.Errorf("the TSIG key of certificates.acme.dns: %w", err)}
 	}
 	server := &dnsupdate.Server{
 		Address: p.config.Server, Key: p.config.Key, Algorithm: p.config.Algorithm, Secret: strings.TrimSpace(string(secret)), Dialer: p.dialer,
@@ -193,7 +193,7 @@ func (p *dnsProver) place(ctx context.Context, record challengeRecord) (*txtReco
 	return &txtRecord{server, zone, name, record.Value}, nil
 }
 
-// target is where CNAMEs lead: a zone that takes no updates may hand the one name over to another that does.
+// target follows CNAMEs: a zone that accepts no updates may delegate the name to one that does.
 func (p *dnsProver) target(ctx context.Context, name string) (string, error) {
 	response, err := p.query(ctx, p.resolver, name, dnsmessage.TypeTXT)
 	if err != nil {
@@ -207,7 +207,7 @@ func (p *dnsProver) target(ctx context.Context, name string) (string, error) {
 	return name, nil
 }
 
-// zone of a name, as the server that is to change it knows it.
+// zone returns the zone of a name, according to the server that changes it.
 func (p *dnsProver) zone(ctx context.Context, name string) (string, error) {
 	response, err := p.query(ctx, p.config.Server, name, dnsmessage.TypeSOA)
 	if err != nil {
@@ -221,25 +221,25 @@ func (p *dnsProver) zone(ctx context.Context, name string) (string, error) {
 	return "", fmt.Errorf("%s has no zone with %s in it", p.config.Server, strings.TrimSuffix(name, "."))
 }
 
-// untilEverywhere: an authority asks any of the zone's name servers, and a validation that fails counts.
-func (p *dnsProver) untilEverywhere(ctx context.Context, zone, name, value string) error {
+// waitUntilPublished waits until all name servers of the zone have the record: the authority may query any of them, and a failed validation counts.
+func (p *dnsProver) waitUntilPublished(ctx context.Context, zone, name, value string) error {
 	ctx, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()
 	for {
-		behind := p.behind(ctx, zone, name, value)
-		if behind == nil {
+		notPublished := p.notPublished(ctx, zone, name, value)
+		if notPublished == nil {
 			return nil
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("not every name server of %s has the record within %s: %w", strings.TrimSuffix(zone, "."), p.timeout, behind)
+			return fmt.Errorf("not every name server of %s has the record within %s: %w", strings.TrimSuffix(zone, "."), p.timeout, notPublished)
 		case <-time.After(p.pause):
 		}
 	}
 }
 
-// behind is why a name server of the zone cannot be said to have the record; nil: all have it.
-func (p *dnsProver) behind(ctx context.Context, zone, name, value string) error {
+// notPublished returns an error for the first name server that may not have the record. nil: all have it.
+func (p *dnsProver) notPublished(ctx context.Context, zone, name, value string) error {
 	response, err := p.query(ctx, p.resolver, zone, dnsmessage.TypeNS)
 	if err != nil {
 		return err
@@ -274,16 +274,16 @@ func (p *dnsProver) has(ctx context.Context, address netip.Addr, name, value str
 	})
 }
 
-// query asks a name server for records of one type: CNAMEs on the way to them, and what it says of the zone.
+// query queries a name server for records of one type.
 func (p *dnsProver) query(ctx context.Context, server, name string, kind dnsmessage.Type) (resolve.Answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
 	defer cancel()
 	response, err := p.client.Query(ctx, server, resolve.Question{Name: name, Type: kind})
 	if err == nil && response.Code != dnsmessage.RCodeSuccess && response.Code != dnsmessage.RCodeNameError {
-		err = fmt.Errorf("it answered %s", strings.TrimPrefix(response.Code.String(), "RCode"))
+		err = fmt.Errorf("it responded with %s", strings.TrimPrefix(response.Code.String(), "RCode"))
 	}
 	if err != nil {
-		return response, fmt.Errorf("%s cannot be asked for %s: %w", server, strings.TrimSuffix(name, "."), err)
+		return response, fmt.Errorf("%s cannot be queried for %s: %w", server, strings.TrimSuffix(name, "."), err)
 	}
 	return response, nil
 }

@@ -117,7 +117,7 @@ func TestARecordThatIsHandedOver(t *testing.T) {
 	}
 }
 
-// What keeps a record from being set is told, and the authority is not bothered with a challenge that would fail.
+// The reason why a record cannot be set is reported, and no challenge is initiated that would fail.
 func TestRecordsThatCannotBeSet(t *testing.T) {
 	write := func(text string) func(*DNS) {
 		return func(d *DNS) {
@@ -131,10 +131,10 @@ func TestRecordsThatCannotBeSet(t *testing.T) {
 		says   string
 	}{
 		"another secret":    {write("YW5vdGhlci1zZWNyZXQtb2YtYW5vdGhlci1rZXk="), "has another secret for key pop"},
-		"no such key":       {func(d *DNS) { d.Key = "nobody" }, "has no key nobody"},
+		"no such key":       {func(d *DNS) { d.Key = "other" }, "has no key other"},
 		"a weak key":        {func(d *DNS) { d.Key = testdns.Weak }, "cannot be changed: the name server"},
-		"nobody there":      {func(d *DNS) { d.Server = "127.0.0.1:1" }, "127.0.0.1:1 cannot be asked for _acme-challenge.example.test"},
-		"no secret":         {func(d *DNS) { d.SecretFile = "/nowhere" }, "the key for DNS: open /nowhere: no such file"},
+		"no server":         {func(d *DNS) { d.Server = "127.0.0.1:1" }, "127.0.0.1:1 cannot be queried for _acme-challenge.example.test"},
+		"no secret":         {func(d *DNS) { d.SecretFile = "/nowhere" }, "the TSIG key of certificates.acme.dns: open /nowhere: no such file"},
 		"an empty secret":   {write("\n"), "is not base64 of at least 16 bytes"},
 		"a secret of words": {write("planted-hmac secret"), "is not base64 of at least 16 bytes"},
 		"a short secret":    {write("c2hvcnQ="), "is not base64 of at least 16 bytes"},
@@ -191,7 +191,7 @@ func TestNameServersThatMisbehave(t *testing.T) {
 }
 
 // A server that took the record may fail to say so: the record is taken away all the same.
-func TestARecordThatWasTakenWithoutAnAnswer(t *testing.T) {
+func TestARecordOfAnUpdateWithoutAResponseIsRemoved(t *testing.T) {
 	server := testdns.InProcess(t, testdns.Faults{Unsigned: true})
 	f := byDNS(t, server, nil)
 	f.round()
@@ -200,7 +200,7 @@ func TestARecordThatWasTakenWithoutAnAnswer(t *testing.T) {
 	}
 }
 
-// A process that was killed takes nothing away: the next one does, whatever became of the order meanwhile.
+// A process that was killed removes nothing: the next one does, whatever state the order is in by then.
 func TestRecordsOfAProcessThatWasKilled(t *testing.T) {
 	for name, status := range map[string]string{"all proven": "", "not proven": "invalid"} {
 		t.Run(name, func(t *testing.T) {
@@ -371,7 +371,7 @@ func TestSentencesOfNamesThatWereNotProven(t *testing.T) {
 	}
 }
 
-func TestDNSConfigMistakes(t *testing.T) {
+func TestInvalidDNSConfigurations(t *testing.T) {
 	good := DNS{Server: "ns1.example.test:53", Key: "pop", Algorithm: "hmac-sha256", SecretFile: "/run/secrets/acme.dns"}
 	for says, change := range map[string]func(*DNS) string{
 		"":                                   func(*DNS) string { return "127.0.0.1:1104" },
@@ -383,7 +383,7 @@ func TestDNSConfigMistakes(t *testing.T) {
 	} {
 		config := good
 		nameServer := change(&config)
-		if err := config.mistakes(nameServer); (err == nil) != (says == "") || err != nil && !strings.Contains(err.Error(), says) {
+		if err := config.validate(nameServer); (err == nil) != (says == "") || err != nil && !strings.Contains(err.Error(), says) {
 			t.Errorf("%v, expected %q", err, says)
 		}
 	}
@@ -395,8 +395,8 @@ func TestCAARecordsOfWildcards(t *testing.T) {
 	for says, records := range map[string][]caaRecord{
 		"":  {{0, "issue", "letsencrypt.org"}},
 		" ": {{0, "issue", "digicert.com"}, {0, "issuewild", "letsencrypt.org; validationmethods=dns-01"}},
-		`add the CAA record 0 issuewild "letsencrypt.org" to example.org`:      {{0, "issue", "letsencrypt.org"}, {0, "issuewild", ";"}},
-		"do not allow letsencrypt.org to give a certificate for *.example.org": {{0, "issue", "digicert.com"}},
+		`add the CAA record 0 issuewild "letsencrypt.org" to example.org`:       {{0, "issue", "letsencrypt.org"}, {0, "issuewild", ";"}},
+		"do not allow letsencrypt.org to issue a certificate for *.example.org": {{0, "issue", "digicert.com"}},
 		"does not allow dns-01": {{0, "issue", "letsencrypt.org; validationmethods=http-01"}},
 	} {
 		says = strings.TrimSpace(says)

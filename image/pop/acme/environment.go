@@ -6,17 +6,17 @@ import (
 	"strings"
 )
 
-// Environment is what differs from PoP to PoP, and so is not in the image.
+// Environment is what differs between PoPs and so cannot be part of the image.
 type Environment struct {
-	// The app's anycast addresses; empty: not known, and names are not compared with them.
+	// The app's anycast addresses. Empty: not known, so names are not compared with them.
 	Addresses []netip.Addr
 	// Name of the Fly app; "": there are no peers.
 	App string
-	// This machine's address in the app's private network; the zero value: it has none.
+	// This machine's address in the app's private network. The zero value: it has none.
 	Private netip.Addr
-	// Who knows the app's other machines.
+	// Name server that knows the app's other machines, host:port.
 	PeerResolver string
-	// Name of this PoP: no two of them order at the same moment.
+	// Name of this PoP. It spreads renewals over time.
 	Pop string
 }
 
@@ -32,7 +32,7 @@ const (
 // flyResolver is Fly's resolver of the private network: https://fly.io/docs/networking/private-networking/#fly-io-internal-dns
 const flyResolver = "[fdaa::3]:53"
 
-// ReadEnvironment takes what is not understood for absent, and says so.
+// ReadEnvironment treats invalid values as absent and returns a problem for each.
 func ReadEnvironment(variable func(string) string) (Environment, []string) {
 	found, problems := Environment{App: variable(appVariable), PeerResolver: flyResolver, Pop: variable(popVariable)}, []string{}
 	for _, text := range strings.Fields(variable(AddressesVariable)) {

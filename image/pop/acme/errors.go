@@ -10,14 +10,14 @@ import (
 	"time"
 )
 
-// Sentences of what goes wrong, and what follows from it.
+// Error types, which decide what follows from a failure.
 
-// unavailableError: the authority did not answer, or not as an authority. Nothing was counted there.
+// unavailableError: the authority did not respond, or not like an ACME server. Nothing counts against its rate limits.
 type unavailableError struct{ error }
 
 func (e unavailableError) Unwrap() error { return e.error }
 
-// retryAfterError carries when to come back, as the authority said.
+// retryAfterError carries the authority's Retry-After.
 type retryAfterError struct {
 	error
 	after time.Duration
@@ -25,21 +25,21 @@ type retryAfterError struct {
 
 func (e retryAfterError) Unwrap() error { return e.error }
 
-// lostOrderError: this order cannot be continued; another may be made.
+// lostOrderError: this order cannot be continued, but another may be made.
 type lostOrderError struct{ error }
 
 func (e lostOrderError) Unwrap() error { return e.error }
 
-// validationError: a name was not proven, which authorities count.
+// validationError: a name was not proved, which authorities count.
 type validationError struct {
 	error
-	// It may be due to a PoP that did not answer for a moment.
+	// It may be caused by a PoP that did not respond for a moment.
 	isBrief bool
 }
 
 func (e validationError) Unwrap() error { return e.error }
 
-// unavailable says why an authority does not answer.
+// unavailable explains why an authority does not respond.
 func unavailable(directory string, err error) error {
 	host := directory
 	if address, problem := url.Parse(directory); problem == nil {
@@ -53,11 +53,11 @@ func unavailable(directory string, err error) error {
 	if errors.As(err, &invalid) && invalid.Reason == x509.Expired {
 		return unavailableError{fmt.Errorf("the certificate of %s is not valid by the clock of this machine: %s", host, invalid.Detail)}
 	}
-	// acmez quotes what it did not expect, and that may be a page.
+	// acmez quotes unexpected responses, which may be whole pages.
 	return unavailableError{fmt.Errorf("%s: %s", host, oneLine(shortReason(err, exchangeTimeout).Error()))}
 }
 
-// shortReason leaves out what Go says about itself.
+// shortReason removes the wrapping of Go's network errors.
 func shortReason(err error, timeout time.Duration) error {
 	var timed interface{ Timeout() bool }
 	if errors.Is(err, context.DeadlineExceeded) || errors.As(err, &timed) && timed.Timeout() {
@@ -75,7 +75,7 @@ func shortReason(err error, timeout time.Duration) error {
 	return err
 }
 
-// dnsReason leaves out which name server was asked: it is the PoP's own.
+// dnsReason leaves out the name server, which is the PoP's own.
 func dnsReason(err error) error {
 	if missing, is := errors.AsType[*net.DNSError](err); is {
 		if missing.IsTimeout {

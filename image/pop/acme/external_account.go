@@ -10,7 +10,7 @@ import (
 	"github.com/mholt/acmez/v3/acme"
 )
 
-// bindExternalAccount shows that the owner of the stack has an account with the authority: https://www.rfc-editor.org/rfc/rfc8555#section-7.3.4
+// bindExternalAccount proves that the operator has an account with the authority: https://www.rfc-editor.org/rfc/rfc8555#section-7.3.4
 func bindExternalAccount(ctx context.Context, account *acme.Account, ca *authority, path string) error {
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -18,7 +18,7 @@ func bindExternalAccount(ctx context.Context, account *acme.Account, ca *authori
 	}
 	words := strings.Fields(string(text))
 	if len(words) != 2 {
-		return fmt.Errorf("the secret of certificates.acme.eab has %d words: expected the key id and the HMAC key (base64url), white space between them", len(words))
+		return fmt.Errorf("the secret of certificates.acme.eab has %d words: expected the key id and the HMAC key (base64url), separated by white space", len(words))
 	}
 	binding := acme.EAB{KeyID: words[0], MACKey: strings.TrimRight(words[1], "=")}
 	if _, err := ca.client.GetDirectory(ctx); err != nil {

@@ -42,13 +42,13 @@ func TestFaultsWithoutAnOrder(t *testing.T) {
 		t.Fatal(err)
 	}
 	faults := map[string]struct {
-		// What is wrong, in a world that was well; and what ends it where a healthy world anew does not.
+		// fault breaks a healthy fixture. over ends the fault, if recover does not.
 		fault, over func(*fixture)
 	}{
-		"the name leads elsewhere":        {func(f *fixture) { f.addresses[host] = []string{"203.0.113.9"} }, nil},
-		"the alias leads elsewhere, too":  {func(f *fixture) { f.addresses[alias] = []string{"66.241.125.4", "203.0.113.9"} }, nil},
-		"an AAAA record of somebody else": {func(f *fixture) { f.addresses[host] = []string{"66.241.125.4", "2001:db8::9"} }, nil},
-		"no record":                       {func(f *fixture) { f.addresses[host] = []string{} }, nil},
+		"the name leads elsewhere":       {func(f *fixture) { f.addresses[host] = []string{"203.0.113.9"} }, nil},
+		"the alias leads elsewhere, too": {func(f *fixture) { f.addresses[alias] = []string{"66.241.125.4", "203.0.113.9"} }, nil},
+		"an AAAA record of another host": {func(f *fixture) { f.addresses[host] = []string{"66.241.125.4", "2001:db8::9"} }, nil},
+		"no record":                      {func(f *fixture) { f.addresses[host] = []string{} }, nil},
 		"another stack has the name": {func(f *fixture) {
 			f.edge = nil
 			f.start()
@@ -200,7 +200,7 @@ func TestFaultsWithoutAnOrder(t *testing.T) {
 			if strings.Contains(f.served(host), "-----") || pause < time.Second {
 				t.Errorf("pause %v, served %.40s", pause, f.served(host))
 			}
-			// Nor right afterwards, though the process begins anew.
+			// Nor right afterwards, even if the process restarts.
 			edge := f.authority.CurrentEdge()
 			f.start()
 			f.authority.SetEdge(edge)
@@ -493,11 +493,11 @@ func TestAClockThatIsOff(t *testing.T) {
 	f.authority.Clock(func() time.Time { return real })
 	f.clock = real.Add(3 * time.Hour)
 	f.round()
-	f.says("no certificate is ordered by it", 0)
+	f.says("so no certificate is ordered", 0)
 	f.clock = time.Unix(60, 0)
 	f.start()
 	f.round()
-	if !strings.Contains(f.status.Error, "the clock here says 1970-01-01T00:01:00Z") {
+	if !strings.Contains(f.status.Error, "the clock of this machine says 1970-01-01T00:01:00Z") {
 		t.Errorf("says %q", f.status.Error)
 	}
 	f.clock = real.Add(time.Minute)
@@ -551,7 +551,7 @@ func TestBadNoncesAreTriedAgain(t *testing.T) {
 	}
 }
 
-func TestAnotherAuthorityStandsInWhileItIsUrgent(t *testing.T) {
+func TestAFallbackIssuesUrgentCertificates(t *testing.T) {
 	f := newFixture(t)
 	f.config.Directories = []string{"https://127.0.0.1:9/dir", f.authority.Directory}
 	f.start()

@@ -31,7 +31,7 @@ func (o *orderFlow) finalize(ctx context.Context, order acme.Order, saved *saved
 		return order, nil
 	}
 	if order.Status == acme.StatusInvalid {
-		// acmez says of such an order only that it is one.
+		// acmez's error only says that the order is invalid.
 		return order, lostOrderError{o.ca.describe(orderProblem(order))}
 	}
 	return order, o.ca.describe(err)

@@ -42,7 +42,7 @@ type fixture struct {
 	pop     string
 	address netip.Addr
 	peers   Peers
-	// Addresses of the edge, as far as the machine was told.
+	// Addresses of the edge, as far as the machine knows them.
 	edge []netip.Addr
 }
 
@@ -74,7 +74,7 @@ func newFixture(t *testing.T, options ...func(*testacme.Options)) *fixture {
 
 func (f *fixture) now() time.Time { return f.clock }
 
-// start is the process beginning anew: what it knew is what is on the volume.
+// start restarts the process, whose only state is on the volume.
 func (f *fixture) start() {
 	f.Helper()
 	f.config.SetDefaults()

@@ -8,13 +8,13 @@ import (
 	"fly-pops/pop/internal/files"
 )
 
-// install puts a new pair onto the volume and before nginx. saved says where it comes from.
+// install saves a new pair on the volume and copies it for nginx. saved says where it comes from.
 func (a *Agent) install(cert *managedCert, leaf *x509.Certificate, content []byte, saved savedOrder) error {
 	if err := files.Replace(a.config.pairFile(cert.Certificate), content, 0o600); err != nil {
 		return fmt.Errorf("the certificate that was issued cannot be written: %w", err)
 	}
 	if until := cert.order.LeaveAloneUntil; until != nil && a.now().Before(*until) {
-		// The certificate is another PoP's or another authority's: this authority still wants to be left alone.
+		// The certificate is from another PoP or another authority: this authority's Retry-After still applies.
 		saved.LeaveAloneUntil, saved.RetryAt, saved.Error, saved.ErrorAt = until, until, cert.order.Error, cert.order.ErrorAt
 	}
 	saved.Records = cert.order.Records

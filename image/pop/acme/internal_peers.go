@@ -9,7 +9,7 @@ import (
 	"fly-pops/pop/internal/resolve"
 )
 
-// internalPeers are the addresses that Fly's resolver has for the app: https://fly.io/docs/networking/private-networking/#fly-io-internal-addresses
+// internalPeers looks the app's addresses up in Fly's private DNS: https://fly.io/docs/networking/private-networking/#fly-io-internal-addresses
 type internalPeers struct {
 	app, resolver string
 	now           func() time.Time
@@ -19,7 +19,7 @@ type internalPeers struct {
 	until time.Time
 }
 
-// peerCacheTTL: machines that come or go are noticed within this time.
+// peerCacheTTL is how long addresses are cached.
 const peerCacheTTL = 5 * time.Second
 
 func (p *internalPeers) Addresses(ctx context.Context) ([]netip.Addr, error) {
@@ -29,7 +29,7 @@ func (p *internalPeers) Addresses(ctx context.Context) ([]netip.Addr, error) {
 	if p.now().Before(until) {
 		return known, nil
 	}
-	// With its final dot no search list applies.
+	// The final dot prevents that a search list applies.
 	found, err := resolve.By(p.resolver).LookupNetIP(ctx, "ip6", p.app+".internal.")
 	if err != nil {
 		return nil, err
@@ -40,7 +40,7 @@ func (p *internalPeers) Addresses(ctx context.Context) ([]netip.Addr, error) {
 	return found, nil
 }
 
-// newPeers returns nil where the machine has no private network.
+// newPeers returns nil if the machine has no private network.
 func newPeers(environment Environment, now func() time.Time) Peers {
 	if environment.App == "" || !environment.Private.IsValid() {
 		return nil

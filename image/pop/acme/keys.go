@@ -30,5 +30,5 @@ func parseKey(text string) (*ecdsa.PrivateKey, error) {
 	if found, is := key.(*ecdsa.PrivateKey); is {
 		return found, nil
 	}
-	return nil, errors.New("no ECDSA key")
+	return nil, errors.New("not an ECDSA key")
 }

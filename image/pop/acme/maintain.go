@@ -8,13 +8,13 @@ import (
 )
 
 const (
-	// Checks that find nobody at port 80 before that is believed: unbound and the edge may have just started.
+	// Checks that get no response from port 80 before the result counts: unbound and the edge may have just started.
 	confirmingChecks = 4
-	// Checks that find a PoP without an answer before this one is put into service all the same: the private network takes a while to know a new machine.
+	// Checks that reach an unready PoP before this one goes into service anyway: a new machine takes a while to appear in the private network.
 	confirmingUnready = 20
-	// Checks that end because another PoP does not answer. One that never does keeps nobody from an order.
+	// Checks that end because another PoP does not respond. After that many, the order is made without that PoP.
 	maxPeerChecks = 5
-	// Checks that come quickly after a PoP without an answer.
+	// Checks in quick succession after an unready PoP.
 	quickChecks = 20
 )
 
@@ -23,12 +23,12 @@ func (a *Agent) maintain(ctx context.Context, cert *managedCert) {
 	now := a.now()
 	inProgress := cert.order.Location != ""
 	if inProgress && (!containsAll(cert.Names, cert.order.Names) || !slices.Contains(a.config.Directories, cert.order.Directory)) {
-		// The configuration has changed meanwhile.
+		// The configuration has changed since.
 		cert.order.clear()
 		inProgress = false
 	}
 	if !inProgress && !now.Before(cert.nextRemoval) {
-		// Of an order that was given up, or while the name server was away.
+		// Records of an abandoned order, or left because the name server did not respond.
 		a.config.removeRecords(ctx, &cert.order, func() error { return a.saveOrder(cert) })
 		cert.nextRemoval = now.Add(maxPauseBetweenRounds)
 	}
@@ -72,7 +72,7 @@ func (a *Agent) maintain(ctx context.Context, cert *managedCert) {
 			return
 		}
 	}
-	// A name that is lost does not take the others' certificate with it.
+	// One failing name does not keep the other names from getting a certificate.
 	if a.obtain(ctx, cert, names) && err != nil {
 		a.setProblem(cert, err)
 	}
@@ -82,7 +82,7 @@ func containsAll(all, some []string) bool {
 	return !slices.ContainsFunc(some, func(name string) bool { return !slices.Contains(all, name) })
 }
 
-// lookForOthers checks the names though nothing can be ordered now: a PoP that is held waits for as long as others serve, and no longer.
+// lookForOthers checks the names even though nothing can be ordered now: a held PoP waits only as long as other PoPs serve.
 func (a *Agent) lookForOthers(ctx context.Context, cert *managedCert) {
 	now := a.now()
 	if a.ready || cert.leaf != nil || now.Before(cert.nextLook) || a.othersServe(cert) {
@@ -95,14 +95,14 @@ func (a *Agent) lookForOthers(ctx context.Context, cert *managedCert) {
 	}
 }
 
-// othersServe says that another certificate's names have shown it: one is enough to wait for.
+// othersServe says whether the names of another certificate lead to another PoP. One is enough to know that other PoPs serve.
 func (a *Agent) othersServe(cert *managedCert) bool {
 	return slices.ContainsFunc(a.certs, func(other *managedCert) bool {
 		return other != cert && other.leaf == nil && other.reach == reachViaPeer
 	})
 }
 
-// checkNames checks all names and returns those that are in order. The first that is not gives the error, and ends the check unless the certificate is urgent.
+// checkNames checks all names and returns the good ones. The error is that of the first bad name, which ends the check unless the certificate is urgent.
 func (a *Agent) checkNames(ctx context.Context, cert *managedCert) ([]string, error) {
 	cert.checks++
 	reach := reachDirect
@@ -128,7 +128,7 @@ func (a *Agent) checkNames(ctx context.Context, cert *managedCert) ([]string, er
 			names = nil
 		}
 	}
-	cert.reach = believed(reach, cert.checks)
+	cert.reach = confirmedReach(reach, cert.checks)
 	if problem == nil {
 		cert.checks, cert.slowChecks, cert.peerChecks, cert.nextCheck = 0, 0, 0, time.Time{}
 		return names, nil
@@ -137,15 +137,15 @@ func (a *Agent) checkNames(ctx context.Context, cert *managedCert) ([]string, er
 	return names, problem
 }
 
-// believed is what a check in a row that found this is taken for.
-func believed(reach Reach, checks int) Reach {
+// confirmedReach is reachUnknown until enough checks in a row have found no response or an unready PoP.
+func confirmedReach(reach Reach, checks int) Reach {
 	if reach == reachUnanswered && checks < confirmingChecks || reach == reachUnready && checks < confirmingUnready {
 		return reachUnknown
 	}
 	return reach
 }
 
-// checkPause is the time until names are checked again. A PoP that was just made waits for a name server or an edge that takes notice of it within seconds.
+// checkPause is the time until names are checked again. Name servers and the edge take some seconds to notice a new PoP.
 func (a *Agent) checkPause(cert *managedCert, problem error) time.Duration {
 	_, isUnready := errors.AsType[unreadyError](problem)
 	isNew := cert.leaf == nil && a.now().Sub(a.started) < newFor

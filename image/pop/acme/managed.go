@@ -17,38 +17,38 @@ import (
 
 const maxFileSize = 256 << 10
 
-// managedCert is what is known of one certificate.
+// managedCert is the state of one certificate.
 type managedCert struct {
 	Certificate
 	order savedOrder
-	// Of an authority, as on the volume; nil: none yet.
+	// Issued by an authority, as saved on the volume. nil: none yet.
 	leaf    *x509.Certificate
 	content []byte
-	// Somebody asked for a renewal now.
+	// A renewal was requested (`pop renew`).
 	requested bool
-	// When the authority is asked again when it wants it renewed.
+	// When the renewal window is fetched again.
 	pollAt time.Time
 
-	// Checks of its names in a row that found something wrong, and those of them that were no longer quick.
+	// Failed checks of its names in a row, and how many of them were followed by a long pause.
 	checks, slowChecks int
-	// Since when it is due, and when the other PoPs are asked for theirs again; where they share.
+	// Since when it is due, and when the other PoPs are asked for theirs again. Only with sharing.
 	dueSince, nextShare time.Time
-	// Attempts in a row that CAA records forbade.
+	// Attempts in a row that CAA records prevented.
 	forbidden int
-	// Checks that ended because another PoP did not answer.
+	// Checks that ended because another PoP did not respond.
 	peerChecks int
 	reach      Reach
 	nextCheck  time.Time
-	// When they are checked again though nothing can be ordered.
+	// When names are checked again while nothing can be ordered.
 	nextLook time.Time
-	// When TXT records that are left are removed again.
+	// When removing leftover TXT records is tried again.
 	nextRemoval time.Time
-	// What a check, an order or the volume ran into; nil: nothing is wrong.
+	// The last error of a check, an order or the volume. nil: all is well.
 	problem   error
 	problemAt time.Time
 }
 
-// load reads what is on the volume. A file that is missing or not whole counts as absent.
+// load reads the state from the volume. A missing or incomplete file counts as absent.
 func (a *Agent) load(cert *managedCert) {
 	cert.leaf, cert.content = readPair(a.config.pairFile(cert.Certificate))
 	cert.order = a.config.readOrder(cert.Certificate)
@@ -56,7 +56,7 @@ func (a *Agent) load(cert *managedCert) {
 	cert.requested = err == nil
 }
 
-// readPair returns the leaf of a pair and the whole PEM; nil: there is none.
+// readPair returns the leaf of a pair and the complete PEM. nil: there is none.
 func readPair(path string) (*x509.Certificate, []byte) {
 	text, err := readFile(path)
 	if err != nil {
@@ -88,7 +88,7 @@ func (a *Agent) saveOrder(cert *managedCert) error {
 	return a.config.save(a.config.orderFile(cert.Certificate), cert.order)
 }
 
-// installCopies puts the last good pair where nginx looks, for each name it covers.
+// installCopies writes the last good pair to the files that nginx reads, one for each name it covers.
 func (a *Agent) installCopies(cert *managedCert) {
 	if cert.leaf == nil {
 		return
@@ -98,29 +98,29 @@ func (a *Agent) installCopies(cert *managedCert) {
 		if found, err := readFile(path); cert.leaf.VerifyHostname(name) != nil || err == nil && bytes.Equal(found, cert.content) {
 			continue
 		}
-		// The folder's setgid bit hands it to nginx's group.
+		// The directory's setgid bit gives it to nginx's group.
 		if err := files.Replace(path, cert.content, 0o640); err != nil {
 			a.setProblem(cert, fmt.Errorf("the certificate cannot be written for nginx: %w", err))
 		}
 	}
 }
 
-// isDue says whether to order now. A certificate of an authority that the configuration no longer names, of a trial for instance, counts as none.
+// isDue says whether to order now. A certificate from an authority that is no longer configured, such as a staging one, does not count.
 func (a *Agent) isDue(cert *managedCert) bool {
 	return cert.leaf == nil || checkCovers(cert.leaf, cert.Names) != nil || !slices.Contains(a.config.Directories, cert.order.IssuedBy) || !a.now().Before(a.renewalTime(cert))
 }
 
-// renewalTime is when to renew the certificate there is.
+// renewalTime is when to renew the current certificate.
 func (a *Agent) renewalTime(cert *managedCert) time.Time {
 	seed := seedOf(a.environment.Pop, pair.Serial(cert.leaf))
 	if cert.order.Taken {
-		// The PoP that ordered it comes first: its renewal counts nothing at the authority.
+		// The PoP that ordered it renews first: only its renewals are exempt from the authority's rate limits.
 		seed = latestSeed(cert.order.Window)
 	}
 	return renewAt(cert.leaf.NotBefore, cert.leaf.NotAfter, cert.order.Window, seed).UTC().Truncate(time.Second)
 }
 
-// isUrgent says that the certificate there is ends before long.
+// isUrgent says that the current certificate expires soon.
 func (a *Agent) isUrgent(cert *managedCert) bool {
 	return cert.leaf != nil && isUrgent(cert.leaf.NotBefore, cert.leaf.NotAfter, a.now())
 }
@@ -133,7 +133,7 @@ func (a *Agent) seed(cert *managedCert) float64 {
 	return seedOf(a.environment.Pop, cert.Names[0], a.now().String())
 }
 
-// selfSignedUntil is when all workers of nginx have noticed a first certificate that is put in place now. Theirs is a clock of whole seconds, and so is its limit.
+// selfSignedUntil is when all workers of nginx use a first certificate that is installed now. nginx's clock and its cache time are whole seconds.
 func (a *Agent) selfSignedUntil() *time.Time {
 	if a.config.NginxCacheSeconds == 0 {
 		return nil
@@ -142,7 +142,7 @@ func (a *Agent) selfSignedUntil() *time.Time {
 	return &until
 }
 
-// isServed says that nginx serves the certificate there is. While some worker may not, it counts as absent.
+// isServed says that nginx serves the current certificate. While any worker may still serve the self-signed one, the certificate counts as absent.
 func (a *Agent) isServed(cert *managedCert) bool {
 	until := cert.order.SelfSignedUntil
 	return cert.leaf != nil && (until == nil || !a.now().Before(*until) || until.Sub(a.now()) > time.Minute)

@@ -6,17 +6,17 @@ import (
 	"net/netip"
 )
 
-// Reach is where a name leads, as far as this PoP can tell.
+// Reach is where a name leads, as seen from this PoP.
 type Reach int
 
 const (
-	// This PoP cannot tell.
+	// Not known.
 	reachUnknown Reach = iota
-	// Not to this edge.
+	// To an address outside of this edge.
 	reachElsewhere
-	// To an address where nobody answers as one of our PoPs would.
+	// To an address that does not respond like one of our PoPs.
 	reachUnanswered
-	// To another PoP, which does not answer challenges, or not yet.
+	// To another PoP, which does not respond to challenges, or not yet.
 	reachUnready
 	// To this PoP.
 	reachDirect
@@ -24,20 +24,20 @@ const (
 	reachViaPeer
 )
 
-// nameChecker checks names as the world sees them before anything is ordered: a validation that fails counts against the name at the authority.
+// nameChecker checks names from outside before anything is ordered: a failed validation counts against the name at the authority.
 type nameChecker struct {
 	tokens *tokenStore
-	// The app's addresses; empty: not known.
+	// The app's addresses. Empty: not known.
 	edge []netip.Addr
-	// Whether a name's addresses are what the world sees.
+	// Whether private name servers resolve a name, so that its addresses may differ from the public ones.
 	isPrivateName func(name string) bool
-	// Why DNS fails for a name, such as "signature expired"; "": not known. nil: never known.
+	// Returns why DNS fails for a name, such as "signature expired". "": not known. nil: never known.
 	failureReason func(ctx context.Context, name string) string
 	lookup        func(ctx context.Context, network, name string) ([]netip.Addr, error)
 	dial          func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
-// check says where a name leads, and what would keep an authority from reaching this PoP by it.
+// check returns where a name leads, and what would prevent an authority from reaching this PoP through it.
 func (c *nameChecker) check(ctx context.Context, name string) (Reach, error) {
 	addresses, reach, err := c.resolve(ctx, name)
 	if err != nil {

@@ -56,7 +56,7 @@ func TestWhereANameLeads(t *testing.T) {
 		"here, by one record":          {[]string{v4, v6}, []string{v4}, nil, reachDirect, "", v4 + ":80"},
 		"here, by both":                {[]string{v4, v6}, []string{v4, v6}, nil, reachDirect, "", v4 + ":80 [" + v6 + "]:80"},
 		"here, by an IPv4 as IPv6":     {[]string{v4}, []string{"::ffff:" + v4}, nil, reachDirect, "", v4 + ":80"},
-		"where nobody says it leads":   {nil, []string{"203.0.113.9"}, nil, reachDirect, "", "203.0.113.9:80"},
+		"addresses that are not known": {nil, []string{"203.0.113.9"}, nil, reachDirect, "", "203.0.113.9:80"},
 		"elsewhere":                    {[]string{v4, v6}, []string{"203.0.113.9"}, nil, reachElsewhere, "resolves to 203.0.113.9, not to this edge (66.241.125.4): set its A record", ""},
 		"elsewhere by IPv6":            {[]string{v4, v6}, []string{v4, "2001:db8::9"}, nil, reachElsewhere, "resolves to 2001:db8::9, not to this edge (2a09:8280:1::7): set its AAAA record", ""},
 		"by IPv4 to an edge of IPv6":   {[]string{v6}, []string{v4, v6}, nil, reachElsewhere, "and this edge has no IPv4 address: remove its A record", ""},
@@ -110,17 +110,17 @@ func TestWhoIsAtPort80(t *testing.T) {
 		"another PoP, which asks": {func(f *checkerFixture) {
 			f.front.Config.Handler = newChallengeServer(f.tokens, nil, netip.Addr{}, 1107).peerHandler()
 		}, reachViaPeer, ""},
-		"a site of somebody else": {other(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("hello")) }), reachUnanswered, "answered by something else with 200"},
+		"another site": {other(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("hello")) }), reachUnanswered, "answered by something else with 200"},
 		"a page without end": {other(func(w http.ResponseWriter, _ *http.Request) {
 			_, _ = w.Write([]byte(strings.Repeat("x", 1<<20)))
 		}), reachUnanswered, "answered by something else with 200"},
 		"who sends to https": {other(func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, "https://www.example.test/", http.StatusMovedPermanently)
 		}), reachUnanswered, "answered by something else with 301"},
-		"who breaks off":        {other(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }), reachUnanswered, "does not answer: EOF"},
-		"nobody":                {refuse(syscall.ECONNREFUSED), reachUnanswered, "port 80 of www.example.test (66.241.125.4) does not answer: connection refused"},
-		"nobody there is a way": {refuse(syscall.ENETUNREACH), reachUnknown, "cannot be reached from here"},
-		"nobody in time":        {refuse(context.DeadlineExceeded), reachUnanswered, "does not answer: no answer in 10s"},
+		"who breaks off":      {other(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }), reachUnanswered, "does not answer: EOF"},
+		"no listener":         {refuse(syscall.ECONNREFUSED), reachUnanswered, "port 80 of www.example.test (66.241.125.4) does not answer: connection refused"},
+		"no route":            {refuse(syscall.ENETUNREACH), reachUnknown, "cannot be reached from here"},
+		"no response in time": {refuse(context.DeadlineExceeded), reachUnanswered, "does not answer: no answer in 10s"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newCheckerFixture(t, []string{v4}, []string{v4}, nil)

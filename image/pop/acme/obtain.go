@@ -11,10 +11,10 @@ import (
 	"github.com/mholt/acmez/v3/acme"
 )
 
-// An order that failed so often in a row is given up, and another is made.
+// An order that failed that many times in a row is abandoned, and another is made.
 const maxAttempts = 5
 
-// obtain asks the authorities in their order: only the first while there is time, the others too when the certificate is urgent. It returns whether there is a new certificate.
+// obtain orders from the first authority, and from the next ones if that fails and the certificate is urgent. It returns whether there is a new certificate.
 func (a *Agent) obtain(ctx context.Context, cert *managedCert, names []string) bool {
 	var first error
 	allForbidden := true
@@ -38,13 +38,13 @@ func (a *Agent) obtain(ctx context.Context, cert *managedCert, names []string) b
 			first = fmt.Errorf("%w; %w", first, err)
 		}
 		urgent := cert.leaf == nil || a.isUrgent(cert)
-		// What is wrong with a name is wrong for all of them.
+		// A problem of a name is the same for all authorities.
 		if _, isLost := errors.AsType[lostOrderError](err); isLost || !urgent || cert.order.Location != "" {
 			break
 		}
 	}
 	if allForbidden {
-		// No order was made, so no pause of orders: one comes soon after the records allow it.
+		// No order was made, so the pauses between orders do not apply: the next one follows soon after the records allow it.
 		a.setProblem(cert, first)
 		cert.forbidden++
 		cert.nextCheck = a.now().Add(pauseAfter(cert.forbidden, firstForbiddenPause, maxCheckPause, 0, a.seed(cert)))
@@ -55,7 +55,7 @@ func (a *Agent) obtain(ctx context.Context, cert *managedCert, names []string) b
 	return false
 }
 
-// obtainFrom orders from one authority. Nothing of it is lost wherever the process ends.
+// obtainFrom orders from one authority. If the process ends at any point, the next one continues the order.
 func (a *Agent) obtainFrom(ctx context.Context, cert *managedCert, names []string, directory string, isFirst bool) error {
 	if err := a.unavailable[directory]; err != nil {
 		return err
@@ -89,7 +89,7 @@ func (a *Agent) obtainFrom(ctx context.Context, cert *managedCert, names []strin
 	order := &orderFlow{
 		config: a.config, ca: ca, account: account, tokens: a.tokens, now: a.now, save: func() error { return a.saveOrder(cert) },
 	}
-	// Another account's cannot be replaced.
+	// A certificate of another account cannot be replaced.
 	if cert.order.IssuedBy == directory && !cert.order.Taken {
 		order.replaces = cert.leaf
 	}
@@ -112,12 +112,12 @@ func (a *Agent) obtainFrom(ctx context.Context, cert *managedCert, names []strin
 	return nil
 }
 
-// explainFailure finds out whether the account is the reason: one that was deactivated gets "unauthorized" for whatever it asks. One that the authority has forgotten is made
-// again with the same key.
+// explainFailure checks whether the account is the reason: every request of a deactivated account gets "unauthorized". An account that the authority has forgotten is
+// created again with the same key.
 func (a *Agent) explainFailure(ctx context.Context, ca *authority, account acme.Account, err error) error {
 	_, isLost := errors.AsType[lostOrderError](err)
 	_, isAway := errors.AsType[unavailableError](err)
-	_, isLater := errors.AsType[retryAfterError](err) // One that wants to be left alone is not asked for the account.
+	_, isLater := errors.AsType[retryAfterError](err) // An authority that sent Retry-After is not asked for the account.
 	if isLost || isAway || isLater || ctx.Err() != nil {
 		return err
 	}
@@ -133,7 +133,7 @@ func (a *Agent) explainFailure(ctx context.Context, ca *authority, account acme.
 	return err
 }
 
-// recordFailure keeps the reason and the time of the next attempt on the volume.
+// recordFailure saves the reason and the time of the next attempt on the volume.
 func (a *Agent) recordFailure(cert *managedCert, err error) {
 	a.setProblem(cert, err)
 	cert.order.Failures++
@@ -142,17 +142,17 @@ func (a *Agent) recordFailure(cert *managedCert, err error) {
 		cert.order.clear()
 	}
 	if cert.order.Location == "" || cert.order.Failures%maxAttempts == 0 {
-		cert.order.clear() // The authority never heard of it, or it comes to nothing.
+		cert.order.clear() // It was never sent to the authority, or it fails every time.
 	}
 	at := a.now().Add(pause).UTC().Truncate(time.Second)
 	cert.order.RetryAt, cert.order.Error, cert.order.ErrorAt = &at, cert.problem.Error(), &cert.problemAt
 	if saving := a.saveOrder(cert); saving != nil {
-		// A volume that takes nothing: the pause is at least kept in this process.
+		// The volume cannot be written to: remember the pause in this process.
 		cert.nextCheck = at
 	}
 }
 
-// failurePause is the time until the next attempt, never less than the authority wants.
+// failurePause is the time until the next attempt, never less than the authority's Retry-After.
 func (a *Agent) failurePause(cert *managedCert, err error) time.Duration {
 	now, seed := a.now(), a.seed(cert)
 	wanted := time.Duration(0)

@@ -13,7 +13,7 @@ import (
 	"fly-pops/pop/internal/pair"
 )
 
-// orderFlow takes one order from its beginning to its certificate.
+// orderFlow takes one order from its creation to its certificate.
 type orderFlow struct {
 	config  *Config
 	ca      *authority
@@ -21,22 +21,22 @@ type orderFlow struct {
 	tokens  *tokenStore
 	now     func() time.Time
 	profile string
-	// Of the certificate that this one replaces. nil: it is the first.
+	// The certificate that the new one replaces. nil: it is the first.
 	replaces *x509.Certificate
-	// Puts what is known of the order onto the volume.
+	// Saves the state of the order on the volume.
 	save func() error
 }
 
-// run returns the leaf and the PEM for nginx. What is in saved says where to begin.
+// run returns the leaf and the PEM for nginx. It continues from the state in saved.
 func (o *orderFlow) run(ctx context.Context, saved *savedOrder) (*x509.Certificate, []byte, error) {
 	order, err := o.start(ctx, saved)
 	if _, isAway := errors.AsType[unavailableError](err); isAway {
-		// An order that goes on later may need its records until then.
+		// The order continues later, and may need its records until then.
 		return nil, nil, err
 	}
 	if err == nil && order.Status == acme.StatusPending {
 		err = o.authorize(ctx, order.Authorizations, saved)
-		// What acmez's FinalizeOrder wants is "ready", whether or not it heard so.
+		// acmez's FinalizeOrder requires the status "ready".
 		order.Status = acme.StatusReady
 	}
 	o.config.removeRecords(ctx, saved, o.save)
@@ -62,10 +62,10 @@ func (o *orderFlow) run(ctx context.Context, saved *savedOrder) (*x509.Certifica
 	return leaf, content, nil
 }
 
-// replacementProblems: the certificate was replaced by an order that came to nothing, or belongs to another account, or the authority has forgotten it.
+// replacementProblems: the certificate was already replaced by an order that failed, belongs to another account, or is unknown to the authority.
 var replacementProblems = []string{acme.ProblemTypeAlreadyReplaced, acme.ProblemTypeMalformed, acme.ProblemTypeUnauthorized, acme.ProblemTypeAlreadyRevoked}
 
-// start continues an order or makes one. Key and names are on the volume before the authority hears of them.
+// start continues an order or makes one. Key and names are saved before they are sent to the authority.
 func (o *orderFlow) start(ctx context.Context, saved *savedOrder) (acme.Order, error) {
 	if saved.Location != "" {
 		order, err := o.ca.client.GetOrder(ctx, o.account, acme.Order{Location: saved.Location})
@@ -120,7 +120,7 @@ func (o *orderFlow) unknownProfile(ctx context.Context) error {
 	return fmt.Errorf("the authority has no profile %q: it has none at all", o.profile)
 }
 
-// invalidOrder stands for the type of a problem that the authority does not tell.
+// invalidOrder is the type of the problem of an invalid order if the authority does not give one.
 const invalidOrder = "invalid order"
 
 func orderProblem(order acme.Order) error {
@@ -130,7 +130,7 @@ func orderProblem(order acme.Order) error {
 	return acme.Problem{Type: invalidOrder, Detail: "the authority does not say why"}
 }
 
-// checkCovers rejects a certificate that is for some of the names only.
+// checkCovers rejects a certificate that does not cover all names.
 func checkCovers(leaf *x509.Certificate, names []string) error {
 	for _, name := range names {
 		if leaf.VerifyHostname(name) != nil {

@@ -4,7 +4,7 @@ import (
 	"time"
 )
 
-// From one round to the next at most: what others change on the volume is seen then.
+// The longest pause between rounds: changes to the volume are noticed within it.
 const maxPauseBetweenRounds = 10 * time.Minute
 
 // nextPause is the time until something is due.
@@ -21,7 +21,7 @@ func (a *Agent) nextPause(failure error) time.Duration {
 	}
 	switch {
 	case a.shareError != nil && now.Sub(a.started) < newFor:
-		// Secrets come a moment after the boot.
+		// Secrets arrive a moment after boot.
 		sooner(now.Add(quickCheckPause))
 	case a.shareError != nil:
 		sooner(now.Add(time.Minute))

@@ -11,21 +11,21 @@ import (
 )
 
 const (
-	// What visitors can make this PoP ask of its peers, whatever they send: tokens a second, at once, and in progress.
+	// Limits of what visitors can make this PoP ask its peers: tokens per second, burst, and in progress.
 	peerRate, peerBurst, maxPeerQuestions = 20, 40, 16
-	// More machines than that are not asked.
+	// At most that many machines are asked.
 	maxPeers = 64
-	// All peers together. A PoP that is busy may take some seconds, and an authority waits about ten (Boulder's HTTP-01 timeout).
+	// For all peers together. A busy PoP may take some seconds, and an authority waits about ten (Boulder's HTTP-01 timeout).
 	peerTimeout = 6 * time.Second
 )
 
-// Peers knows the app's other machines.
+// Peers finds the app's other machines.
 type Peers interface {
-	// Addresses of their private network, this machine's own perhaps among them.
+	// Addresses in the private network, possibly including this machine's own.
 	Addresses(ctx context.Context) ([]netip.Addr, error)
 }
 
-// queryPeers asks all peers at once; the first good answer wins. "": none has it, or too much is asked.
+// queryPeers asks all peers at once and returns the first good response. "": no peer has one, or a limit is reached.
 func (s *challengeServer) queryPeers(ctx context.Context, token string) string {
 	if s.peers == nil || !s.limit.Allow() {
 		return ""
@@ -54,7 +54,7 @@ func (s *challengeServer) queryPeers(ctx context.Context, token string) string {
 	return ""
 }
 
-// others are the addresses of the app's other machines, as many as are asked.
+// others are the addresses of the app's other machines, at most maxPeers.
 func (s *challengeServer) others(ctx context.Context) ([]netip.Addr, error) {
 	addresses, err := s.peers.Addresses(ctx)
 	others := slices.DeleteFunc(slices.Clone(addresses), func(address netip.Addr) bool { return address == s.ownAddress })
@@ -83,7 +83,8 @@ func (s *challengeServer) get(ctx context.Context, address netip.Addr, path stri
 	return s.client.Do(request)
 }
 
-// checkPeers names the first other PoP that does not answer challenges: an authority whose request reached it would get 502 or 504. nil: all answer, or there are none.
+// checkPeers returns an error for the first PoP that does not respond to challenges: an authority whose request reached it would get 502 or 504. nil: all respond, or
+// there are no others.
 func (s *challengeServer) checkPeers(ctx context.Context) error {
 	if s.peers == nil {
 		return nil
@@ -92,13 +93,13 @@ func (s *challengeServer) checkPeers(ctx context.Context) error {
 	defer cancel()
 	addresses, err := s.others(ctx)
 	if err != nil {
-		return nil // The check of the names shows whether that matters.
+		return nil // The check of the names shows whether this matters.
 	}
 	token, _ := newProbe()
 	failures := make(chan error, maxPeers)
 	for _, address := range addresses {
 		go func() {
-			// A token that nobody has: 404 is an answer.
+			// A random token: 404 is a response.
 			response, err := s.get(ctx, address, challengePath+token)
 			if err != nil {
 				failures <- unreadyError{fmt.Errorf("the PoP at %s does not answer challenges: %w", address, shortReason(err, s.timeout))}

@@ -15,11 +15,11 @@ import (
 
 const (
 	probeTimeout = 10 * time.Second
-	// Addresses of a name that are tried; an authority takes one of them.
+	// Addresses of a name that are tried. An authority connects to one of them.
 	maxAddresses = 4
 )
 
-// probe takes the way an authority will take: port 80 of each address, to whichever PoP is there.
+// probe connects like an authority: to port 80 of each address, whichever PoP accepts the connection.
 func (c *nameChecker) probe(ctx context.Context, name string, addresses []netip.Addr) (Reach, error) {
 	token, response := newProbe()
 	c.tokens.add(token, response)
@@ -27,7 +27,7 @@ func (c *nameChecker) probe(ctx context.Context, name string, addresses []netip.
 	reached := 0
 	for _, address := range addresses {
 		err := c.fetch(ctx, name, address, token, response)
-		// A machine may have no IPv6, or no IPv4: that says nothing of the name.
+		// The machine may have no IPv6 or no IPv4, which says nothing about the name.
 		if errors.Is(err, syscall.ENETUNREACH) || errors.Is(err, syscall.EADDRNOTAVAIL) {
 			continue
 		}

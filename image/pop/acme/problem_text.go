@@ -8,7 +8,7 @@ import (
 	"github.com/mholt/acmez/v3/acme"
 )
 
-// problemText is the sentence for a problem document: https://www.rfc-editor.org/rfc/rfc8555#section-6.7
+// problemText describes a problem document in plain English: https://www.rfc-editor.org/rfc/rfc8555#section-6.7
 func problemText(problem acme.Problem, challengeType string) string {
 	kind := strings.TrimPrefix(problem.Type, acme.ProblemTypeNamespace)
 	advice := map[string]string{
@@ -29,7 +29,7 @@ func problemText(problem acme.Problem, challengeType string) string {
 		"badNonce":                "the authority refused every nonce it gave",
 	}[kind]
 	if challengeType == acme.ChallengeTypeDNS01 && slices.Contains(recordProblems, problem.Type) {
-		// No address is looked up, and nobody is asked at port 80.
+		// With DNS-01 no address is looked up, and port 80 is not used.
 		advice = map[string]string{"dns": "the authority cannot look up records of the name: look at its CAA records, at the zone's delegation, and at DNSSEC"}[kind]
 	}
 	if advice == "" {
@@ -38,23 +38,23 @@ func problemText(problem acme.Problem, challengeType string) string {
 	return withDetail(advice, problem)
 }
 
-// recordProblems mean something else where a name is proved by a TXT record.
+// recordProblems have another meaning for names that are proved by a TXT record.
 var recordProblems = []string{acme.ProblemTypeDNS, acme.ProblemTypeIncorrectResponse, acme.ProblemTypeConnection}
 
-// challengeText is the sentence for a name that was not proven.
+// challengeText describes why a name was not proved.
 func challengeText(problem acme.Problem, challengeType, name string) string {
 	if challengeType != acme.ChallengeTypeDNS01 || !slices.Contains(recordProblems, problem.Type) {
 		return problemText(problem, challengeType)
 	}
 	text := "the authority does not find this PoP's TXT record of " + recordName(name)
 	if problem.Type == acme.ProblemTypeDNS {
-		// Let's Encrypt says the same of CAA records that it cannot look up.
+		// Let's Encrypt uses the same type for CAA records that it cannot look up.
 		text = "the authority cannot look up the TXT record of " + recordName(name) + ", or the name's CAA records"
 	}
 	return withDetail(text+", though the zone's name servers had the TXT record: look at the zone's delegation, and at DNSSEC", problem)
 }
 
-// withDetail adds the authority's own words.
+// withDetail adds the authority's own text.
 func withDetail(advice string, problem acme.Problem) string {
 	text := advice + ": " + oneLine(problem.Detail)
 	for _, part := range problem.Subproblems {
@@ -65,7 +65,7 @@ func withDetail(advice string, problem acme.Problem) string {
 
 const maxDetail = 300
 
-// oneLine makes an authority's text fit for a status and a log.
+// oneLine makes an authority's text safe for a status and a log.
 func oneLine(text string) string {
 	text = strings.Join(strings.Fields(strings.Map(func(char rune) rune {
 		if char < ' ' || char == 0x7f {

@@ -14,55 +14,55 @@ import (
 	"fly-pops/pop/internal/pair"
 )
 
-// Renewals that somebody asks for, before their time: `pop renew` puts a file beside the certificate's, and `pop certs` takes it as one attempt. Pauses after
-// failures do not hold it back; what counts at authorities does.
+// Requested renewals: `pop renew` creates a file beside the certificate's, and `pop certs` makes one attempt. It skips the pauses after failures, but not the limits
+// of authorities.
 
 const (
 	week = 7 * 24 * time.Hour
-	// Certificates a week for the same set of names, those of all PoPs together: https://letsencrypt.org/docs/rate-limits/
+	// Certificates per week for the same set of names, counting those of all PoPs: https://letsencrypt.org/docs/rate-limits/
 	maxIssuedPerWeek = 5
-	// Shorter than what Fly allows a command.
+	// Shorter than Fly's timeout of a command.
 	renewalWait = 50 * time.Second
-	// From one look at the request to the next.
+	// Interval of looking for the end of the request.
 	renewalPoll = 200 * time.Millisecond
 )
 
-// RenewalPlan is what a renewal would cost.
+// RenewalPlan says what a renewal would cost.
 type RenewalPlan struct {
 	Names []string `json:"names"`
-	// Of the authority that is asked first.
+	// Directory URL of the first authority.
 	Directory string `json:"directory"`
-	// When this PoP got certificates for these names within the last week.
+	// When certificates for these names were issued to this PoP within the last week.
 	Issued []time.Time `json:"issued"`
-	// Why it cannot be done now; "": it can.
+	// Why it is not possible now. "": it is.
 	Problem string `json:"problem,omitempty"`
 }
 
-// RenewalResult is what became of it.
+// RenewalResult is the outcome of a renewal.
 type RenewalResult struct {
 	Serial   string     `json:"serial,omitempty"`
 	NotAfter *time.Time `json:"notAfter,omitempty"`
-	// The order goes on; the status has its end.
+	// The order is still in progress. Its outcome will be in the status.
 	Pending bool `json:"pending,omitempty"`
 }
 
-// forceProblem is why not even somebody who asks for it gets a renewal now.
+// forceProblem says why not even a requested renewal is possible now.
 func forceProblem(order savedOrder, now time.Time) error {
 	if until := order.LeaveAloneUntil; until != nil && now.Before(*until) {
-		return fmt.Errorf("the authority wants to be left alone until %s (%s)", until.Format(time.RFC3339), order.Error)
+		return fmt.Errorf("the authority asks for a pause until %s (%s)", until.Format(time.RFC3339), order.Error)
 	}
 	if failed := within(order.FailedValidations, time.Hour, now); len(failed) >= maxFailedValidations {
 		next := failed[len(failed)-maxFailedValidations].Add(time.Hour)
-		return fmt.Errorf("%d validations failed within the last hour, and authorities take few more: the next attempt is possible at %s", len(failed), next.Format(time.RFC3339))
+		return fmt.Errorf("%d validations failed within the last hour, and authorities allow few more: the next attempt is possible at %s", len(failed), next.Format(time.RFC3339))
 	}
 	if issued := within(order.Issued, week, now); len(issued) >= maxIssuedPerWeek {
-		return fmt.Errorf("this PoP got %d certificates for these names within a week, and Let's Encrypt gives no more than %d: the next one is possible at %s",
+		return fmt.Errorf("this PoP got %d certificates for these names within a week, and Let's Encrypt issues no more than %d: the next one is possible at %s",
 			len(issued), maxIssuedPerWeek, issued[len(issued)-maxIssuedPerWeek].Add(week).Format(time.RFC3339))
 	}
 	return nil
 }
 
-// IsRequested says that somebody waits for a renewal.
+// IsRequested says whether a renewal is requested.
 func (a *Agent) IsRequested() bool {
 	return slices.ContainsFunc(a.certs, func(cert *managedCert) bool {
 		_, err := os.Stat(a.config.requestFile(cert.Certificate))
@@ -70,14 +70,14 @@ func (a *Agent) IsRequested() bool {
 	})
 }
 
-// finishRequest ends a request after its one attempt, whatever came of it: the status has been written.
+// finishRequest ends a request after its one attempt. The status with the outcome has been written.
 func (a *Agent) finishRequest(cert *managedCert) {
 	if cert.requested {
-		_ = os.Remove(a.config.requestFile(cert.Certificate)) // Who waits gives up by itself.
+		_ = os.Remove(a.config.requestFile(cert.Certificate)) // The waiting process has a timeout.
 	}
 }
 
-// PlanRenewal says what a renewal of a host's certificate would cost. The host may be any of its names.
+// PlanRenewal returns what a renewal of a host's certificate would cost. The host may be any of its names.
 func PlanRenewal(config *Config, host string, now time.Time) (RenewalPlan, error) {
 	certificate, err := config.certificateOf(host)
 	if err != nil {
@@ -94,7 +94,7 @@ func PlanRenewal(config *Config, host string, now time.Time) (RenewalPlan, error
 	return plan, nil
 }
 
-// RequestRenewal has `pop certs` renew a host's certificate now, and waits for what becomes of it.
+// RequestRenewal has `pop certs` renew a host's certificate now, and waits for the outcome.
 func RequestRenewal(ctx context.Context, config *Config, host string, now func() time.Time) (RenewalResult, error) {
 	plan, err := PlanRenewal(config, host, now())
 	if err == nil && plan.Problem != "" {
@@ -141,13 +141,13 @@ func (c *Config) renewalResult(certificate Certificate, before *x509.Certificate
 			return RenewalResult{}, errors.New(status.Error)
 		}
 	}
-	return RenewalResult{}, errors.New("nothing was ordered, and `pop certs` does not say why: its log may")
+	return RenewalResult{}, errors.New("nothing was ordered, and `pop certs` does not say why: see its log")
 }
 
 func (c *Config) certificateOf(host string) (Certificate, error) {
 	at := slices.IndexFunc(c.Certificates, func(certificate Certificate) bool { return slices.Contains(certificate.Names, host) })
 	if at < 0 {
-		return Certificate{}, fmt.Errorf("%s: this PoP orders no certificate for it", host)
+		return Certificate{}, fmt.Errorf("this PoP orders no certificate for %s", host)
 	}
 	return c.Certificates[at], nil
 }

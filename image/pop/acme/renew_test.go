@@ -13,13 +13,13 @@ func (f *fixture) request(certificate int) {
 	f.plant(f.config.requestFile(f.config.Certificates[certificate]))
 }
 
-// requested is whether somebody still waits.
+// requested says whether a renewal is still requested.
 func (f *fixture) requested(certificate int) bool {
 	_, err := os.Stat(f.config.requestFile(f.config.Certificates[certificate]))
 	return err == nil
 }
 
-func TestARenewalThatSomebodyAskedFor(t *testing.T) {
+func TestARequestedRenewal(t *testing.T) {
 	f := newFixture(t)
 	f.config.Certificates = append(f.config.Certificates, Certificate{Names: []string{"shop.example.test"}})
 	f.start()
@@ -27,7 +27,7 @@ func TestARenewalThatSomebodyAskedFor(t *testing.T) {
 	first, other := f.served(host), f.served("shop.example.test")
 	f.request(0)
 	if !f.agent.IsRequested() {
-		t.Error("nobody takes notice of it")
+		t.Error("the request is not noticed")
 	}
 	f.mustRun()
 	if f.served(host) == first || f.served("shop.example.test") != other || f.authority.Count("order") != 3 || f.requested(0) || f.agent.IsRequested() {
@@ -41,7 +41,7 @@ func TestARenewalThatSomebodyAskedFor(t *testing.T) {
 	}
 }
 
-// After a failure has been put right nobody waits for the pause; but the attempt is one.
+// After a failure was fixed, a requested renewal skips the pause, but it is one attempt only.
 func TestARenewalDuringThePauseAfterAFailure(t *testing.T) {
 	f := newFixture(t)
 	f.authority.Problem("order", "rejectedIdentifier", 400, "")
@@ -88,7 +88,7 @@ func TestRenewalsThatWouldSpendTheAuthoritysLimits(t *testing.T) {
 		order savedOrder
 		says  string
 	}{
-		"the authority wants to be left alone": {savedOrder{LeaveAloneUntil: &later, Error: "the authority's limit is reached"}, "the authority wants to be left alone until " + later.Format(time.RFC3339) + " (the authority's limit is reached)"},
+		"the authority wants to be left alone": {savedOrder{LeaveAloneUntil: &later, Error: "the authority's limit is reached"}, "the authority asks for a pause until " + later.Format(time.RFC3339) + " (the authority's limit is reached)"},
 		"four failed validations":              {savedOrder{FailedValidations: times(4, time.Minute)}, "4 validations failed within the last hour"},
 		"five certificates":                    {savedOrder{Issued: times(5, 24*time.Hour)}, "this PoP got 5 certificates for these names within a week"},
 	} {
@@ -137,7 +137,7 @@ func TestIssuedCertificatesAreCounted(t *testing.T) {
 	if err != nil || len(plan.Issued) != maxIssuedPerWeek || plan.Problem == "" || plan.Directory != f.authority.Directory {
 		t.Errorf("%+v, %v", plan, err)
 	}
-	if _, err := PlanRenewal(f.config, "elsewhere.test", f.clock); err == nil || !strings.Contains(err.Error(), "orders no certificate for it") {
+	if _, err := PlanRenewal(f.config, "elsewhere.test", f.clock); err == nil || !strings.Contains(err.Error(), "this PoP orders no certificate for elsewhere.test") {
 		t.Errorf("%v", err)
 	}
 }

@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// refreshWindow asks the authority when it wants a certificate renewed (ARI). Renewal goes by the lifetime where it does not say, or does not answer.
+// refreshWindow fetches the renewal window of a certificate (ARI). If there is none, the time of renewal depends on the lifetime only.
 func (a *Agent) refreshWindow(ctx context.Context, cert *managedCert) {
 	cert.pollAt = a.now().Add(defaultPoll)
 	directory := cert.order.IssuedBy
@@ -31,7 +31,7 @@ func (a *Agent) refreshWindow(ctx context.Context, cert *managedCert) {
 	window := Window{info.SuggestedWindow.Start.UTC(), info.SuggestedWindow.End.UTC()}
 	if known := cert.order.Window; known == nil || *known != window {
 		cert.order.Window = &window
-		// On the volume, so that other PoPs are not given a certificate that is due. A volume that takes nothing is reported when something is ordered.
+		// Saved so that other PoPs are not given a certificate that is due. A volume that cannot be written to is reported when something is ordered.
 		_ = a.saveOrder(cert)
 	}
 }

@@ -7,7 +7,7 @@ import (
 	"fly-pops/pop/internal/pair"
 )
 
-// report passes a new status on.
+// report calls Report with the current status.
 func (a *Agent) report(failure error) {
 	now := a.now().UTC().Truncate(time.Second)
 	status := Status{At: now, Certificates: []CertificateStatus{}}
@@ -34,8 +34,8 @@ func (a *Agent) report(failure error) {
 	}
 }
 
-// isHeld says whether this PoP is better not put into service yet: its first certificate is on its way, and other PoPs serve. Once put into service it stays there, as
-// challenges may arrive here. Where something keeps any order from being made, others must be known to serve.
+// isHeld says whether this PoP should stay out of service: its first certificate is on its way, and other PoPs serve. Once in service it stays there, because
+// challenges may arrive at it. If something prevents all orders, it is held only if other PoPs are known to serve.
 func (a *Agent) isHeld(isBlocked bool) bool {
 	if a.ready {
 		return false

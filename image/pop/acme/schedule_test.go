@@ -22,7 +22,7 @@ func TestRenewalWithAThirdOfTheLifetimeLeft(t *testing.T) {
 			}
 			soon := ends.Add(-lifetime / EndsSoonShare)
 			if EndsSoon(made, ends, latest) || EndsSoon(made, ends, soon) || !EndsSoon(made, ends, soon.Add(time.Second)) {
-				t.Error("that it ends soon is told at another time")
+				t.Error("EndsSoon changes at another time")
 			}
 			urgent := ends.Add(-lifetime / reserveShare)
 			if isUrgent(made, ends, urgent) || !isUrgent(made, ends, urgent.Add(time.Second)) || !urgent.After(latest) || !soon.After(urgent) {
@@ -54,7 +54,7 @@ func TestRenewalWithinTheAuthoritysWindow(t *testing.T) {
 	}
 }
 
-func TestWhenAnAuthorityIsAskedForItsWindow(t *testing.T) {
+func TestWhenTheRenewalWindowIsFetched(t *testing.T) {
 	for wanted, want := range map[time.Duration]time.Duration{
 		0: defaultPoll, -time.Hour: defaultPoll, time.Second: minPoll, 2 * time.Hour: 2 * time.Hour, 90 * day: maxPoll,
 	} {
@@ -72,7 +72,7 @@ func TestPauses(t *testing.T) {
 	}{
 		"once":                             {1, 0, 4 * time.Minute, 6 * time.Minute},
 		"three times":                      {3, 0, 16 * time.Minute, 24 * time.Minute},
-		"for ever":                         {1000, 0, maxPause * 4 / 5, maxPause * 6 / 5},
+		"many failures":                    {1000, 0, maxPause * 4 / 5, maxPause * 6 / 5},
 		"the authority wants longer":       {1, 3 * time.Hour, 3 * time.Hour, 4 * time.Hour},
 		"the authority wants days":         {1, 5 * day, 5 * day, 5*day + time.Hour},
 		"the authority wants less":         {3, time.Minute, 16 * time.Minute, 24 * time.Minute},

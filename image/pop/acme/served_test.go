@@ -32,7 +32,7 @@ func TestAFirstCertificateCountsOnceAllWorkersServeIt(t *testing.T) {
 	if f.status.Held || f.own().NotAfter == nil || f.authority.Count("order") != 1 || f.served(host) != first {
 		t.Errorf("held %v, status %+v, %d orders", f.status.Held, f.own(), f.authority.Count("order"))
 	}
-	// A renewal takes nobody out of service.
+	// A renewal takes no PoP out of service.
 	f.clock = f.own().RenewAt.Add(time.Minute)
 	f.start()
 	viaPeer(f)

@@ -18,33 +18,33 @@ import (
 	"fly-pops/pop/internal/pair"
 )
 
-// One certificate for all PoPs, where the operator gave them a secret for it. Key and certificate pass between PoPs encrypted with a key that is derived from the
-// secret, over the app's private network. A request is encrypted, too: a machine without the secret gets 404, as for everything else at that port.
+// PoPs share one certificate if the operator gives them a secret for it. Key and certificate are sent between PoPs over the app's private network, encrypted with a
+// key that is derived from the secret. Requests are encrypted too: a machine without the secret gets 404, as for everything else on that port.
 
 const (
 	sharePath = "/shared-certificate/"
-	// As many characters as 24 bytes of randomness have in base64.
+	// The length of 24 random bytes in base64.
 	minShareSecret = 32
-	// Clocks of two PoPs differ by less.
+	// The most that the clocks of two PoPs may differ by.
 	shareTolerance = 5 * time.Minute
-	// What lives so much longer than one's own is newer.
+	// A certificate is newer if it expires this much later.
 	shareGain = time.Hour
-	// For so long each PoP waits for those before it in the order of their addresses.
+	// How long each PoP waits for each one before it in the order of their addresses.
 	shareWait = 2 * time.Minute
-	// A pair is shorter; so it is encrypted, in base64 within JSON.
+	// More than an encrypted pair needs, in base64 within JSON.
 	maxShared = 256 << 10
 )
 
-// sharedRequest asks for a certificate.
+// sharedRequest is the request for a certificate.
 type sharedRequest struct {
 	// namesDigest of all its names.
 	Names string `json:"names"`
-	// Until when the asker has one. Zero: it has none.
+	// When the requester's own certificate expires. Zero: it has none.
 	Until time.Time `json:"until"`
 	At    time.Time `json:"at"`
 }
 
-// sharedPair is the answer.
+// sharedPair is the response.
 type sharedPair struct {
 	// PEM.
 	Chain string `json:"chain"`
@@ -53,7 +53,7 @@ type sharedPair struct {
 	IssuedBy string `json:"issuedBy"`
 }
 
-// sharing encrypts with what the PoPs of a stack share. nil: they share nothing.
+// sharing returns the cipher for shared certificates. nil: sharing is off.
 func (c *Config) sharing() (cipher.AEAD, error) {
 	if c.ShareFile == "" {
 		return nil, nil
@@ -67,7 +67,7 @@ func (c *Config) sharing() (cipher.AEAD, error) {
 
 func newSharing(secret string) (cipher.AEAD, error) {
 	if len(secret) < minShareSecret {
-		return nil, fmt.Errorf("the secret of certificates.acme.share has %d characters: expected %d at least, as `openssl rand -base64 32` makes them", len(secret), minShareSecret)
+		return nil, fmt.Errorf("the secret of certificates.acme.share has %d characters: expected at least %d, as `openssl rand -base64 32` makes them", len(secret), minShareSecret)
 	}
 	key, err := hkdf.Key(sha256.New, []byte(secret), nil, "fly-pops certificates.acme.share", 32)
 	if err != nil {
@@ -80,8 +80,8 @@ func newSharing(secret string) (cipher.AEAD, error) {
 	return cipher.NewGCMWithRandomNonce(block)
 }
 
-// Beside what is encrypted, so that nothing passes for something else. An answer is to one request.
-const requestContext, responseContext = "request", "answer to "
+// Additional authenticated data, so that a request cannot be used as a response. A response is bound to its request.
+const requestContext, responseContext = "request", "response to "
 
 func sealJSON(with cipher.AEAD, value any, context string) (string, error) {
 	text, err := json.Marshal(value)
@@ -108,7 +108,7 @@ func namesDigest(names []string) string {
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
-// sharedAnswer is the encrypted pair for a request; "": there is none to give, or the request is a stranger's. It is called beside a round, and reads all from the volume.
+// sharedResponse is the encrypted pair for a request. "": there is none, or the request is invalid. It runs concurrently with rounds, so it reads only from the volume.
 func (a *Agent) sharedResponse(sealed string) string {
 	with, err := a.config.sharing()
 	if with == nil || err != nil {
@@ -125,7 +125,7 @@ func (a *Agent) sharedResponse(sealed string) string {
 	}
 	cert := &managedCert{Certificate: a.config.Certificates[at]}
 	a.load(cert)
-	// One that is due here would be due there.
+	// A certificate that is due here would be due there too.
 	if a.isDue(cert) || !isNewer(cert.leaf, request.Until) {
 		return ""
 	}
@@ -137,25 +137,25 @@ func (a *Agent) sharedResponse(sealed string) string {
 	return response
 }
 
-// isNewer than the asker's own, which is good until then.
+// isNewer than the requester's own certificate, which expires at until.
 func isNewer(leaf *x509.Certificate, until time.Time) bool {
 	return leaf.NotAfter.After(until.Add(shareGain))
 }
 
-// openShared checks what another PoP gave as if an authority had.
+// openShared checks a certificate from another PoP like one from an authority.
 func (c *Config) openShared(with cipher.AEAD, request, response string, certificate Certificate, until, now time.Time) (*x509.Certificate, []byte, string, error) {
 	var found sharedPair
 	if err := openJSON(with, response, responseContext+request, &found); err != nil {
-		return nil, nil, "", errors.New("the answer cannot be decrypted")
+		return nil, nil, "", errors.New("the response cannot be decrypted")
 	}
 	leaf, content, err := pair.Check(certificate.Names[0], found.Key, found.Chain, now)
 	if err == nil {
 		err = checkCovers(leaf, certificate.Names)
 	}
-	// Whether it is due only the other PoP can say, which knows the authority's window.
+	// Only the other PoP knows the renewal window, and so whether it is due.
 	isGood := err == nil && isNewer(leaf, until) && !isUrgent(leaf.NotBefore, leaf.NotAfter, now) && slices.Contains(c.Directories, found.IssuedBy)
 	if err == nil && !isGood {
-		err = errors.New("the certificate is no better than the one here")
+		err = errors.New("the certificate is not newer than the current one, or expires soon, or is from another authority")
 	}
 	return leaf, content, found.IssuedBy, err
 }

@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// takeShared asks the other PoPs for a newer certificate, and puts it in place. It returns whether there is one.
+// takeShared asks the other PoPs for a newer certificate and installs it. It returns whether there is one.
 func (a *Agent) takeShared(ctx context.Context, cert *managedCert) bool {
 	now := a.now()
 	if a.config.ShareFile == "" || a.challenges.peers == nil || now.Before(cert.nextShare) {
@@ -66,14 +66,14 @@ func (a *Agent) takeShared(ctx context.Context, cert *managedCert) bool {
 	return true
 }
 
-// waitsForPeers says whether others order first: the PoPs do in the order of their addresses, which all of them see alike, each two minutes after the one before.
-// One that orders for many sites gets to them one by one: as long as certificates arrive, it is at work.
+// waitsForPeers says whether another PoP orders first: PoPs order in the order of their addresses, which all of them see alike, each two minutes after the one before.
+// A PoP orders for one site after the other: as long as certificates arrive, the others wait.
 func (a *Agent) waitsForPeers(ctx context.Context, cert *managedCert) bool {
 	if a.config.ShareFile == "" || a.challenges.peers == nil {
 		return false
 	}
 	if a.shareError != nil {
-		// Secrets come a moment after the boot.
+		// Secrets arrive a moment after boot.
 		return errors.Is(a.shareError, fs.ErrNotExist) && a.now().Before(cert.dueSince.Add(shareWait))
 	}
 	others, err := a.challenges.others(ctx)
@@ -93,7 +93,7 @@ func (a *Agent) waitsForPeers(ctx context.Context, cert *managedCert) bool {
 	return a.now().Before(since.Add(time.Duration(before) * shareWait))
 }
 
-// askShared asks all other PoPs at once; those that have nothing to give are left out. One that does not answer joins the silent ones, which are not asked.
+// requestShared asks all other PoPs at once and returns the responses of those that have a certificate. It skips silent PoPs, and adds those that do not respond to them.
 func (s *challengeServer) requestShared(ctx context.Context, request string, silent map[netip.Addr]bool) map[netip.Addr]string {
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
@@ -126,7 +126,7 @@ func (s *challengeServer) requestShared(ctx context.Context, request string, sil
 	return found
 }
 
-// fetchShared returns "" where the PoP has nothing to give.
+// fetchShared returns "" if the PoP has no such certificate.
 func (s *challengeServer) fetchShared(ctx context.Context, address netip.Addr, request string) (string, error) {
 	response, err := s.get(ctx, address, sharePath+request)
 	if err != nil {

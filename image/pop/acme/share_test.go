@@ -59,7 +59,7 @@ func (f *fixture) shareBy(secret string) {
 	}
 }
 
-// startShared begins anew, among the other PoPs.
+// startShared restarts the process among the other PoPs.
 func (f *fixture) startShared(port int) {
 	f.Helper()
 	f.start()
@@ -165,7 +165,7 @@ func (f *fixture) sealed(secret string, request sharedRequest) string {
 	return sharePath + text
 }
 
-func TestNobodyElseGetsACertificate(t *testing.T) {
+func TestOnlyPoPsWithTheSecretGetACertificate(t *testing.T) {
 	f := sharedFleet(t, 1)[0]
 	f.mustRun()
 	f.config.Certificates = append(f.config.Certificates, Certificate{Names: []string{"shop.example.test"}})
@@ -204,7 +204,7 @@ func TestNobodyElseGetsACertificate(t *testing.T) {
 	if code, _ := serveRequest(f.agent.challenges.nginxHandler(), http.MethodGet, whole); code != 404 {
 		t.Errorf("from outside: %d", code)
 	}
-	// One that is due itself is given to nobody.
+	// A certificate that is due itself is not shared.
 	f.clock = f.own().NotAfter.Add(-20 * 24 * time.Hour)
 	if code, _ := f.get(f.sealed(shareSecret, change(func(r *sharedRequest) { r.At = f.clock }))); code != 404 {
 		t.Errorf("due: %d", code)
@@ -217,7 +217,7 @@ func TestNobodyElseGetsACertificate(t *testing.T) {
 }
 
 // What a peer says is judged as what an authority says; then this PoP orders its own.
-func TestAnswersThatAreNotTaken(t *testing.T) {
+func TestResponsesThatAreRejected(t *testing.T) {
 	good := func(f *fixture) *sharedPair {
 		text, err := os.ReadFile(f.config.pairFile(f.config.Certificates[0]))
 		if err != nil {
@@ -228,7 +228,7 @@ func TestAnswersThatAreNotTaken(t *testing.T) {
 	}
 	for name, change := range map[string]func(f *fixture, response *sharedPair) (text string){
 		"nonsense":               func(*fixture, *sharedPair) string { return "hello" },
-		"an answer to another":   func(f *fixture, response *sharedPair) string { return f.seal(response, "answer to another") },
+		"an answer to another":   func(f *fixture, response *sharedPair) string { return f.seal(response, "response to another") },
 		"another key":            func(_ *fixture, response *sharedPair) string { response.Key, _ = newKey(); return "" },
 		"no certificate":         func(_ *fixture, response *sharedPair) string { response.Chain = ""; return "" },
 		"of another authority":   func(_ *fixture, response *sharedPair) string { response.IssuedBy = "https://elsewhere.test"; return "" },
@@ -277,9 +277,9 @@ func (f *fixture) seal(value any, context string) string {
 	return text
 }
 
-func TestAShareSecretThatIsNone(t *testing.T) {
+func TestAnUnusableShareSecret(t *testing.T) {
 	for name, test := range map[string]struct{ secret, says string }{
-		"short":   {"planted-hmac", "the secret of certificates.acme.share has 12 characters: expected 32 at least, as `openssl rand -base64 32` makes them"},
+		"short":   {"planted-hmac", "the secret of certificates.acme.share has 12 characters: expected at least 32, as `openssl rand -base64 32` makes them"},
 		"empty":   {"", "has 0 characters"},
 		"missing": {"-", "the secret of certificates.acme.share: open"},
 	} {
@@ -326,11 +326,11 @@ func TestAShareSecretIsLookedAtWhileNoCertificateIsDue(t *testing.T) {
 	if pause := f.round(); pause > time.Minute {
 		t.Errorf("the next round is in %v", pause)
 	}
-	f.says("has 12 characters: expected 32 at least", 1)
+	f.says("has 12 characters: expected at least 32", 1)
 	// It is said before the first round, too.
 	f.startShared(f.agent.challenges.port)
 	f.agent.Serve(t.Context())
-	f.says("has 12 characters: expected 32 at least", 1)
+	f.says("has 12 characters: expected at least 32", 1)
 	if err := os.Rename(secret+".away", secret); err != nil {
 		t.Fatal(err)
 	}
@@ -501,7 +501,7 @@ func TestAnAuthorityIsLeftAloneAfterACertificateWasTaken(t *testing.T) {
 		t.Fatal("nothing was taken")
 	}
 	plan, err := PlanRenewal(second.config, host, second.clock)
-	if err != nil || !strings.Contains(plan.Problem, "the authority wants to be left alone until") || !strings.Contains(plan.Problem, "limit is reached: planted") {
+	if err != nil || !strings.Contains(plan.Problem, "the authority asks for a pause until") || !strings.Contains(plan.Problem, "limit is reached: planted") {
 		t.Errorf("%+v, %v", plan, err)
 	}
 	if plan, err := PlanRenewal(second.config, host, until); err != nil || plan.Problem != "" {

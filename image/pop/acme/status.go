@@ -5,35 +5,35 @@ import (
 	"time"
 )
 
-// Status is what health is told. There is no secret in it.
+// Status is what `pop health` reads. It contains no secrets.
 type Status struct {
-	// Of the last round.
+	// Time of the last round.
 	At time.Time `json:"at"`
-	// What holds for all certificates: the configuration of this machine, the volume, the first authority.
+	// Problem of all certificates: the configuration of this machine, the volume, the first authority.
 	Error   string     `json:"error,omitempty"`
 	ErrorAt *time.Time `json:"errorAt,omitempty"`
-	// This PoP is better not put into service yet: its first certificate is on its way, and visitors are served by others meanwhile.
+	// This PoP should stay out of service: its first certificate is on its way, and other PoPs serve visitors until then.
 	Held         bool                `json:"held,omitempty"`
 	Certificates []CertificateStatus `json:"certificates"`
 }
 
-// CertificateStatus is one name's.
+// CertificateStatus is the status of one name.
 type CertificateStatus struct {
 	Host string `json:"host"`
-	// Absent: there is no certificate of an authority yet.
+	// Absent: no authority has issued a certificate yet.
 	NotBefore *time.Time `json:"notBefore,omitempty"`
 	NotAfter  *time.Time `json:"notAfter,omitempty"`
 	Serial    string     `json:"serial,omitempty"`
-	// When it is renewed, as far as is known now.
+	// When it will be renewed, as far as is known now.
 	RenewAt *time.Time `json:"renewAt,omitempty"`
-	// Why there is none, or why it is not renewed.
+	// Why there is no certificate, or why it is not renewed.
 	Error   string     `json:"error,omitempty"`
 	ErrorAt *time.Time `json:"errorAt,omitempty"`
-	// When that is tried again. Absent: soon.
+	// When the next attempt is. Absent: soon.
 	RetryAt *time.Time `json:"retryAt,omitempty"`
 }
 
-// Problems of a status, a sentence each; several names with one reason are one.
+// Problems returns the errors of a status, one sentence each. Names with the same reason are listed once.
 func (s Status) Problems() []string {
 	var found []string
 	if s.Error != "" {

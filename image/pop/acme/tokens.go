@@ -8,7 +8,7 @@ import (
 	"sync"
 )
 
-// challengePath is the beginning of the path of challenges: https://www.rfc-editor.org/rfc/rfc8555#section-8.3
+// challengePath is the path prefix of challenges: https://www.rfc-editor.org/rfc/rfc8555#section-8.3
 const challengePath = "/.well-known/acme-challenge/"
 
 var (
@@ -20,25 +20,25 @@ var (
 
 const maxKeyAuthorization = 128 + 1 + 43
 
-// isKeyAuthorization says whether an answer of another PoP has the form of an answer to the token; nothing else is passed on.
+// isKeyAuthorization says whether the response of another PoP has the form of a key authorization of the token. Nothing else is forwarded.
 func isKeyAuthorization(token, response string) bool {
 	thumbprint, found := strings.CutPrefix(response, token+".")
 	return found && thumbprintPattern.MatchString(thumbprint)
 }
 
-// asker is who asked for a token.
+// requester is the origin of a request for a token.
 type requester int
 
 const (
-	// Nobody asked.
+	// There was no request.
 	noRequester requester = iota
-	// By nginx of this PoP.
+	// nginx of this PoP.
 	nginxRequester
-	// By another PoP, whose nginx was asked.
+	// Another PoP, whose nginx got the request.
 	peerRequester
 )
 
-// tokenStore holds the tokens this PoP has an answer to.
+// tokenStore holds the challenge tokens of this PoP with their responses.
 type tokenStore struct {
 	lock       sync.Mutex
 	responses  map[string]string
@@ -62,7 +62,7 @@ func (s *tokenStore) remove(token string) {
 	delete(s.requesters, token)
 }
 
-// answer is "" for a token that is not held here.
+// response is "" for a token that is not held here.
 func (s *tokenStore) response(token string, door requester) string {
 	s.lock.Lock()
 	defer s.lock.Unlock()
@@ -73,14 +73,14 @@ func (s *tokenStore) response(token string, door requester) string {
 	return response
 }
 
-// lastAsker is who asked for a token last; nginx of this PoP counts more than another PoP.
+// lastRequester is the origin of the last request for a token. A request from nginx of this PoP takes precedence.
 func (s *tokenStore) lastRequester(token string) requester {
 	s.lock.Lock()
 	defer s.lock.Unlock()
 	return s.requesters[token]
 }
 
-// newProbe makes a token and an answer like an authority's, for a check of our own.
+// newProbe makes a token and a response like those of an authority, for checks of names.
 func newProbe() (token, response string) {
 	token = randomToken()
 	return token, token + "." + randomToken()

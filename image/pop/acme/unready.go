@@ -6,13 +6,13 @@ import (
 	"net/netip"
 )
 
-// popHeader is set by nginx of a PoP on every response, with the PoP's name: image/render/nginx-common.ts.
+// popHeader contains the PoP's name. nginx sets it on every response: image/render/nginx-common.ts.
 const popHeader = "X-PoP"
 
-// unreadyStatuses are what nginx of a PoP answers while its `pop certs` starts or hangs, or does not find this PoP yet.
+// unreadyStatuses are what nginx of a PoP responds with while its `pop certs` starts or hangs, or does not know this PoP yet.
 var unreadyStatuses = []int{http.StatusNotFound, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout}
 
-// unreadyError: a PoP of this app does not answer challenges right now. It passes in seconds after a restart, and an order would fail meanwhile.
+// unreadyError: a PoP of this app does not respond to challenges right now. This ends within seconds of a restart, and an order would fail until then.
 type unreadyError struct{ error }
 
 func (e unreadyError) Unwrap() error { return e.error }

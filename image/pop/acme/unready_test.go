@@ -25,7 +25,7 @@ func byAuthority(r *http.Request) bool {
 }
 
 // Each is over in seconds, and costs the order no more than that.
-func TestAPoPThatDoesNotAnswerForAMoment(t *testing.T) {
+func TestAPoPThatIsUnreadyForAMoment(t *testing.T) {
 	for name, test := range map[string]struct {
 		status int
 		says   string
@@ -59,7 +59,7 @@ func TestAPoPThatDoesNotAnswerForAMoment(t *testing.T) {
 }
 
 // The private network may be broken for good: then others are asked ever more seldom, and this PoP goes into service with what it has.
-func TestAPoPThatNeverAnswers(t *testing.T) {
+func TestAPoPThatIsNeverReady(t *testing.T) {
 	f := newFixture(t)
 	f.nginxOfAPoP(func(*http.Request) int { return 504 })
 	begin, rounds := f.clock, 0
@@ -87,7 +87,7 @@ func TestAValidationThatFailsForAMoment(t *testing.T) {
 		return 0
 	})
 	f.round()
-	f.says("the authority got a response that is not this PoP's than this PoP's", 1)
+	f.says("the authority got a response that is not this PoP's", 1)
 	if wait := f.own().RetryAt.Sub(f.clock); wait > firstValidationPause {
 		t.Errorf("tried again in %v", wait)
 	}
@@ -170,7 +170,7 @@ func TestEachFailedValidationIsCounted(t *testing.T) {
 			}
 			order.FailedValidations = append(order.FailedValidations, f.clock, f.clock, f.clock)
 			if err := forceProblem(order, f.clock); err == nil {
-				f.Error("a renewal that somebody asks for does not see them")
+				f.Error("a requested renewal does not see them")
 			}
 		}
 		t.Run(name, func(t *testing.T) {
@@ -198,7 +198,7 @@ func TestEachFailedValidationIsCounted(t *testing.T) {
 	}
 }
 
-// An order that ended for another reason is no failed validation.
+// An order that failed for another reason is not a failed validation.
 func TestAnInvalidOrderWithProvenNamesIsNotCounted(t *testing.T) {
 	f := newFixture(t)
 	f.authority.Problem("finalize", "serverInternal", 500, "")
@@ -248,7 +248,7 @@ func TestValidationPauses(t *testing.T) {
 	}
 }
 
-// A peer that hangs is waited for before the authority is asked, and not for ever.
+// A hanging peer delays an order, but only for a limited time.
 func TestAPeerThatHangsKeepsAnOrderBackForSeconds(t *testing.T) {
 	f := newFixture(t)
 	hang := make(chan struct{})

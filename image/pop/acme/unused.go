@@ -13,13 +13,13 @@ import (
 	"time"
 )
 
-// unusedFor so long, a certificate with its key and order is removed: a rollback within this time finds them.
+// unusedFor is how long the files of a removed site are kept, for a rollback.
 const unusedFor = 30 * 24 * time.Hour
 
 const unusedFile = "unused.json"
 
-// removeUnused removes the files of certificates that the configuration has not named for unusedFor: pairs and orders, and the PEMs of names that no site has.
-// Accounts stay: they cost nothing, and another one counts at the authority.
+// removeUnused removes the files of sites that have not been in the configuration for unusedFor: pairs, orders, and PEM files for nginx.
+// Accounts are kept: they cost nothing, and creating another one counts at the authority.
 func (a *Agent) removeUnused() error {
 	now := a.now()
 	if now.Sub(a.unusedCheck).Abs() < time.Hour {
@@ -35,7 +35,7 @@ func (a *Agent) removeUnused() error {
 	var failures []error
 	for _, file := range remove {
 		if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			failures = append(failures, fmt.Errorf("a certificate that no site has any more is not removed: %w", err))
+			failures = append(failures, fmt.Errorf("the certificate of a removed site cannot be removed: %w", err))
 			continue
 		}
 		delete(unused, file)
@@ -47,7 +47,7 @@ func (a *Agent) removeUnused() error {
 	return errors.Join(failures...)
 }
 
-// unusedFiles are the paths of files of names that the configuration does not have.
+// unusedFiles are the paths of files whose names are not in the configuration.
 func (a *Agent) unusedFiles() []string {
 	ordered, served := map[string]bool{}, map[string]bool{}
 	for _, certificate := range a.config.Certificates {
@@ -66,7 +66,7 @@ func (a *Agent) unusedFiles() []string {
 	return paths
 }
 
-// otherNames are the files of a folder that are called <host name or wildcard><ending>, but for those names.
+// otherNames are the files of a directory called <host name or wildcard><ending>, except for the given names.
 func otherNames(dir string, names map[string]bool, endings ...string) []string {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -83,7 +83,7 @@ func otherNames(dir string, names map[string]bool, endings ...string) []string {
 	return paths
 }
 
-// splitUnused says since when each file is unused, and which of them have been for long enough.
+// splitUnused returns since when each file is unused, and which files are to be removed.
 func splitUnused(files []string, before map[string]time.Time, now time.Time) (unused map[string]time.Time, remove []string) {
 	unused = map[string]time.Time{}
 	for _, file := range files {

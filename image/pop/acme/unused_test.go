@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// files of both folders, without their directories.
+// files of both directories, as directory/name.
 func (f *fixture) files() []string {
 	f.Helper()
 	var names []string
@@ -43,7 +43,7 @@ func TestFilesOfARemovedSiteAreRemovedAfterThirtyDays(t *testing.T) {
 	wildcard := filepath.Join(f.config.ServedDir, "*.example.test.pem")
 	other := filepath.Join(f.config.Dir, "notes.txt")
 	f.plant(kept, wildcard, other, filepath.Join(f.config.Dir, "half.example.test.json"))
-	// Of a removed site with a wildcard, and what is no certificate's though it looks like one.
+	// Files of a removed site with a wildcard, and one whose name only looks like that.
 	f.plant(filepath.Join(f.config.Dir, "*.gone.example.test.pem"), filepath.Join(f.config.Dir, "*.gone.example.test.json"),
 		f.config.servedFile("*.gone.example.test"), f.config.servedFile("*gone.example.test"))
 	f.config.Certificates = f.config.Certificates[:1]
@@ -115,7 +115,7 @@ func TestASiteThatComesBackKeepsItsFilesUntilItGoesForThirtyDays(t *testing.T) {
 	}
 }
 
-// Without a list of what nginx serves its folder is left alone: a vault's PEMs are there, too.
+// Without a list of the served names nothing in nginx's directory is removed: it also contains the PEM files from the vault.
 func TestWithoutTheNamesThatAreServedNothingServedIsRemoved(t *testing.T) {
 	f := newFixture(t)
 	f.plant(f.config.servedFile("vault.example.test"))

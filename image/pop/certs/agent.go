@@ -19,29 +19,29 @@ import (
 
 const (
 	firstPause = time.Second
-	// A vault that is back is noticed within this, by a PoP that serves its last good certificates meanwhile.
+	// A vault that is back is noticed within this time. Until then the PoP serves its last good certificates.
 	longestPause = 20 * time.Second
-	// A login that was refused is not tried often: Vault locks a role out after five (`user_lockout`). New credentials end the pause.
+	// A rejected login is rarely repeated: Vault locks a role out after five (`user_lockout`). New credentials end the pause.
 	firstRefusedPause   = time.Minute
 	longestRefusedPause = 5 * time.Minute
 	longestCredential   = 64 << 10
 )
 
-// agent is what is known from one round to the next. Nothing in it is needed to serve: that is on the volume.
+// agent installs certificates from the vault. Everything that nginx needs is on the volume.
 type agent struct {
 	config *Config
 	now    func() time.Time
 
-	timeout time.Duration // with one answer; 0: the client's own
+	timeout time.Duration // per request; 0: the client's default
 
 	client *vault.Client
 	token  *vault.Token
-	// What the token was got with, and when that is looked at next.
+	// The secret_id of the last login, and when it is looked up next.
 	secretID string
 	lookUpAt time.Time
 	renewAt  time.Time
 	endsAt   time.Time // zero: the token never ends
-	// Paths a new token was not allowed to read: that is the policy, and no reason to log in once more.
+	// Paths that a new token was not allowed to read. The reason is the policy, so another login would not help.
 	denied   map[string]bool
 	failures int
 	refused  bool
@@ -60,7 +60,7 @@ func newAgent(config *Config, now func() time.Time) *agent {
 	return a
 }
 
-// onVolume is what nginx has before the vault was ever asked.
+// installedStatus is the status of the certificate on the volume, before the first request to the vault.
 func (a *agent) installedStatus(certificate Certificate) CertificateStatus {
 	status := CertificateStatus{Host: certificate.Host, Domain: certificate.Domain}
 	text, err := os.ReadFile(a.config.file(certificate))
@@ -73,7 +73,7 @@ func (a *agent) installedStatus(certificate Certificate) CertificateStatus {
 	return status
 }
 
-// round asks the vault once for everything, and says how long to wait for the next.
+// poll fetches everything from the vault once and returns the pause until the next time.
 func (a *agent) poll(ctx context.Context) time.Duration {
 	err := a.sync(ctx)
 	now := a.now().UTC().Truncate(time.Second)
@@ -92,18 +92,18 @@ func (a *agent) poll(ctx context.Context) time.Duration {
 	return jitter(min(first<<min(a.failures-1, 10), longest))
 }
 
-// jitter: a fifth up or down, so that the PoPs of a stack do not all come at once when their vault is back.
+// jitter varies a pause by a fifth, so that not all PoPs connect at once when their vault is back.
 func jitter(pause time.Duration) time.Duration {
 	return pause*4/5 + rand.N(pause*2/5+1)
 }
 
-// reached: the server answered, whatever it said.
+// reached says whether the server responded, with whatever status.
 func reached(err error) bool {
 	_, answered := errors.AsType[*vault.Error](err)
 	return answered
 }
 
-// look returns what keeps it from asking at all; what is wrong with one certificate stands with that certificate.
+// sync returns what affects all certificates. The error of one certificate is in its status.
 func (a *agent) sync(ctx context.Context) error {
 	fresh, err := a.ensureToken(ctx)
 	if err != nil {
@@ -113,7 +113,7 @@ func (a *agent) sync(ctx context.Context) error {
 		path := a.config.pathOf(certificate)
 		secret, err := a.client.Read(ctx, *a.token, a.config.store(), path)
 		if vault.Denied(err) && !fresh && !a.denied[path] {
-			// Revoked, or the server was started anew.
+			// Revoked, or the server was restarted.
 			a.token = nil
 			if fresh, err = a.ensureToken(ctx); err != nil {
 				return err
@@ -122,7 +122,7 @@ func (a *agent) sync(ctx context.Context) error {
 		}
 		a.denied[path] = vault.Denied(err)
 		if err != nil && !vault.Refused(err) {
-			return err // the vault is away, not this certificate
+			return err // of the vault, not of this certificate
 		}
 		if err == nil {
 			err = a.installPair(certificate, secret, &a.status.Certificates[i])
@@ -133,7 +133,7 @@ func (a *agent) sync(ctx context.Context) error {
 	return nil
 }
 
-// ensureToken logs in, renews or does neither; fresh says that the token was made just now.
+// ensureToken logs in or renews the token if necessary. fresh says that it has just logged in.
 func (a *agent) ensureToken(ctx context.Context) (fresh bool, err error) {
 	if a.client == nil {
 		a.client, err = vault.New(vault.Options{
@@ -154,10 +154,10 @@ func (a *agent) ensureToken(ctx context.Context) (fresh bool, err error) {
 		case err == nil && token.Lifetime > a.endsAt.Sub(now):
 			a.setToken(token)
 		case err == nil, vault.Refused(err):
-			// It gains nothing any more (its maximum is near), or it is dead.
+			// It cannot be extended any more (its maximum is near), or it is invalid.
 			a.token = nil
 		default:
-			return false, err // good till endsAt, but there is nobody to show it to
+			return false, err // valid until endsAt, but the vault cannot be reached
 		}
 	}
 	if a.token != nil {
@@ -174,7 +174,7 @@ func (a *agent) ensureToken(ctx context.Context) (fresh bool, err error) {
 	return true, nil
 }
 
-// hold keeps a token and renews it after two thirds of its life.
+// setToken stores a token and schedules its renewal after two thirds of its lifetime.
 func (a *agent) setToken(token vault.Token) {
 	a.token, a.endsAt = &token, time.Time{}
 	if token.Lifetime > 0 {
@@ -219,7 +219,7 @@ func credential(path string) (string, error) {
 	return value, nil
 }
 
-// take checks what the vault has and writes it when it is good and another than what is there.
+// installPair checks a pair from the vault and writes it if it is valid and differs from the installed one.
 func (a *agent) installPair(certificate Certificate, secret vault.Secret, status *CertificateStatus) error {
 	key, chain, err := a.config.Fields.pairIn(secret)
 	if err != nil {
@@ -227,7 +227,7 @@ func (a *agent) installPair(certificate Certificate, secret vault.Secret, status
 	}
 	leaf, content, err := pair.Check(certificate.Host, key, chain, a.now())
 	if err != nil {
-		return fmt.Errorf("%s is refused: %w", called(secret), err)
+		return fmt.Errorf("%s is rejected: %w", called(secret), err)
 	}
 	path := a.config.file(certificate)
 	found, err := os.ReadFile(path)
@@ -235,11 +235,11 @@ func (a *agent) installPair(certificate Certificate, secret vault.Secret, status
 		return err
 	}
 	if !bytes.Equal(found, content) {
-		// The folder's setgid bit hands it to nginx's group.
+		// The directory's setgid bit gives it to nginx's group.
 		if err := files.Replace(path, content, 0o640); err != nil {
 			return fmt.Errorf("%s cannot be written: %w", called(secret), err)
 		}
-		fmt.Fprintf(os.Stderr, "pop: certificate of %s: %s, till %s\n", certificate.Host, called(secret), leaf.NotAfter.Format(time.RFC3339))
+		fmt.Fprintf(os.Stderr, "pop: certificate of %s: %s, valid until %s\n", certificate.Host, called(secret), leaf.NotAfter.Format(time.RFC3339))
 	}
 	status.setLeaf(leaf, "vault", secret.Version)
 	return nil

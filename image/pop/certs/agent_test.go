@@ -53,7 +53,7 @@ func (f *fixture) config(root string) *Config {
 		Dir: filepath.Join(root, "certs"), Status: filepath.Join(root, "vault.json"), Certificates: []Certificate{{Host: host}},
 	}
 	config.complete()
-	if err := errors.Join(config.mistakes(), os.Mkdir(config.Dir, 0o755)); err != nil {
+	if err := errors.Join(config.validate(), os.Mkdir(config.Dir, 0o755)); err != nil {
 		f.Fatal(err)
 	}
 	return config
@@ -253,17 +253,17 @@ func TestFaultsKeepTheLastGoodCertificate(t *testing.T) {
 			f.write("secret", strings.Repeat("x", longestCredential+1))
 			f.login()
 		}, "longer than 64 KB", soon},
-		"sealed":                    {func(f *fixture) { f.vault.Fault(testvault.Sealed) }, "503 (sealed, or in maintenance): Vault is sealed", soon},
-		"sealed, at login":          {func(f *fixture) { f.vault.Fault(testvault.Sealed); f.login() }, "login: vault answered 503", soon},
-		"sealed, at renewal":        {func(f *fixture) { f.vault.Fault(testvault.Sealed); f.clock = f.clock.Add(15 * time.Minute) }, "renewal of the token: vault answered 503", soon},
-		"500":                       {answers(500, `{"errors":["internal error"]}`), "500: internal error", soon},
-		"502 of a proxy":            {answers(502, "<html>planted</html>"), "vault answered 502", soon},
-		"too many requests":         {answers(429, `{"errors":["rate limit"]}`), "429 (too many requests)", soon},
-		"the secret_id comes back":  {func(f *fixture) { answers(500, `{"errors":["wrong: `+testvault.SecretID+`"]}`)(f); f.login() }, "wrong: ***", soon},
-		"an answer that is no JSON": {answers(200, "hello"), "not the JSON that its API describes", soon},
-		"an answer of KV 1":         {answers(200, `{"data":{"key":"a","chain":"b"}}`), "not that of a KV store, version 2", soon},
-		"an endless answer":         {answers(200, strings.Repeat("x", 2<<20)), "longer than 1024 KB", soon},
-		"a login without a token":   {func(f *fixture) { answers(200, `{}`)(f); f.login() }, "without a token", soon},
+		"sealed":                      {func(f *fixture) { f.vault.Fault(testvault.Sealed) }, "503 (sealed, or in maintenance): Vault is sealed", soon},
+		"sealed, at login":            {func(f *fixture) { f.vault.Fault(testvault.Sealed); f.login() }, "login: vault answered 503", soon},
+		"sealed, at renewal":          {func(f *fixture) { f.vault.Fault(testvault.Sealed); f.clock = f.clock.Add(15 * time.Minute) }, "renewal of the token: vault answered 503", soon},
+		"500":                         {answers(500, `{"errors":["internal error"]}`), "500: internal error", soon},
+		"502 of a proxy":              {answers(502, "<html>planted</html>"), "vault answered 502", soon},
+		"too many requests":           {answers(429, `{"errors":["rate limit"]}`), "429 (too many requests)", soon},
+		"the secret_id comes back":    {func(f *fixture) { answers(500, `{"errors":["wrong: `+testvault.SecretID+`"]}`)(f); f.login() }, "wrong: ***", soon},
+		"a response that is not JSON": {answers(200, "hello"), "not the JSON that its API describes", soon},
+		"an answer of KV 1":           {answers(200, `{"data":{"key":"a","chain":"b"}}`), "not that of a KV store, version 2", soon},
+		"an endless answer":           {answers(200, strings.Repeat("x", 2<<20)), "longer than 1024 KB", soon},
+		"a login without a token":     {func(f *fixture) { answers(200, `{}`)(f); f.login() }, "has no token", soon},
 		"an answer that breaks off": {func(f *fixture) {
 			f.vault.Fault(func(w http.ResponseWriter, _ *http.Request) {
 				w.Header().Set("Content-Length", "1000")
@@ -281,7 +281,7 @@ func TestFaultsKeepTheLastGoodCertificate(t *testing.T) {
 				case <-r.Context().Done():
 				}
 			})
-		}, "no answer from vault in 50ms", soon},
+		}, "no response from the vault within 50ms", soon},
 		"redirected to plain HTTP": {func(f *fixture) {
 			f.vault.Fault(func(w http.ResponseWriter, r *http.Request) {
 				http.Redirect(w, r, "http://127.0.0.1:9/", http.StatusTemporaryRedirect)
@@ -292,10 +292,10 @@ func TestFaultsKeepTheLastGoodCertificate(t *testing.T) {
 				http.Redirect(w, r, r.URL.Path, http.StatusTemporaryRedirect)
 			})
 		}, "too many redirects, or a redirect to plain HTTP", soon},
-		"nobody listens":    {func(f *fixture) { f.agent.config.Address = "https://127.0.0.1:9"; again(f) }, "connection refused", soon},
+		"no listener":       {func(f *fixture) { f.agent.config.Address = "https://127.0.0.1:9"; again(f) }, "connection refused", soon},
 		"another authority": {func(f *fixture) { testvault.WriteCA(f.T, f.vault.CAFile, f.issue.Certificate); again(f) }, "unknown authority", soon},
 		"another name":      {func(f *fixture) { f.agent.config.ServerName = "vault.example.test"; again(f) }, "vault.example.test", soon},
-		"no authority":      {func(f *fixture) { f.agent.config.CAFile = "/nowhere.pem"; again(f) }, "vault's authorities: open /nowhere.pem", soon},
+		"no authority":      {func(f *fixture) { f.agent.config.CAFile = "/nowhere.pem"; again(f) }, "the vault's CA certificates: open /nowhere.pem", soon},
 		"no PEM":            {func(f *fixture) { f.agent.config.CAFile = f.agent.config.RoleIDFile; again(f) }, "no certificate in", soon},
 		"the clock in 2200": {func(f *fixture) { f.clock = f.clock.AddDate(200, 0, 0); again(f) }, "expired or is not yet valid", soon},
 	} {
@@ -343,7 +343,7 @@ func TestAClockIn1970JudgesNothing(t *testing.T) {
 	f.clock = time.Unix(60, 0)
 	f.agent = newAgent(f.agent.config, f.now)
 	f.poll()
-	if own := f.own(); !strings.Contains(own.Error, "the clock here says 1970-01-01T00:01:00Z") || f.served() != before {
+	if own := f.own(); !strings.Contains(own.Error, "the clock of this machine says 1970-01-01T00:01:00Z") || f.served() != before {
 		t.Errorf("status %+v", own)
 	}
 	f.clock = clock
@@ -426,7 +426,7 @@ func TestOneBadCertificateLeavesTheOthersTheirs(t *testing.T) {
 	}
 }
 
-func TestFoldersThatTakeNothing(t *testing.T) {
+func TestDirectoriesThatCannotBeWrittenTo(t *testing.T) {
 	for name, test := range map[string]struct {
 		options string
 		break_  func(t *testing.T, dir string)

@@ -1,22 +1,22 @@
-// Package certs keeps nginx's certificates as they are in a Vault or OpenBao: it looks every half minute, checks what it finds and writes what changed. Those
-// that an authority gives by ACME it orders and renews (package acme), beside the vault's or instead.
+// Package certs keeps nginx's certificates in sync with a Vault or OpenBao: it polls every half minute, checks what it gets and writes what changed. In addition, or
+// instead, it orders and renews certificates from an ACME authority (package acme).
 //
 //	pop certs --config FILE
 //
-//	--config FILE   JSON; its fields are those of Config in config.go, unknown ones are refused
-//	--check         only read the configuration
+//	--config FILE   JSON; its fields are those of Config in config.go, unknown ones are rejected
+//	--check         only check the configuration
 //
-// It runs without privileges and for ever: a vault, tailnet or credential that is away is waited for with growing pauses (1 to 20 s, a fifth up or down;
-// 1 to 5 minutes once a login was refused, cut short by new credentials), and what it wrote last goes on being served. It logs in by AppRole, renews its
-// token after two thirds of its life and logs in anew when that is over. It writes <host>.pem (chain, then key; mode 0640, the folder's group) by rename,
-// only when key and chain belong together, are in time, cover the host and differ from what is there. nginx reads it at a handshake.
+// It runs permanently and without privileges. While the vault, the tailnet or the credentials are missing, it retries with growing pauses (1 to 20 s, varied by a
+// fifth; 1 to 5 minutes after a rejected login, cut short by new credentials), and nginx serves the last certificates. It logs in by AppRole, renews its token after
+// two thirds of its lifetime and logs in again when it has expired. It writes <host>.pem (chain, then key; mode 0640, the directory's group) by rename, only if key
+// and chain belong together, are valid now, cover the host and differ from the installed pair. nginx reads the file during handshakes.
 //
-// Exit codes: 0 after SIGTERM or SIGINT; 2 a mistake in arguments or configuration; 1 the configuration cannot be read. Nothing else ends it.
+// Exit codes: 0 after SIGTERM or SIGINT; 2 invalid arguments or configuration; 1 the configuration cannot be read.
 //
-// The status file is one object, written after each round. vault: address, reachable, at (of the last success), error and errorAt (of the last failure),
+// The status file is one object, written after each poll. vault: address, reachable, at (of the last success), error and errorAt (of the last failure),
 // secretId (what is known of the secret_id: createdAt, endsAt, usesLeft, gone, unknown).
-// certificates: host, domain, notAfter, serial and source ("vault", or "volume" before the vault was asked) of what nginx has, version in the vault, error
-// and errorAt when the vault's is refused or not there. There is no secret in it.
+// certificates: host, domain, notAfter, serial and source ("vault", or "volume" before the first request to the vault) of the installed certificate, its version in
+// the vault, error and errorAt if the vault's certificate is missing or rejected. It contains no secrets.
 package certs
 
 import (
@@ -38,7 +38,7 @@ import (
 	"fly-pops/pop/internal/gctune"
 )
 
-// Status is what health is told.
+// Status is what `pop health` reads.
 type Status struct {
 	Vault struct {
 		Address   string     `json:"address"`
@@ -46,13 +46,13 @@ type Status struct {
 		At        *time.Time `json:"at,omitempty"`
 		Error     string     `json:"error,omitempty"`
 		ErrorAt   *time.Time `json:"errorAt,omitempty"`
-		// Absent: the vault was not asked yet.
+		// Absent: there was no request to the vault yet.
 		SecretID *SecretIDStatus `json:"secretId,omitempty"`
 	} `json:"vault"`
 	Certificates []CertificateStatus `json:"certificates"`
 }
 
-// CertificateStatus is one host's.
+// CertificateStatus is the status of one host's certificate.
 type CertificateStatus struct {
 	Host   string `json:"host"`
 	Domain string `json:"domain"`
@@ -108,7 +108,7 @@ func Run(arguments []string) error {
 	return nil
 }
 
-// order is rounds and pauses of what an authority gives.
+// order runs the rounds of the ACME agent.
 func order(ctx context.Context, agent *acme.Agent, path string) {
 	last := onceLogger{}
 	agent.Report = func(status acme.Status) {
@@ -124,16 +124,16 @@ func order(ctx context.Context, agent *acme.Agent, path string) {
 	}
 }
 
-// loop is rounds and pauses.
+// runner polls the vault.
 type runner struct {
 	agent *agent
-	// Waits, and not a moment longer than something has changed. A test has its own.
+	// Waits for the pause, or until changed returns true. Tests set their own.
 	wait func(ctx context.Context, pause time.Duration, changed func() bool)
 	onceLogger
 }
 
 func (l *runner) run(ctx context.Context) {
-	l.report() // what is on the volume, before anything else
+	l.report() // the installed certificates, before anything else
 	for ctx.Err() == nil {
 		pause := l.agent.poll(ctx)
 		if ctx.Err() != nil {
@@ -145,7 +145,7 @@ func (l *runner) run(ctx context.Context) {
 	}
 }
 
-// report writes the status, and says on standard error what is new in it.
+// report writes the status, and new errors to standard error.
 func (l *runner) report() {
 	status := l.agent.status
 	if err := files.ReplaceJSON(l.agent.config.Status, status); err != nil {
@@ -164,7 +164,7 @@ func (l *runner) report() {
 	l.logOnce(strings.Join(lines, "\npop: "))
 }
 
-// sayer does not repeat itself: an outage of hours is one line.
+// onceLogger does not repeat the last message: an outage of hours is one line.
 type onceLogger struct{ last string }
 
 func (s *onceLogger) logOnce(line string) {
@@ -186,7 +186,7 @@ func wait(ctx context.Context, pause time.Duration, changed func() bool) {
 	}
 }
 
-// credentials is a mark that changes when their files do; what is in them stays there.
+// credentialsFingerprint changes when the files change. It does not contain their contents.
 func (a *agent) credentialsFingerprint() string {
 	mark := ""
 	for _, path := range []string{a.config.RoleIDFile, a.config.SecretIDFile} {

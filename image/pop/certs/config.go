@@ -15,62 +15,62 @@ import (
 	"fly-pops/pop/vault"
 )
 
-// Config is the file of --config. Nothing in it is secret. What stands outside of acme is about the vault, and absent where there is none.
+// Config is the file of --config. It contains no secrets. All fields but acme are about the vault, and absent without one.
 type Config struct {
-	// Certificates from an authority. Absent: none are.
+	// Certificates from an ACME authority. Absent: none.
 	ACME *acme.Config `json:"acme"`
-	// https://vault.example:8200. http:// only where the way there is encrypted by other means (a tailnet).
+	// https://vault.example:8200. http:// only if the connection is encrypted by other means (a tailnet).
 	Address string `json:"address"`
-	// PEM file with the authorities of the vault's certificate. Absent: the system's.
+	// PEM file with CA certificates to trust for the vault. Absent: the system's.
 	CAFile string `json:"caFile"`
 	// Name in the vault's certificate. Absent: the address's host.
 	ServerName string `json:"serverName"`
 	// Absent: none.
 	Namespace string `json:"namespace"`
-	// Name server that knows the address's host, such as 127.0.0.1:1104: names of a tailnet are not in public DNS. Absent: the system's.
+	// Name server for the address's host, such as 127.0.0.1:1104: names of a tailnet are not in public DNS. Absent: the system's.
 	NameServer string `json:"nameServer"`
-	// Files with the AppRole's two halves; read at each login, white space around them is cut.
+	// Files with the AppRole's role_id and secret_id. They are read at each login; surrounding white space is ignored.
 	RoleIDFile   string `json:"roleIdFile"`
 	SecretIDFile string `json:"secretIdFile"`
-	// Where AppRole is mounted. Absent: approle.
+	// Mount path of AppRole. Absent: approle.
 	AuthMount string `json:"authMount"`
-	// Where the KV store is mounted. Absent: kv.
+	// Mount path of the KV store. Absent: kv.
 	Mount string `json:"mount"`
 	// Version of the KV store, 1 or 2. Absent: 2.
 	KVVersion int `json:"kvVersion"`
-	// Path of a certificate in it, {domain} in its place. Absent: certbot/domains/{domain}.
+	// Path of a certificate in the store, with {domain} as placeholder. Absent: certbot/domains/{domain}.
 	Path string `json:"path"`
-	// Its fields.
+	// Fields of the secret at that path.
 	Fields Fields `json:"fields"`
-	// What somebody says of the secret_id; the vault's own word counts for more. Absent: nothing.
+	// Configured validity of the secret_id, used if the vault does not tell. Absent: not known.
 	SecretID *StatedSecretID `json:"secretId"`
-	// The hosts to have certificates for; at least one.
+	// The hosts to install certificates for, at least one.
 	Certificates []Certificate `json:"certificates"`
-	// Where the PEMs go, <host>.pem each. Absent: /var/lib/pop/certs.
+	// Directory of the PEM files, <host>.pem each. Absent: /var/lib/pop/certs.
 	Dir string `json:"dir"`
 	// Absent: /run/pop/certs/vault.json.
 	Status string `json:"status"`
-	// From one look into the vault to the next, give or take a fifth. Absent: 30. Allowed: 5 to 3600.
+	// Seconds between polls, varied by a fifth. Absent: 30. Allowed: 5 to 3600.
 	IntervalSeconds *int `json:"intervalSeconds"`
 }
 
-// StatedSecretID is for a vault whose policy does not let PoPs look.
+// StatedSecretID is for a vault whose policy does not let PoPs look it up.
 type StatedSecretID struct {
 	CreatedAt time.Time `json:"createdAt"`
 	EndsAt    time.Time `json:"endsAt"`
 }
 
-// Certificate is what one host is served with.
+// Certificate is the certificate of one host.
 type Certificate struct {
-	// The host name nginx serves, or *. and a name for all below it; the certificate must cover it.
+	// The host name or wildcard (*.example.org) that nginx serves. The certificate must cover it.
 	Host string `json:"host"`
-	// Its name in the vault. Absent: the host. Differs where one certificate covers several hosts.
+	// Its name in the vault, which differs if one certificate covers several hosts. Absent: the host.
 	Domain string `json:"domain"`
 }
 
 const (
 	defaultDir = "/var/lib/pop/certs"
-	// StatusFile is where `pop health` looks.
+	// StatusFile is read by `pop health`.
 	StatusFile = "/run/pop/certs/vault.json"
 )
 
@@ -95,7 +95,7 @@ func readConfig(path string) (*Config, error) {
 		wrong = append(wrong, config.ACME.Validate())
 	}
 	if config.ACME == nil || config.hasVault() {
-		wrong = append(wrong, config.mistakes())
+		wrong = append(wrong, config.validate())
 	}
 	if err := errors.Join(wrong...); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
@@ -128,7 +128,7 @@ func (c *Config) complete() {
 	}
 }
 
-func (c *Config) mistakes() error {
+func (c *Config) validate() error {
 	var found []error
 	say := func(format string, arguments ...any) { found = append(found, fmt.Errorf(format, arguments...)) }
 	if err := vault.CheckAddress(c.Address); err != nil {
@@ -140,28 +140,28 @@ func (c *Config) mistakes() error {
 		}
 	}
 	if c.RoleIDFile == "" || c.SecretIDFile == "" {
-		say("roleIdFile and secretIdFile are wanted, both")
+		say("roleIdFile and secretIdFile are required")
 	}
 	if len(c.Certificates) == 0 {
 		say("certificates: expected at least one")
 	}
 	hosts := map[string]bool{}
 	for i, certificate := range c.Certificates {
-		// It becomes the name of a file.
+		// It becomes part of a file name.
 		if !domainName.MatchString(certificate.Host) || strings.Contains(strings.TrimPrefix(certificate.Host, "*."), "*") {
-			say("certificates[%d].host is %q: no host name in small letters", i, certificate.Host)
+			say("certificates[%d].host is %q: not a host name in lower case", i, certificate.Host)
 		}
 		if !domainName.MatchString(certificate.Domain) {
-			say("certificates[%d].domain is %q: no domain name in small letters", i, certificate.Domain)
+			say("certificates[%d].domain is %q: not a domain name in lower case", i, certificate.Domain)
 		}
 		if hosts[certificate.Host] {
-			say("certificates[%d].host is %q, twice", i, certificate.Host)
+			say("certificates[%d].host is %q, which another has too", i, certificate.Host)
 		}
 		hosts[certificate.Host] = true
 	}
 	for _, path := range []struct{ field, value string }{{"authMount", c.AuthMount}, {"mount", c.Mount}, {"path", c.Path}} {
 		if !vaultPath.MatchString(path.value) || strings.Contains("/"+path.value+"/", "/../") || strings.Contains("/"+path.value+"/", "/./") {
-			say("%s is %q: no path in a vault", path.field, path.value)
+			say("%s is %q: not a path in a vault", path.field, path.value)
 		}
 	}
 	if c.KVVersion != vault.KV1 && c.KVVersion != vault.KV2 {

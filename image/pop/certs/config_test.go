@@ -21,7 +21,7 @@ func check(t *testing.T, text string) error {
 	return Run([]string{"--config", file, "--check"})
 }
 
-func TestConfigMistakes(t *testing.T) {
+func TestInvalidConfigurations(t *testing.T) {
 	for name, test := range map[string]struct{ from, to, says string }{
 		"none":                       {"", "", ""},
 		"a typo":                     {`"address"`, `"adress"`, "unknown: adress"},
@@ -40,7 +40,7 @@ func TestConfigMistakes(t *testing.T) {
 		"a domain that climbs":       {`"*.example.test"`, `"../../sys"`, "certificates[1].domain"},
 		"a path that climbs":         {`{"address"`, `{"path": "a/../../sys", "address"`, `path is "a/../../sys"`},
 		"a mount with a query":       {`{"address"`, `{"mount": "kv?x", "address"`, `mount is "kv?x"`},
-		"a relative folder":          {`{"address"`, `{"dir": "certs", "address"`, `dir is "certs"`},
+		"a relative directory":       {`{"address"`, `{"dir": "certs", "address"`, `dir is "certs"`},
 		"an interval of no time":     {`{"address"`, `{"intervalSeconds": 0, "address"`, "intervalSeconds is 0"},
 		"an interval that is text":   {`{"address"`, `{"intervalSeconds": "30", "address"`, "intervalSeconds is a string"},
 		"an address without scheme":  {`https://`, ``, "expected https://host:port"},

@@ -8,15 +8,15 @@ import (
 	"fly-pops/pop/vault"
 )
 
-// Fields say where in a secret the parts of a pair are. All hold PEM; certificates may come in any order.
+// Fields are the names of a secret's fields with the parts of a pair. All contain PEM; certificates may be in any order.
 type Fields struct {
 	// The private key. Absent: key.
 	Key string `json:"key"`
-	// The certificates, or with a field of its own for the host's, those of its authorities; a text, or a list of texts. Absent: chain, unless certificate is said.
+	// All certificates, or only the CA certificates if Certificate is set: a string, or a list of strings. Absent: chain, unless certificate is set.
 	Chain string `json:"chain"`
 	// The host's certificate. Absent: it is in chain.
 	Certificate string `json:"certificate"`
-	// Key and certificates in one. Absent: they are apart.
+	// Key and certificates in one field. Absent: they have separate fields.
 	PEM string `json:"pem"`
 }
 
@@ -32,7 +32,7 @@ func (f *Fields) complete() {
 	}
 }
 
-// pairIn takes key and certificates out of a secret.
+// pairIn returns key and certificates of a secret.
 func (f *Fields) pairIn(secret vault.Secret) (key, certificates string, err error) {
 	if f.PEM != "" {
 		all, err := text(secret, f.PEM)
@@ -59,7 +59,7 @@ func (f *Fields) pairIn(secret vault.Secret) (key, certificates string, err erro
 	return key, strings.Join(parts, "\n"), nil
 }
 
-// text of a field, or the texts of a list as one: that is how a vault's own authority gives a chain (`ca_chain`).
+// text returns a field, or the joined strings of a list: Vault's PKI engine returns a chain as a list (`ca_chain`).
 func text(secret vault.Secret, field string) (string, error) {
 	value, found := secret.Fields[field]
 	if !found {
@@ -83,7 +83,7 @@ func text(secret vault.Secret, field string) (string, error) {
 	return strings.Join(texts, "\n"), nil
 }
 
-// called is how sentences name what the vault has.
+// called is how messages refer to a secret.
 func called(secret vault.Secret) string {
 	if secret.Version == 0 {
 		return "what is in the vault"

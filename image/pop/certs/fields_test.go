@@ -51,7 +51,7 @@ func TestFields(t *testing.T) {
 		"a list with a number": {Fields{}, func(key, leaf, _ string) fields { return fields{"key": key, "chain": []any{leaf, 1}} }, `field "chain" is not a string`},
 		"another's authority": {Fields{}, func(key, leaf, _ string) fields {
 			return fields{"key": key, "chain": leaf + testpki.PEM(testpki.Root(t, testTime).Certificate)}
-		}, "version 2 in the vault is refused: none of the other certificates issued"},
+		}, "version 2 in the vault is rejected: none of the other certificates issued"},
 		"only the authority's":   {Fields{}, func(key, _, issuer string) fields { return fields{"key": key, "chain": issuer} }, "the key does not belong to the certificate"},
 		"an object for a PEM":    {Fields{PEM: "pem"}, func(key, _, _ string) fields { return fields{"pem": fields{"key": key}} }, `field "pem" is not a string`},
 		"certificate with a key": {Fields{Certificate: "certificate"}, func(key, leaf, _ string) fields { return fields{"key": key, "certificate": leaf + key} }, "expected certificates only"},
@@ -61,7 +61,7 @@ func TestFields(t *testing.T) {
 			config := f.agent.config
 			config.Fields = test.fields
 			config.complete()
-			if err := config.mistakes(); err != nil {
+			if err := config.validate(); err != nil {
 				t.Fatal(err)
 			}
 			pair := f.good()
@@ -85,7 +85,7 @@ func TestFieldsThatExcludeEachOther(t *testing.T) {
 	for _, fields := range []Fields{{PEM: "pem", Key: "key"}, {PEM: "pem", Chain: "chain"}, {PEM: "pem", Certificate: "certificate"}} {
 		config := &Config{Address: "https://vault.test", RoleIDFile: "/r", SecretIDFile: "/s", Certificates: []Certificate{{Host: host}}, Fields: fields}
 		config.complete()
-		if err := config.mistakes(); err == nil || !strings.Contains(err.Error(), "fields.pem replaces the other fields") {
+		if err := config.validate(); err == nil || !strings.Contains(err.Error(), "fields.pem replaces the other fields") {
 			t.Errorf("%+v: %v", fields, err)
 		}
 	}
@@ -113,7 +113,7 @@ func TestAStoreOfVersion1(t *testing.T) {
 		t.Error(last)
 	}
 	config.KVVersion = 3
-	if err := config.mistakes(); err == nil || !strings.Contains(err.Error(), "kvVersion is 3: expected 1 or 2") {
+	if err := config.validate(); err == nil || !strings.Contains(err.Error(), "kvVersion is 3: expected 1 or 2") {
 		t.Error(err)
 	}
 }

@@ -17,15 +17,15 @@ import (
 
 const defaultConfig = "/etc/pop/certs.json"
 
-// RunRenew has the running `pop certs` order a certificate now, before its time.
+// RunRenew has the running `pop certs` renew a certificate now.
 //
 //	pop renew [--plan] [--config FILE] HOST
 //
-//	--plan          only says what that costs: names, directory, issued (when this PoP got certificates for them within the last week), problem
+//	--plan          only says what a renewal would cost: names, directory, issued (when this PoP got certificates for them within the last week), problem
 //	--config FILE   absent: /etc/pop/certs.json
 //
-// It prints one line of JSON: serial and notAfter of the new certificate, or pending when the order takes longer than 50 seconds. Exit codes: 0; 1 there is no
-// new certificate, with the reason; 2 a mistake in arguments.
+// It prints one line of JSON: serial and notAfter of the new certificate, or pending if the order takes longer than 50 seconds. Exit codes: 0; 1 there is no
+// new certificate, with the reason; 2 invalid arguments.
 func RunRenew(arguments []string, out io.Writer) error {
 	flags := flag.NewFlagSet("pop renew", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
@@ -33,7 +33,7 @@ func RunRenew(arguments []string, out io.Writer) error {
 	plan := flags.Bool("plan", false, "")
 	err := flags.Parse(arguments)
 	if err == nil && flags.NArg() != 1 {
-		err = errors.New("takes one host")
+		err = errors.New("expected one host")
 	}
 	if err != nil {
 		return exit.WithCode(exit.Usage, fmt.Errorf("renew: %w", err))

@@ -11,29 +11,29 @@ import (
 )
 
 const (
-	// It is valid for weeks or for ever, and each look-up is a line in the vault's audit log.
+	// It is valid for weeks or without limit, and each look-up is a line in the vault's audit log.
 	lookUpEvery = time.Hour
-	// With fewer left, PoPs may be refused after the next deployments: each uses one whenever it starts, and another when its token has ended.
+	// With fewer left, logins may be rejected after the next deployments: each PoP uses one when it starts, and another when its token has expired.
 	fewUses = 20
 )
 
-// SecretIDStatus is what is known of the AppRole's secret_id. A PoP that has a token does not notice its end until it restarts.
+// SecretIDStatus is what is known about the AppRole's secret_id. A PoP with a token does not notice that it has expired until it restarts.
 type SecretIDStatus struct {
-	// When it was made. Absent: not known.
+	// When it was created. Absent: not known.
 	CreatedAt *time.Time `json:"createdAt,omitempty"`
-	// Absent beside CreatedAt: it does not end.
+	// Absent while CreatedAt is set: it does not expire.
 	EndsAt *time.Time `json:"endsAt,omitempty"`
-	// Logins that are left. Absent: any number.
+	// Remaining logins. Absent: unlimited.
 	UsesLeft *int `json:"usesLeft,omitempty"`
 	// The vault does not know it any more.
 	Gone bool `json:"gone,omitempty"`
-	// Why the vault's word is not known. What stands beside it was said in the configuration.
+	// Why the vault does not tell. The other fields are from the configuration then.
 	Unknown string `json:"unknown,omitempty"`
 }
 
 const another = "Make another and put it into the secrets file, as vaultSecretId"
 
-// Problem of it that somebody has to see to. nil: there is none, or it is not known.
+// Problem returns what the operator has to do something about. nil: nothing, or not known.
 func (s *SecretIDStatus) Problem(now time.Time) error {
 	const then = "this PoP still has a token, but a PoP that starts now is refused. " + another
 	switch {
@@ -51,7 +51,7 @@ func (s *SecretIDStatus) Problem(now time.Time) error {
 	return nil
 }
 
-// lookAtSecretID keeps the status of the secret_id that was logged in with. What keeps it from that is no fault of the vault's: certificates come all the same.
+// lookAtSecretID updates the status of the secret_id of the last login. Its failures do not count as failures of the vault: certificates arrive all the same.
 func (a *agent) lookAtSecretID(ctx context.Context) {
 	now := a.now()
 	if a.token == nil || now.Before(a.lookUpAt) {
@@ -87,7 +87,7 @@ func (a *agent) lookAtSecretID(ctx context.Context) {
 	}
 }
 
-// stated is what the configuration says, where the vault does not.
+// stated is the status from the configuration, for when the vault does not tell.
 func (a *agent) stated(unknown string) *SecretIDStatus {
 	status := &SecretIDStatus{Unknown: unknown}
 	if last := a.config.SecretID; last != nil {

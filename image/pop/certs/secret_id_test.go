@@ -107,7 +107,7 @@ func TestHowOftenTheSecretIDIsLookedAt(t *testing.T) {
 	}
 }
 
-// A PoP with a token gets certificates whatever becomes of the secret_id; that the next one is refused is told before it is.
+// A PoP with a token gets certificates even without a valid secret_id. That the next login will be rejected is reported before it happens.
 func TestASecretIDThatIsGone(t *testing.T) {
 	for name, change := range map[string]struct {
 		terms func(*fixture) testvault.SecretIDTerms
@@ -174,7 +174,7 @@ func TestAPolicyThatDoesNotLetLook(t *testing.T) {
 	}
 }
 
-func TestWhatSomebodySaysOfTheSecretID(t *testing.T) {
+func TestTheConfiguredValidityOfTheSecretID(t *testing.T) {
 	f := newFixture(t)
 	last := &StatedSecretID{f.clock.Add(-80 * day), f.clock.Add(10 * day)}
 	f.agent.config.SecretID = last
@@ -195,7 +195,7 @@ func TestWhatSomebodySaysOfTheSecretID(t *testing.T) {
 	}
 }
 
-// Odd answers to the look keep nobody from certificates, and are asked for again in an hour.
+// Unexpected responses to the look-up do not affect certificates, and the look-up is repeated an hour later.
 func TestLooksThatFail(t *testing.T) {
 	for name, test := range map[string]struct {
 		fault http.HandlerFunc
@@ -240,7 +240,7 @@ func TestLooksThatFail(t *testing.T) {
 	}
 }
 
-func TestARefusedLoginIsNotLookedAt(t *testing.T) {
+func TestARejectedLoginIsNotLookedUp(t *testing.T) {
 	f := newFixture(t)
 	f.vault.SecretIDs()
 	f.poll()
@@ -259,7 +259,7 @@ func TestSecretIDConfig(t *testing.T) {
 	} {
 		config := &Config{Address: "https://vault.test", RoleIDFile: "/r", SecretIDFile: "/s", Certificates: []Certificate{{Host: host}}, SecretID: stated}
 		config.complete()
-		if err := config.mistakes(); (err == nil) != (says == "") || err != nil && !strings.Contains(err.Error(), says) {
+		if err := config.validate(); (err == nil) != (says == "") || err != nil && !strings.Contains(err.Error(), says) {
 			t.Errorf("%v: %v, want %q", stated, err, says)
 		}
 	}

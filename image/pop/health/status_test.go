@@ -266,8 +266,8 @@ func TestTailnet(t *testing.T) {
 		"with a warning":      {says(`{"BackendState":"Running","Self":{"Online":true},"Health":["no DERP home"]}`), ok, ""},
 		"not logged in":       {says(`{"BackendState":"NeedsLogin","Health":["You are logged out."]}`), degraded, `state "NeedsLogin": You are logged out.`},
 		"out of contact":      {says(`{"BackendState":"Running","Self":{"Online":false},"Health":["not connected"]}`), degraded, "control server: not connected"},
-		"a response of 500":   {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) }, degraded, "answered 500"},
-		"an invalid response": {says("hello"), degraded, "tailscaled's answer"},
+		"a response of 500":   {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) }, degraded, "responded with 500"},
+		"an invalid response": {says("hello"), degraded, "tailscaled's response"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := popWith(t, fine)

@@ -1,16 +1,16 @@
-// Package identity makes and shows the PoP's identity: its SSH host key, born on its volume, whose private half never leaves it.
+// Package identity creates and shows the PoP's identity: its SSH host key. The private key is generated on the volume and never leaves it.
 //
-//	pop identity        makes the key when there is none, keeps the one there is, shows the public half
-//	pop identity show   shows it, makes nothing
+//	pop identity        creates the key if there is none, and shows the public key
+//	pop identity show   only shows the public key
 //
-//	--dir DIR      where the key lies. Default: /var/lib/pop/identity
-//	--host NAME    what known_hosts calls the PoP. Default: $POP_NAME, else the machine's host name
+//	--dir DIR      directory of the key. Default: /var/lib/pop/identity
+//	--host NAME    name of the PoP in known_hosts. Default: $POP_NAME, else the machine's host name
 //
-// Shown is one JSON line on standard output: recipient (what sops takes as --age), knownHosts (a line of a known_hosts file), fingerprint.
-// The recipient is the key's own "ssh-ed25519 ..." line, never an age1... one made of it: that is another kind of stanza, which this key does not open.
+// It prints one line of JSON to standard output: recipient (for sops --age), knownHosts (a line of a known_hosts file), fingerprint.
+// The recipient is the key's own "ssh-ed25519 ..." line, not an age1... recipient derived from it: that is another kind of stanza, which this key cannot decrypt.
 //
-// Exit codes: 0; 1 the volume cannot be read or written; 2 a mistake in the arguments; 3 there is no key to show, or a broken one. A key is never
-// overwritten: whatever was sealed to it could not be opened by anybody any more.
+// Exit codes: 0; 1 the volume cannot be read or written; 2 invalid arguments; 3 there is no key to show, or it is broken. A key is never
+// overwritten: files that are sealed to it could not be decrypted any more.
 package identity
 
 import (
@@ -37,11 +37,11 @@ import (
 const (
 	DefaultDir = "/var/lib/pop/identity"
 	KeyFile    = "ssh_host_ed25519_key"
-	// A host key is 400 bytes; nothing longer is worth reading.
+	// A host key has 400 bytes. Longer files are not read.
 	longest = 16 << 10
 )
 
-// Public is all of the identity that may be shown.
+// Public is the public part of the identity.
 type Public struct {
 	Recipient   string `json:"recipient"`
 	KnownHosts  string `json:"knownHosts"`
@@ -74,7 +74,7 @@ func Run(arguments []string, output io.Writer) error {
 	}
 	if err != nil {
 		if show && errors.Is(err, fs.ErrNotExist) {
-			return exit.WithCode(exit.Invalid, fmt.Errorf("%s: no key there. `pop identity` makes one.", *dir))
+			return exit.WithCode(exit.Invalid, fmt.Errorf("%s: there is no key. `pop identity` creates one.", *dir))
 		}
 		return err
 	}
@@ -98,15 +98,15 @@ func hostName(asked string) (string, error) {
 		name, _ = os.Hostname()
 	}
 	if !validHost.MatchString(name) {
-		return "", fmt.Errorf("--host is %q: not a name known_hosts could hold", name)
+		return "", fmt.Errorf("--host is %q: not a valid name for known_hosts", name)
 	}
 	return name, nil
 }
 
-// Load reads the private key of an identity. fs.ErrNotExist when there is none.
+// Load reads the private key of an identity. It returns fs.ErrNotExist if there is none.
 func Load(dir string) (ed25519.PrivateKey, error) { return LoadFile(filepath.Join(dir, KeyFile)) }
 
-// LoadFile is Load by the key's own path.
+// LoadFile is Load with the path of the key.
 func LoadFile(path string) (ed25519.PrivateKey, error) {
 	info, err := os.Lstat(path)
 	if err != nil {
@@ -168,11 +168,11 @@ func create(dir, name string) (ed25519.PrivateKey, error) {
 	}
 	err = files.Create(filepath.Join(dir, KeyFile), pem.EncodeToMemory(block), 0o600)
 	if errors.Is(err, fs.ErrExist) {
-		// Somebody else made one meanwhile: that one it is.
+		// Another process has just created one: use that.
 		return Load(dir)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%s: no identity made: %w", dir, err)
+		return nil, fmt.Errorf("%s: cannot create an identity: %w", dir, err)
 	}
 	return key, nil
 }
@@ -183,7 +183,7 @@ func publicOf(key ed25519.PrivateKey, name string) Public {
 	return Public{Recipient: recipient, KnownHosts: name + " " + recipient, Fingerprint: ssh.FingerprintSHA256(public)}
 }
 
-// Recipient is what sops seals to.
+// Recipient is the recipient for sops.
 func Recipient(key ed25519.PrivateKey) string { return line(publicKey(key)) }
 
 func line(key ssh.PublicKey) string { return strings.TrimSpace(string(ssh.MarshalAuthorizedKey(key))) }
@@ -196,7 +196,7 @@ func publicKey(key ed25519.PrivateKey) ssh.PublicKey {
 	return public
 }
 
-// keepPublicFile: sshd wants it beside the key. It follows from the key, so a lost or foreign one is made anew.
+// keepPublicFile writes the public key file that sshd needs beside the key. A missing or different one is replaced, as it is derived from the key.
 func keepPublicFile(dir string, public Public) error {
 	path := filepath.Join(dir, KeyFile+".pub")
 	want := public.Recipient + "\n"

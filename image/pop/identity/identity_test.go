@@ -170,14 +170,14 @@ func TestWhatCannotBe(t *testing.T) {
 		code      int
 		says      string
 	}{
-		"nothing to show":        {[]string{"show", "--dir", t.TempDir()}, exit.Invalid, "`pop identity` makes one"},
-		"a key that is a link":   {[]string{"--dir", linked}, exit.Invalid, "not a regular file"},
-		"a folder that is none":  {[]string{"--dir", file}, exit.Retryable, "not a directory"},
-		"a folder below nowhere": {[]string{"--dir", "/proc/nowhere"}, exit.Retryable, "/proc/nowhere"},
-		"an unknown flag":        {[]string{"--colour"}, exit.Usage, "colour"},
-		"an unknown word":        {[]string{"--dir", linked, "print"}, exit.Usage, `"print"`},
-		"a host with a space":    {[]string{"--dir", linked, "--host", "a b"}, exit.Usage, `"a b"`},
-		"a host with a line":     {[]string{"--dir", linked, "--host", "a\nb"}, exit.Usage, `"a\nb"`},
+		"nothing to show":                    {[]string{"show", "--dir", t.TempDir()}, exit.Invalid, "`pop identity` creates one"},
+		"a key that is a link":               {[]string{"--dir", linked}, exit.Invalid, "not a regular file"},
+		"a directory that is a file":         {[]string{"--dir", file}, exit.Retryable, "not a directory"},
+		"a directory that cannot be created": {[]string{"--dir", "/proc/nowhere"}, exit.Retryable, "/proc/nowhere"},
+		"an unknown flag":                    {[]string{"--colour"}, exit.Usage, "colour"},
+		"an unknown word":                    {[]string{"--dir", linked, "print"}, exit.Usage, `"print"`},
+		"a host with a space":                {[]string{"--dir", linked, "--host", "a b"}, exit.Usage, `"a b"`},
+		"a host with a line":                 {[]string{"--dir", linked, "--host", "a\nb"}, exit.Usage, `"a\nb"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, printed, err := run(t, test.arguments...)

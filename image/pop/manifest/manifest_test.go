@@ -16,7 +16,7 @@ func TestManifest(t *testing.T) {
 		"empty":                            {"", "EOF"},
 		"half":                             {whole[:40], "unexpected EOF"},
 		"a typo":                           {strings.Replace(whole, "hosts", "host", 1), "unknown: host"},
-		"two objects":                      {whole + whole, "more in it than one object"},
+		"two objects":                      {whole + whole, "expected one object, but there is more"},
 		"a port too high":                  {strings.Replace(whole, "1104", "65536", 1), "ports.dns is 65536"},
 		"a port left out":                  {strings.Replace(whole, `"dns":1104,`, "", 1), "ports.dns is 0"},
 		"a timeout of zero":                {strings.Replace(whole, `"checkTimeoutSeconds":5`, `"checkTimeoutSeconds":0`, 1), "checkTimeoutSeconds is 0"},

@@ -8,24 +8,24 @@ import (
 	"strings"
 )
 
-// choice says which responses are removed. Keys are a site's host and the request's target as the visitor wrote it, www.example.org/img/a.png?v=2; where a site
-// has several names, with the one that was asked for: www.example.org@example.net/img/a.png?v=2. Where parameters of the query do not tell responses apart, with
-// those, and without them in the query: www.example.org[utm_*]/img/a.png?v=2
+// choice says which responses are removed. A key is a site's host and the request's target as the visitor wrote it: www.example.org/img/a.png?v=2. If a site
+// has several names, the requested one is part of the key: www.example.org@example.net/img/a.png?v=2. Ignored parameters of the query are part of the key too, and
+// left out of the query: www.example.org[utm_*]/img/a.png?v=2
 type choice struct {
 	all bool
-	// Of one site; empty if targets say all.
+	// Host of one site. Empty if targets contain the hosts.
 	site string
-	// Of paths on the site; none: any.
+	// Paths on the site. None: all.
 	patterns []pattern
 	// Single URLs.
 	targets map[target]bool
-	// The same as they were written, from the host on: what a site ignores of them is known when its keys are seen.
+	// The same from the host on, as they were written: which parameters a site ignores is known only from its keys.
 	urls []string
 }
 
-// target is what visitors ask for. Escapes are resolved: a response is stored under each spelling somebody used, and whoever purges a page means all of them.
+// target is the target of a request. Escapes are decoded: a response is stored under each spelling that visitors used, and a purge of a page means all of them.
 type target struct {
-	// What was asked for.
+	// The requested name.
 	host, path, query string
 	hasQuery          bool
 }
@@ -40,7 +40,7 @@ func parse(arguments []string) (*choice, error) {
 			found.all = true
 		case "--site", "--path":
 			if len(arguments) == 0 {
-				return nil, fmt.Errorf("%s takes a value", word)
+				return nil, fmt.Errorf("%s needs a value", word)
 			}
 			if word == "--site" {
 				found.site = strings.ToLower(arguments[0])
@@ -64,20 +64,20 @@ func parse(arguments []string) (*choice, error) {
 		}
 	}
 	if kinds != 1 {
-		return nil, errors.New("takes one of URL..., --site HOST, --all")
+		return nil, errors.New("expected one of URL..., --site HOST, --all")
 	}
 	if len(found.patterns) > 0 && found.site == "" {
-		return nil, errors.New("--path goes with --site")
+		return nil, errors.New("--path needs --site")
 	}
 	return found, nil
 }
 
-// urlOf reads a URL, https://www.example.org/img/a.png, and leaves www.example.org/img/a.png of it. What stands behind # is the visitor's own.
+// urlOf returns www.example.org/img/a.png of the URL https://www.example.org/img/a.png. The fragment (#...) is dropped, as browsers do.
 func urlOf(text string) (string, error) {
 	whole, _, _ := strings.Cut(text, "#")
 	scheme, rest, found := strings.Cut(whole, "://")
 	if !found || !strings.EqualFold(scheme, "https") && !strings.EqualFold(scheme, "http") {
-		return "", fmt.Errorf("%s is not a URL as https://www.example.org/page", text)
+		return "", fmt.Errorf("%s is not a URL such as https://www.example.org/page", text)
 	}
 	end := strings.IndexAny(rest, "/?")
 	if end < 0 {
@@ -85,7 +85,7 @@ func urlOf(text string) (string, error) {
 	}
 	host, _, _ := strings.Cut(rest[:end], ":")
 	if host == "" || strings.Contains(host, "@") {
-		return "", fmt.Errorf("%s is not a URL as https://www.example.org/page", text)
+		return "", fmt.Errorf("%s is not a URL such as https://www.example.org/page", text)
 	}
 	path := rest[end:]
 	if !strings.HasPrefix(path, "/") {
@@ -95,12 +95,12 @@ func urlOf(text string) (string, error) {
 }
 
 func wanted(url string) target {
-	_, _, asked := apart(url)
+	_, _, asked := splitKey(url)
 	return asked
 }
 
-// apart takes a key apart: the host of the site, what does not tell its responses apart, and what was asked for.
-func apart(key string) (string, ignored, target) {
+// splitKey splits a key into the host of the site, the ignored parameters, and the target.
+func splitKey(key string) (string, ignored, target) {
 	at := strings.IndexByte(key, '/')
 	if at < 0 {
 		at = len(key)
@@ -119,7 +119,7 @@ func apart(key string) (string, ignored, target) {
 }
 
 func (c *choice) has(key string) bool {
-	site, without, t := apart(key)
+	site, without, t := splitKey(key)
 	if c.site == "" {
 		if len(without) == 0 {
 			return c.targets[t]
@@ -137,9 +137,9 @@ func (c *choice) has(key string) bool {
 	return len(c.patterns) == 0
 }
 
-// pattern is a path in which * stands for anything. Whatever the query, unless it says one itself.
+// pattern is a path in which * matches anything. It matches any query, unless it contains one.
 type pattern struct {
-	path, query []string // what stands between the stars
+	path, query []string // the parts between the stars
 	hasQuery    bool
 }
 
@@ -152,7 +152,7 @@ func (p pattern) matches(t target, without ignored) bool {
 	return inOrder(p.path, t.path) && (!p.hasQuery || without.isAll() || t.hasQuery && inOrder(p.query, t.query))
 }
 
-// inOrder says whether the pieces make the text, with anything between them.
+// inOrder says whether the text consists of the pieces with anything between them.
 func inOrder(pieces []string, text string) bool {
 	first, last := pieces[0], pieces[len(pieces)-1]
 	if len(pieces) == 1 {
@@ -172,7 +172,7 @@ func inOrder(pieces []string, text string) bool {
 	return strings.HasSuffix(text, last)
 }
 
-// unescape resolves escapes; a text with a broken one stays as it is.
+// unescape decodes escapes. A text with an invalid one is returned unchanged.
 func unescape(text string) string {
 	if plain, err := url.PathUnescape(text); err == nil {
 		return plain

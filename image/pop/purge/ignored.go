@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// ignored are the parameters of a query that do not tell a site's responses apart (image/nginx/query.c), as the key says them:
-// www.example.org[fbclid,utm_*]/img/a.png. `*` at a name's end stands for anything; alone, for the whole query.
+// ignored are the parameters of a query that a site ignores (image/nginx/query.c), as in the key:
+// www.example.org[fbclid,utm_*]/img/a.png. `*` at the end of a name matches anything; alone, the whole query.
 type ignored []string
 
 func (i ignored) isAll() bool { return slices.Contains(i, "*") }
@@ -22,7 +22,7 @@ func (i ignored) has(parameter string) bool {
 	})
 }
 
-// trim leaves out of a target, as the visitor wrote it, what is ignored.
+// trim removes ignored parameters from a target as the visitor wrote it.
 func (i ignored) trim(text string) string {
 	path, query, found := strings.Cut(text, "?")
 	if !found || len(i) == 0 || strings.Contains(path, "#") {

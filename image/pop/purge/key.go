@@ -13,15 +13,15 @@ begins. On all machines of 64 bits that a PoP runs on it is laid out alike.
 */
 const (
 	headerVersion = 5
-	// Offset of header_start, which is where the newline behind the key ends.
+	// Offset of header_start, the end of the newline after the key.
 	headerStartAt = 6*8 + 4 + 2
 	headerSize    = 336
 	keyMark       = "\nKEY: "
-	// Holds all of it for most keys.
+	// Enough for most keys.
 	firstRead = 1 << 10
 )
 
-// readKey is the key of a file, empty if it is no file of a response.
+// readKey returns the key of a file. "": the file is not a cached response.
 func readKey(path string) (string, error) {
 	file, err := os.Open(path)
 	if err != nil {
@@ -43,7 +43,7 @@ func readKey(path string) (string, error) {
 	return keyIn(start, end), nil
 }
 
-// keyEnd is where the newline behind the key is; 0 if it is no file of a response.
+// keyEnd is the offset of the newline after the key. 0: the file is not a cached response.
 func keyEnd(start []byte) int {
 	if len(start) < headerSize+len(keyMark) || binary.NativeEndian.Uint64(start) != headerVersion {
 		return 0

@@ -1,8 +1,8 @@
-// Package purge removes responses from nginx's cache: those of URLs, of a site, or all of them.
+// Package purge removes responses from nginx's cache: those of URLs, of a site, or all.
 //
 // pop purge URL... | --site HOST [--path PATTERN]... | --all prints {"objects":N,"bytes":N}. It runs as nginx's user, reads the key in each file of the cache,
-// and has nginx remove what matches, through a socket that only this user can reach: nginx's index and what it knows of the cache's size stay right, and no
-// request meets a file that is half gone. Every variant of a response (Vary) lies in a file of its own with the same key, so all of them go.
+// and has nginx remove what matches, through a socket that only this user can open: so nginx's index and its size of the cache stay correct, and no
+// request gets a file that is being removed. All variants of a response (Vary) have files with the same key, so all of them are removed.
 package purge
 
 import (
@@ -30,22 +30,22 @@ const (
 	cacheDir      = "/var/cache/nginx/pop"
 	controlSocket = "/run/nginx/control.sock"
 
-	// Names of files in one request, 32 bytes each. nginx unlinks them one after the other, and serves nothing else in that worker meanwhile.
+	// Names of files in one request, 32 bytes each. While a worker of nginx unlinks them one after the other, it serves nothing else.
 	mostNames = 250
-	// Reading waits for the disk more than for the processor.
+	// Parallel, because reading waits more for the disk than for the processor.
 	readers = 8
 	// For one request.
 	timeout = 20 * time.Second
 )
 
-// Result is what went.
+// Result is what was removed.
 type Result struct {
 	Objects int64 `json:"objects"`
-	// Of their files.
+	// Size of their files.
 	Bytes int64 `json:"bytes"`
 }
 
-// Run carries the command out, and writes its result as one line of JSON.
+// Run executes the command and writes its result as one line of JSON.
 func Run(arguments []string, out io.Writer) error {
 	chosen, err := parse(arguments)
 	if err != nil {
@@ -58,7 +58,7 @@ func Run(arguments []string, out io.Writer) error {
 	return json.NewEncoder(out).Encode(result)
 }
 
-// remove has nginx remove all files in the cache's folder whose key is chosen.
+// remove has nginx remove all files in the cache's directory whose keys match.
 func remove(dir, socket string, chosen *choice) (Result, error) {
 	first, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -107,7 +107,7 @@ func remove(dir, socket string, chosen *choice) (Result, error) {
 	return Result{objects.Load(), bytes.Load()}, failed.get()
 }
 
-// matching are the names of files in a folder whose key is chosen, and the size of all of them. nginx removes files meanwhile: they are passed over.
+// matching returns the names of files in a directory whose keys match, and their total size. Files that nginx has just removed are skipped.
 func matching(dir string, chosen *choice) (names []string, size int64, err error) {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -141,7 +141,7 @@ func matching(dir string, chosen *choice) (names []string, size int64, err error
 	return names, size, nil
 }
 
-// isCacheFile tells files by their names, 32 hex digits, from those that nginx still writes.
+// isCacheFile recognizes complete files by their names, 32 hex digits.
 func isCacheFile(name string) bool {
 	return len(name) == 32 && strings.Trim(name, "0123456789abcdef") == ""
 }
@@ -155,24 +155,24 @@ func clientOf(socket string) *client {
 	return &client{http.Client{Timeout: timeout, Transport: &http.Transport{DialContext: dial, MaxIdleConnsPerHost: readers}}}
 }
 
-// remove has nginx remove files by their names, and returns how many there were.
+// remove has nginx remove files by their names, and returns how many existed.
 func (c *client) remove(names []string) (int64, error) {
 	response, err := c.Post("http://nginx/purge?"+strings.Join(names, ""), "", nil)
 	if err != nil {
-		return 0, fmt.Errorf("nginx does not answer: %w", err)
+		return 0, fmt.Errorf("nginx does not respond: %w", err)
 	}
 	defer response.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(response.Body, 1<<10))
 	if err != nil {
-		return 0, fmt.Errorf("nginx does not answer: %w", err)
+		return 0, fmt.Errorf("nginx does not respond: %w", err)
 	}
 	if response.StatusCode != http.StatusOK {
-		return 0, fmt.Errorf("nginx answers %s", response.Status)
+		return 0, fmt.Errorf("nginx responds with %s", response.Status)
 	}
 	return strconv.ParseInt(string(text), 10, 64)
 }
 
-// firstError keeps the first of several errors.
+// firstError keeps the first error.
 type firstError struct {
 	lock sync.Mutex
 	err  error

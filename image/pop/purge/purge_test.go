@@ -152,13 +152,13 @@ func TestTrim(t *testing.T) {
 	}
 }
 
-func TestParseRefuses(t *testing.T) {
+func TestInvalidArguments(t *testing.T) {
 	for words, says := range map[string]string{
-		"":                           "takes one of",
-		"--all --site www":           "takes one of",
-		"--all https://www/":         "takes one of",
-		"--site":                     "--site takes a value",
-		"--all --path /a":            "--path goes with --site",
+		"":                           "expected one of",
+		"--all --site www":           "expected one of",
+		"--all https://www/":         "expected one of",
+		"--site":                     "--site needs a value",
+		"--all --path /a":            "--path needs --site",
 		"www.example.org/a":          "not a URL",
 		"ftp://www.example.org/a":    "not a URL",
 		"https:///a":                 "not a URL",
@@ -192,7 +192,7 @@ func TestRemove(t *testing.T) {
 		{"https://www.example.org/a", 0},
 		{"https://" + long, 1},
 		{"--site www.example.org", 1},
-		{"--all", 3}, // example.org/a, and two that are no responses
+		{"--all", 3}, // example.org/a, and two files that are not responses
 	} {
 		result, err := remove(nginx.dir, nginx.socket, chosen(t, strings.Fields(test.words)...))
 		if err != nil || result.Objects != test.objects || (result.Bytes > 0) != (test.objects > 0) {
@@ -217,14 +217,14 @@ func TestRemoveInParts(t *testing.T) {
 func TestRemoveWithoutCacheOrNginx(t *testing.T) {
 	nginx := newFake(t)
 	if result, err := remove(nginx.dir, nginx.socket, chosen(t, "--all")); err != nil || result.Objects != 0 {
-		t.Errorf("no folder: %+v, %v", result, err)
+		t.Errorf("no directory: %+v, %v", result, err)
 	}
 	nginx.store(t, "www.example.org/a", "")
 	nginx.status = http.StatusBadRequest
-	if _, err := remove(nginx.dir, nginx.socket, chosen(t, "--all")); err == nil || !strings.Contains(err.Error(), "nginx answers 400") {
+	if _, err := remove(nginx.dir, nginx.socket, chosen(t, "--all")); err == nil || !strings.Contains(err.Error(), "nginx responds with 400") {
 		t.Errorf("refused: %v", err)
 	}
-	if _, err := remove(nginx.dir, filepath.Join(nginx.dir, "none"), chosen(t, "--all")); err == nil || !strings.Contains(err.Error(), "nginx does not answer") {
+	if _, err := remove(nginx.dir, filepath.Join(nginx.dir, "none"), chosen(t, "--all")); err == nil || !strings.Contains(err.Error(), "nginx does not respond") {
 		t.Errorf("away: %v", err)
 	}
 }

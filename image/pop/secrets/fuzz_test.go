@@ -7,7 +7,7 @@ import (
 	"github.com/getsops/sops/v3/age"
 )
 
-// Whatever lies there in the place of a sops file: it opens or is refused, and never ends the program.
+// Any input in place of a sops file is decrypted or rejected. It never ends the program.
 func FuzzSealedFile(f *testing.F) {
 	dir := f.TempDir()
 	recipient := newKey(f, dir+"/key")
@@ -22,7 +22,7 @@ func FuzzSealedFile(f *testing.F) {
 	f.Fuzz(func(t *testing.T, format, text string) {
 		key := "note"
 		if err := openAndFind(text, format, key, identities); err != nil && strings.Contains(err.Error(), marker) {
-			t.Errorf("told: %v", err)
+			t.Errorf("the error contains it: %v", err)
 		}
 	})
 }

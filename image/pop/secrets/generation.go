@@ -24,10 +24,10 @@ type file struct {
 	gid     int
 }
 
-// Folders can be walked through by whoever knows a name, listed by root alone.
+// Everyone can enter a directory by name, but only root can list it.
 const dirMode = 0o751
 
-// mount sees to it that path is memory that never reaches a disk.
+// mount makes sure that path is memory that is never swapped to a disk.
 func mount(path string, useTmpfs bool) error {
 	if err := os.MkdirAll(path, dirMode); err != nil {
 		return err
@@ -36,7 +36,7 @@ func mount(path string, useTmpfs bool) error {
 	if err := unix.Statfs(path, &found); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	// A ramfs is ours by its kind: nobody else puts one there. A tmpfs may be a whole /run that swaps, so it must be a mount point of its own.
+	// A ramfs can only be ours. A tmpfs may be the whole of /run, which may be swapped, so it must be a mount point of its own.
 	if found.Type == unix.RAMFS_MAGIC || (found.Type == unix.TMPFS_MAGIC && useTmpfs && isMountPoint(path)) {
 		return nil
 	}
@@ -47,11 +47,11 @@ func mount(path string, useTmpfs bool) error {
 	err := unix.Mount("pop-secrets", path, kind, unix.MS_NODEV|unix.MS_NOSUID|unix.MS_NOEXEC, options)
 	switch {
 	case errors.Is(err, unix.EPERM):
-		return fmt.Errorf("%s: no %s mounted, that takes root with CAP_SYS_ADMIN. Nothing was written, for it would lie on a disk", path, kind)
+		return fmt.Errorf("%s: cannot mount a %s, which needs root with CAP_SYS_ADMIN. Nothing was written, because it would be on a disk", path, kind)
 	case errors.Is(err, unix.EINVAL) && useTmpfs:
-		return fmt.Errorf("%s: this kernel has no tmpfs without swap (Linux 6.4 has). Leave useTmpfs out: ramfs never swaps", path)
+		return fmt.Errorf("%s: this kernel has no tmpfs without swap (needs Linux 6.4). Leave useTmpfs out: ramfs is never swapped", path)
 	case err != nil:
-		return fmt.Errorf("%s: no %s mounted: %w", path, kind, err)
+		return fmt.Errorf("%s: cannot mount a %s: %w", path, kind, err)
 	}
 	return nil
 }
@@ -61,7 +61,7 @@ func isMountPoint(path string) bool {
 	return unix.Lstat(path, &here) == nil && unix.Lstat(filepath.Dir(path), &above) == nil && here.Dev != above.Dev
 }
 
-// install makes the next generation out of the files and swaps the link to it; until then the one before is untouched. It returns the generation's number.
+// install writes the files as the next generation and then points the link to it. Until then the previous one is unchanged. It returns the generation's number.
 func install(files []file, mountPoint, link string, keep int) (int, error) {
 	current, err := currentGeneration(mountPoint, link)
 	if err != nil {
@@ -69,7 +69,7 @@ func install(files []file, mountPoint, link string, keep int) (int, error) {
 	}
 	next := current + 1
 	dir := filepath.Join(mountPoint, strconv.Itoa(next))
-	// What a run that was cut off left behind.
+	// Left by an interrupted run.
 	if err := os.RemoveAll(dir); err != nil {
 		return 0, err
 	}
@@ -82,7 +82,7 @@ func install(files []file, mountPoint, link string, keep int) (int, error) {
 	return next, prune(mountPoint, next, keep)
 }
 
-// currentGeneration is the number the link points at, 0 when there is none.
+// currentGeneration is the number of the generation that the link points to. 0: there is none.
 func currentGeneration(mountPoint, link string) (int, error) {
 	target, err := os.Readlink(link)
 	switch {
@@ -116,7 +116,7 @@ func writeGeneration(dir string, files []file) error {
 	return nil
 }
 
-// makeFolder lets those in whom a secret is for, whatever the umask it was started with: process-compose's is root's own.
+// makeDir sets the mode explicitly, because the umask of process-compose would lock out the owners of secrets.
 func makeDir(path string) error {
 	if err := os.MkdirAll(path, dirMode); err != nil {
 		return err
@@ -124,7 +124,7 @@ func makeDir(path string) error {
 	return os.Chmod(path, dirMode)
 }
 
-// writeFile opens it for root alone and hands it over before there is anything in it.
+// writeFile creates the file for root only, and changes its owner and mode before anything is written to it.
 func writeFile(path string, f file) error {
 	out, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
@@ -140,7 +140,7 @@ func writeFile(path string, f file) error {
 	return errors.Join(err, out.Close())
 }
 
-// replaceLink points link at target in one step; a file or folder in its place is not removed.
+// replaceLink atomically points link to target. It does not replace a file or directory.
 func replaceLink(target, link string) error {
 	if info, err := os.Lstat(link); err == nil && info.Mode()&fs.ModeSymlink == 0 {
 		return exit.WithCode(exit.Usage, fmt.Errorf("%s is not a symbolic link, so it was left in place. Move it away or choose another path", link))
@@ -158,7 +158,7 @@ func replaceLink(target, link string) error {
 	return os.Rename(beside, link)
 }
 
-// prune keeps the newest generations, so many of them; 0 keeps all.
+// prune keeps the given number of newest generations. 0 keeps all.
 func prune(mountPoint string, current, keep int) error {
 	if keep == 0 {
 		return nil
@@ -177,7 +177,7 @@ func prune(mountPoint string, current, keep int) error {
 	return errors.Join(failures...)
 }
 
-// owners looks names up at the last moment: passwd and group are the image's, the manifest may be checked elsewhere.
+// owners looks names up as late as possible: passwd and group are those of the image, but the manifest may be checked elsewhere.
 func (a Access) owners() (uid, gid int, err error) {
 	uid, gid = a.UID, a.GID
 	if a.Owner != nil && *a.Owner != "" {

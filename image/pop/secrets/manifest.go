@@ -14,47 +14,47 @@ import (
 	"fly-pops/pop/internal/strict"
 )
 
-// Manifest is the part of sops-install-secrets' manifest that makes sense in a PoP
-// (https://github.com/Mic92/sops-nix/blob/master/pkgs/sops-install-secrets/main.go). Its other fields are known, so that a manifest made by sops-nix is
-// understood, and refused when they ask for something.
+// Manifest is the part of sops-install-secrets' manifest that a PoP supports
+// (https://github.com/Mic92/sops-nix/blob/master/pkgs/sops-install-secrets/main.go). Its other fields are known too, so that a manifest from sops-nix can
+// be read, and rejected if it uses them.
 type Manifest struct {
 	Secrets []Secret `json:"secrets"`
-	// Files made of several secrets: each placeholder in the text is replaced by its secret. They lie under rendered/ unless path says otherwise.
+	// Files with several secrets: each placeholder in the text is replaced by its secret. They are in rendered/ unless path is set.
 	Templates []Template `json:"templates"`
-	// Secret's name -> text that stands for it in templates. With templates, every secret needs one.
+	// Secret's name -> its placeholder in templates. With templates, every secret needs one.
 	PlaceholderBySecretName map[string]string `json:"placeholderBySecretName"`
 	// Where the ramfs with the generations is mounted. Absent: /run/secrets.d.
 	SecretsMountPoint string `json:"secretsMountPoint"`
 	// The link to the current generation. Absent: /run/secrets.
 	SymlinkPath string `json:"symlinkPath"`
-	// How many generations stay, the current one included. 0: all. Absent: 1, for ramfs is memory.
+	// How many generations are kept, including the current one. 0: all. Absent: 1, because ramfs is memory.
 	KeepGenerations *int `json:"keepGenerations"`
-	// Host keys (ed25519) to open the files with. Absent or empty: the PoP's identity.
+	// Host keys (ed25519) to decrypt the files with. Absent or empty: the PoP's identity.
 	AgeSSHKeyPaths []string `json:"ageSshKeyPaths"`
 	// tmpfs with noswap instead of ramfs. Absent: false.
 	UseTmpfs bool `json:"useTmpfs"`
-	// Names of what is set up, on standard error. Absent: false.
+	// Print the names of the installed files to standard error. Absent: false.
 	Logging struct {
 		KeyImport     bool `json:"keyImport"`
 		SecretChanges bool `json:"secretChanges"`
 	} `json:"logging"`
 
-	// Not for a PoP: it has one key, no PGP, no services to restart, and root does it.
+	// Not supported: a PoP has one key, no PGP and no services to restart, and runs this as root.
 	UserMode    bool     `json:"userMode"`
 	AgeKeyFile  string   `json:"ageKeyFile"`
 	GnupgHome   string   `json:"gnupgHome"`
 	SSHKeyPaths []string `json:"sshKeyPaths"`
 }
 
-// Secret is one file made of one value of a sops file, or of all of it.
+// Secret is one file with one value of a sops file, or with the whole file.
 type Secret struct {
-	// Its file, below the symlink path. May have slashes.
+	// Its path below the symlink path.
 	Name string `json:"name"`
-	// In yaml and json: "a/b" walks nested maps to a string, "" is the whole file. Other formats are always written whole.
+	// In yaml and json: "a/b" is a string in nested maps, "" is the whole file. Other formats are always written whole.
 	Key *string `json:"key"`
-	// Where else a link to it is wanted. Absent: nowhere.
+	// Path of an additional link to it. Absent: none.
 	Path string `json:"path"`
-	// A relative one is looked for beside the manifest.
+	// A relative path is relative to the manifest's directory.
 	SopsFile string `json:"sopsFile"`
 	// yaml (also when absent or ""), json, dotenv, binary.
 	Format string `json:"format"`
@@ -63,7 +63,7 @@ type Secret struct {
 	ReloadUnits  []string `json:"reloadUnits"`
 }
 
-// Template is one file made of text and secrets.
+// Template is one file with text and secrets.
 type Template struct {
 	Name string `json:"name"`
 	// The text itself, or the file it is in.
@@ -75,11 +75,11 @@ type Template struct {
 	ReloadUnits  []string `json:"reloadUnits"`
 }
 
-// Access is who may read a file.
+// Access says who may read a file.
 type Access struct {
 	// Octal, as a string: "0400". Required.
 	Mode string `json:"mode"`
-	// By name, from passwd and group; null: by number.
+	// Names, from passwd and group. null: UID and GID are used.
 	Owner *string `json:"owner"`
 	UID   int     `json:"uid"`
 	Group *string `json:"group"`
@@ -105,14 +105,14 @@ func readManifest(path string) (*Manifest, error) {
 	return manifest, nil
 }
 
-// parseManifest gathers all mistakes, so that a person sees them in one round.
+// parseManifest collects all errors, so that they are reported at once.
 func parseManifest(text []byte, dir string) (*Manifest, error) {
 	manifest := &Manifest{SecretsMountPoint: "/run/secrets.d", SymlinkPath: "/run/secrets"}
 	if err := strict.Decode(text, manifest); err != nil {
 		return nil, err
 	}
 	manifest.complete(dir)
-	return manifest, errors.Join(manifest.mistakes()...)
+	return manifest, errors.Join(manifest.validate()...)
 }
 
 func (m *Manifest) complete(dir string) {
@@ -139,14 +139,14 @@ func (m *Manifest) complete(dir string) {
 	}
 }
 
-func (m *Manifest) mistakes() []error {
+func (m *Manifest) validate() []error {
 	var found []error
 	say := func(format string, arguments ...any) { found = append(found, fmt.Errorf(format, arguments...)) }
 	for field, asked := range map[string]bool{
 		"userMode": m.UserMode, "ageKeyFile": m.AgeKeyFile != "", "gnupgHome": m.GnupgHome != "", "sshKeyPaths": len(m.SSHKeyPaths) > 0,
 	} {
 		if asked {
-			say("%s: not in a PoP. Leave it out: the one key is the SSH host key in ageSshKeyPaths", field)
+			say("%s is not supported. Leave it out: the only keys are the SSH host keys in ageSshKeyPaths", field)
 		}
 	}
 	if *m.KeepGenerations < 0 {
@@ -158,7 +158,7 @@ func (m *Manifest) mistakes() []error {
 		}
 	}
 	if within(m.SymlinkPath, m.SecretsMountPoint) || within(m.SecretsMountPoint, m.SymlinkPath) {
-		say("symlinkPath %s and secretsMountPoint %s lie in one another", m.SymlinkPath, m.SecretsMountPoint)
+		say("symlinkPath %s and secretsMountPoint %s: one is inside the other", m.SymlinkPath, m.SecretsMountPoint)
 	}
 	names, paths := map[string]string{}, map[string]string{}
 	file := func(where, name, path string, access Access, units ...string) {
@@ -168,7 +168,7 @@ func (m *Manifest) mistakes() []error {
 		space := strings.SplitN(where, "[", 2)[0] + "/"
 		for other, taken := range names {
 			if other == space+name || strings.HasPrefix(other, space+name+"/") || strings.HasPrefix(space+name, other+"/") {
-				say("%s.name is %q: in the way of %s", where, name, taken)
+				say("%s.name is %q: it conflicts with %s", where, name, taken)
 			}
 		}
 		names[space+name] = where
@@ -176,7 +176,7 @@ func (m *Manifest) mistakes() []error {
 			if !filepath.IsAbs(path) || filepath.Clean(path) != path {
 				say("%s.path is %q: expected an absolute path", where, path)
 			} else if taken, twice := paths[path]; twice {
-				say("%s.path is %q: so is that of %s", where, path, taken)
+				say("%s.path is %q: %s has the same", where, path, taken)
 			}
 			paths[path] = where
 		}
@@ -184,7 +184,7 @@ func (m *Manifest) mistakes() []error {
 			say("%s.mode is %q: expected octal, such as \"0400\"", where, access.Mode)
 		}
 		if len(units) > 0 {
-			say("%s: restartUnits and reloadUnits: there are no units in a PoP", where)
+			say("%s: restartUnits and reloadUnits are not supported: there are no units in a PoP", where)
 		}
 	}
 	for i, secret := range m.Secrets {
@@ -199,10 +199,10 @@ func (m *Manifest) mistakes() []error {
 		switch {
 		case secret.whole():
 		case secret.Key == nil:
-			// The original would write out every secret of the file.
-			say("%s.key is missing: name one, or say \"\" for the whole file", where)
+			// sops-install-secrets would write the whole file, with all its secrets.
+			say("%s.key is missing: name one, or \"\" for the whole file", where)
 		case slices.Contains(strings.Split(*secret.Key, "/"), ""):
-			say("%s.key is %q: a name between slashes is empty", where, *secret.Key)
+			say("%s.key is %q: there is an empty name between slashes", where, *secret.Key)
 		}
 	}
 	known := map[string]bool{}
@@ -221,14 +221,14 @@ func (m *Manifest) mistakes() []error {
 		where := fmt.Sprintf("templates[%d]", i)
 		file(where, template.Name, template.Path, template.Access, append(slices.Clone(template.RestartUnits), template.ReloadUnits...)...)
 		if template.Content != "" && template.File != "" {
-			say("%s has content and file: one of them", where)
+			say("%s needs either content or file", where)
 		}
 	}
 	slices.SortFunc(found, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
 	return found
 }
 
-// whole: all of the file is the secret.
+// whole says that the secret is the whole file.
 func (s *Secret) whole() bool {
 	return s.Format == "binary" || s.Format == "dotenv" || (s.Key != nil && *s.Key == "")
 }
@@ -254,7 +254,7 @@ func within(path, dir string) bool {
 	return path == dir || strings.HasPrefix(path, dir+"/")
 }
 
-// readBounded never takes more into memory than it has to.
+// readBounded reads a file of limited size.
 func readBounded(path string, most int64) ([]byte, error) {
 	file, err := os.Open(path)
 	if err != nil {

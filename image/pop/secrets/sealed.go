@@ -21,8 +21,8 @@ import (
 	"github.com/getsops/sops/v3/stores/yaml"
 )
 
-// The sops library warns with pieces of the file, and its errors quote what they could not take apart: in a file somebody forgot to encrypt, that is a
-// secret. Nothing of either is passed on; where it went wrong is found out here.
+// The sops library's warnings and errors quote parts of the file. In a file that was not encrypted by mistake these are secrets, so none of them is
+// passed on. Instead, this package finds out itself where the problem is.
 func init() { logging.SetLevel(logrus.PanicLevel) }
 
 type store interface {
@@ -43,7 +43,7 @@ func storeFor(format string) store {
 	}
 }
 
-// sealed is one sops file, in memory.
+// sealed is one sops file in memory.
 type sealed struct {
 	store  store
 	tree   sops.Tree
@@ -56,11 +56,11 @@ func load(text []byte, format string) (file *sealed, err error) {
 	tree, err := store.LoadEncryptedFile(text)
 	switch {
 	case errors.Is(err, sops.MetadataNotFound):
-		return nil, errors.New("it is not encrypted: it has no sops part. What is in it must be taken for known")
+		return nil, errors.New("it is not encrypted: it has no sops metadata. Treat its contents as leaked")
 	case err != nil:
 		return nil, fmt.Errorf("it is not a %s file of sops%s", format, lineOf(err))
 	case len(tree.Branches) == 0:
-		return nil, errors.New("there is nothing in it")
+		return nil, errors.New("it is empty")
 	case len(tree.Metadata.KeyGroups) != 1:
 		return nil, fmt.Errorf(
 			"it has %d key groups, each with a part of the key only (Shamir): a PoP has one key. Re-key it with one group", len(tree.Metadata.KeyGroups))
@@ -68,7 +68,7 @@ func load(text []byte, format string) (file *sealed, err error) {
 	return &sealed{store: store, tree: tree}, nil
 }
 
-// instead keeps a panic of a parser from ending the program, and its text from being shown.
+// recoverAs converts a panic of a parser to an error without its text.
 func recoverAs(err *error, fallback error) {
 	if recover() != nil {
 		*err = fallback
@@ -77,7 +77,7 @@ func recoverAs(err *error, fallback error) {
 
 var line = regexp.MustCompile(`line (\d+)`)
 
-// lineOf: of a parser's error only the place.
+// lineOf returns only the line number of a parser's error.
 func lineOf(err error) string {
 	if found := line.FindString(err.Error()); found != "" {
 		return ": " + found + " cannot be read"
@@ -85,7 +85,7 @@ func lineOf(err error) string {
 	return ""
 }
 
-// recipients are who it is sealed to by age, in any of its forms.
+// recipients are the age recipients of the file, in all forms.
 func (s *sealed) recipients() []string {
 	var recipients []string
 	for _, key := range s.tree.Metadata.KeyGroups[0] {
@@ -96,12 +96,12 @@ func (s *sealed) recipients() []string {
 	return recipients
 }
 
-// withoutComment: an ssh recipient may carry the name of a person.
+// withoutComment removes the comment of an SSH recipient, which may be a person's name.
 func withoutComment(recipient string) string {
 	return strings.Join(strings.Fields(recipient)[:min(2, len(strings.Fields(recipient)))], " ")
 }
 
-// open decrypts it in place and checks that nothing was changed since it was sealed.
+// open decrypts it in place and verifies its MAC.
 func (s *sealed) open(identities age.ParsedIdentities) (err error) {
 	defer recoverAs(&err, errors.New("it is damaged: its values are not what sops writes"))
 	if s.opened {
@@ -130,7 +130,7 @@ func (s *sealed) open(identities age.ParsedIdentities) (err error) {
 
 func (s *sealed) dataKey(identities age.ParsedIdentities) ([]byte, error) {
 	if len(identities) == 0 {
-		return nil, errors.New("there is no key to open it with") // else the age package would look for one all over the machine
+		return nil, errors.New("there is no key to decrypt it with") // otherwise the age package would search the machine for one
 	}
 	for _, key := range s.tree.Metadata.KeyGroups[0] {
 		key, isAge := key.(*age.MasterKey)
@@ -144,12 +144,12 @@ func (s *sealed) dataKey(identities age.ParsedIdentities) ([]byte, error) {
 	}
 	to := s.recipients()
 	if len(to) == 0 {
-		return nil, errors.New("it is sealed to no age or SSH key at all")
+		return nil, errors.New("it is not sealed to any age or SSH key")
 	}
-	return nil, fmt.Errorf("it is sealed to others: %s", strings.Join(to, ", "))
+	return nil, fmt.Errorf("it is sealed to other recipients: %s", strings.Join(to, ", "))
 }
 
-// watched remembers which value could not be decrypted; the library's error does not tell.
+// trackingCipher remembers which value could not be decrypted, which the library's error does not say.
 type trackingCipher struct {
 	aes.Cipher
 	last string
@@ -164,13 +164,13 @@ func (w *trackingCipher) where() string {
 	return strings.ReplaceAll(strings.TrimSuffix(w.last, ":"), ":", "/")
 }
 
-// value is what a secret's file gets.
+// value returns the contents of a secret's file.
 func (s *sealed) value(secret *Secret) (text []byte, err error) {
-	defer recoverAs(&err, errors.New("it cannot be written whole"))
+	defer recoverAs(&err, errors.New("it cannot be written as a whole"))
 	if secret.whole() {
 		text, err := s.store.EmitPlainFile(s.tree.Branches)
 		if err != nil {
-			return nil, errors.New("it cannot be written whole")
+			return nil, errors.New("it cannot be written as a whole")
 		}
 		return text, nil
 	}
@@ -188,7 +188,7 @@ func (s *sealed) value(secret *Secret) (text []byte, err error) {
 	}
 }
 
-// find walks down the first document, the one sops-install-secrets sees.
+// find looks a key up in the first document, as sops-install-secrets does.
 func (s *sealed) find(key string) (any, error) {
 	var here any = s.tree.Branches[0]
 	steps := strings.Split(key, "/")
@@ -199,14 +199,14 @@ func (s *sealed) find(key string) (any, error) {
 		}
 		at := slices.IndexFunc(branch, func(item sops.TreeItem) bool { return item.Key == step })
 		if at < 0 {
-			return nil, fmt.Errorf("%q is not in it", strings.Join(steps[:i+1], "/"))
+			return nil, fmt.Errorf("there is no %q in it", strings.Join(steps[:i+1], "/"))
 		}
 		here = branch[at].Value
 	}
 	return here, nil
 }
 
-// has is what can be known of a key while the file is sealed.
+// checkKey checks as much of a key as is possible while the file is sealed.
 func (s *sealed) checkKey(secret *Secret) error {
 	if secret.whole() {
 		return nil
@@ -220,7 +220,7 @@ func (s *sealed) checkKey(secret *Secret) error {
 		return fmt.Errorf("%q is a %s, expected a string", *secret.Key, kind(value))
 	}
 	if strings.HasPrefix(text, "ENC[") && !strings.HasSuffix(text, ",type:str]") {
-		return fmt.Errorf("%q is encrypted, but no string: write it in quotes", *secret.Key)
+		return fmt.Errorf("%q is encrypted, but not a string: write it in quotes", *secret.Key)
 	}
 	return nil
 }

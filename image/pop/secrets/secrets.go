@@ -1,20 +1,20 @@
-// Package secrets decrypts what a manifest of sops-install-secrets asks for into memory, with owners and modes, all of it or nothing.
+// Package secrets decrypts the secrets of a manifest of sops-install-secrets into memory, with owners and modes: either all of them or none.
 //
 //	pop-secrets --manifest FILE
 //
-//	--manifest FILE   the manifest; its fields are those of the types in manifest.go, unknown ones are refused
-//	--status FILE     where to say what happened, for `pop health`. Default: /run/pop/secrets.json
-//	--check manifest  only look at the manifest's shape: no key, no sops file, no root
-//	--check sopsfile  also look into the sops files, still encrypted: is each key there, is it a string, can one key open it
+//	--manifest FILE   the manifest; its fields are those of the types in manifest.go, unknown ones are rejected
+//	--status FILE     the status file for `pop health`. Default: /run/pop/secrets.json
+//	--check manifest  only check the manifest: needs no key, no sops files, no root
+//	--check sopsfile  also check the encrypted sops files: does each key exist, is it a string, can an age key decrypt it
 //
-// Each run writes generation N+1 below secretsMountPoint (a ramfs mounted when it is not there), swaps the link symlinkPath to it in one step and removes
-// old generations: safe to repeat. Until the swap, and whenever a run fails, the generation before stays as it is. No plaintext is written elsewhere,
-// logged or put into an error.
+// Each run writes generation N+1 below secretsMountPoint (a ramfs, which it mounts if necessary), atomically points the link symlinkPath to it and removes
+// old generations. It can be repeated safely. Until the link changes, or if a run fails, the previous generation stays as it is. No plaintext is written
+// elsewhere, logged or put into an error.
 //
-// Exit codes: 0; 1 something passing (mount, memory, a sops file or key that is not there yet); 2 a mistake in arguments or manifest; 3 a sops file that
-// cannot be opened: sealed to others, changed since, not encrypted, without the key asked for. 1 is worth a retry soon, 2 and 3 only once files change.
+// Exit codes: 0; 1 a temporary problem (mount, memory, a sops file or key that does not exist yet); 2 invalid arguments or manifest; 3 a sops file that
+// cannot be used: sealed to other recipients, modified, not encrypted, or without the requested key. Retry soon after 1; after 2 and 3 only once files change.
 //
-// The status file is one object: recipient (this PoP's, what the files must be sealed to), at and generation (of the last success; absent before the
+// The status file is one object: recipient (this PoP's, which the files must be sealed to), at and generation (of the last success; absent before the
 // first), files (their names), error and errorAt (of the last run, absent when it succeeded).
 package secrets
 
@@ -39,7 +39,7 @@ import (
 	"fly-pops/pop/identity"
 	"fly-pops/pop/internal/exit"
 	"fly-pops/pop/internal/files"
-	told "fly-pops/pop/secrets/status"
+	statusfile "fly-pops/pop/secrets/status"
 )
 
 const (
@@ -52,7 +52,7 @@ func Run(arguments []string) error {
 	flags := flag.NewFlagSet("pop-secrets", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
 	manifest := flags.String("manifest", "", "")
-	status := flags.String("status", told.DefaultFile, "")
+	status := flags.String("status", statusfile.DefaultFile, "")
 	check := flags.String("check", "", "")
 	err := flags.Parse(arguments)
 	switch {
@@ -73,7 +73,7 @@ func Run(arguments []string) error {
 	return (&installer{mount: mount, now: time.Now}).run(*manifest, *status)
 }
 
-// installer holds what a test puts in the place of the machine's own.
+// installer has the parts of the machine that tests replace.
 type installer struct {
 	mount func(path string, useTmpfs bool) error
 	now   func() time.Time
@@ -90,13 +90,13 @@ func (i *installer) run(manifestFile, statusFile string) error {
 		status.At = &at
 	}
 	if failed := files.ReplaceJSON(statusFile, status); failed != nil {
-		// What it was about to say is worth more than that it could not.
+		// The error of the run is more important than this one.
 		fmt.Fprintf(os.Stderr, "pop: status of secrets: %v\n", failed)
 	}
 	return err
 }
 
-func (i *installer) install(manifestFile string, status *told.Status) error {
+func (i *installer) install(manifestFile string, status *statusfile.Status) error {
 	manifest, err := readManifest(manifestFile)
 	if err != nil {
 		return exit.WithCode(exitOf(err), err)
@@ -126,7 +126,7 @@ func (i *installer) install(manifestFile string, status *told.Status) error {
 	return linkPaths(manifest)
 }
 
-// exitOf: a manifest that cannot be read may come; one that can is right or wrong for good.
+// exitOf: a manifest that cannot be read may appear later; one that can is valid or not.
 func exitOf(err error) int {
 	if _, isPath := errors.AsType[*fs.PathError](err); isPath {
 		return exit.Retryable
@@ -134,7 +134,7 @@ func exitOf(err error) int {
 	return exit.Usage
 }
 
-// readIdentities takes every key that is there; sops-install-secrets skips unreadable ones with a warning too, and one that opens the files is enough.
+// readIdentities returns all readable keys. Like sops-install-secrets it skips the others with a warning, because one that decrypts the files is enough.
 func readIdentities(paths []string) (identities age.ParsedIdentities, recipient string, err error) {
 	var failures []error
 	for _, path := range paths {
@@ -153,7 +153,7 @@ func readIdentities(paths []string) (identities age.ParsedIdentities, recipient 
 		}
 	}
 	if len(identities) == 0 {
-		return nil, "", fmt.Errorf("no key to open secrets with: %w", errors.Join(failures...))
+		return nil, "", fmt.Errorf("there is no key to decrypt secrets with: %w", errors.Join(failures...))
 	}
 	for _, failure := range failures {
 		fmt.Fprintf(os.Stderr, "pop: %v\n", failure)
@@ -161,7 +161,7 @@ func readIdentities(paths []string) (identities age.ParsedIdentities, recipient 
 	return identities, recipient, nil
 }
 
-// decrypt makes every file of a generation, in memory. Each sops file is read and opened once.
+// decrypt makes all files of a generation in memory. Each sops file is read and decrypted once.
 func decrypt(manifest *Manifest, identities age.ParsedIdentities, recipient string) ([]file, error) {
 	values := map[string]string{}
 	var all []file
@@ -202,7 +202,7 @@ func decrypt(manifest *Manifest, identities age.ParsedIdentities, recipient stri
 	return all, nil
 }
 
-// fill replaces in one pass: a secret that looks like a placeholder is left alone. Of two placeholders at one place the longer one counts.
+// fill replaces all placeholders in one pass: a secret that looks like a placeholder is not replaced. If two placeholders match, the longer one wins.
 func fill(text string, placeholders, values map[string]string) string {
 	names := slices.SortedFunc(maps.Keys(placeholders), func(a, b string) int {
 		return cmp.Or(len(placeholders[b])-len(placeholders[a]), strings.Compare(a, b))
@@ -226,7 +226,7 @@ func (a Access) file(name string, content []byte) (file, error) {
 	return file{name: name, content: content, mode: mode, uid: uid, gid: gid}, nil
 }
 
-// eachSecret opens each sops file once, visits each secret and gathers what is wrong, with its file and name.
+// eachSecret opens each sops file once, visits each secret and collects errors with file and name.
 func eachSecret(manifest *Manifest, open func(*sealed) error, visit func(*sealed, *Secret) error) error {
 	type source struct{ path, format string }
 	loaded := map[source]*sealed{}
@@ -267,7 +267,7 @@ func readSealed(path, format string, open func(*sealed) error) (*sealed, error) 
 	return file, nil
 }
 
-// refused is what all errors about a sealed file are, but for those that know better.
+// refused is the exit code of all errors about a sealed file that do not have another.
 func refused(err error) error {
 	if code := exit.Code(err); code != exit.Retryable {
 		return exit.WithCode(code, err)
@@ -275,7 +275,7 @@ func refused(err error) error {
 	return exit.WithCode(exit.Invalid, err)
 }
 
-// linkPaths makes the links secrets and templates want elsewhere; they lead through symlinkPath, so they need no change with the next generation.
+// linkPaths creates the additional links of secrets and templates. They go through symlinkPath, so they stay valid with the next generation.
 func linkPaths(manifest *Manifest) error {
 	var failures []error
 	link := func(path, name string) {
@@ -299,7 +299,7 @@ func linkPaths(manifest *Manifest) error {
 	return errors.Join(failures...)
 }
 
-// checkOnly needs no key: what CI, the image's check stage and a person at a desk can know.
+// checkOnly checks what is possible without a key: in CI, in the image's check stage, and on an operator's machine.
 func checkOnly(manifestFile string, alsoFiles bool) error {
 	manifest, err := readManifest(manifestFile)
 	if err != nil {
@@ -308,18 +308,18 @@ func checkOnly(manifestFile string, alsoFiles bool) error {
 	if !alsoFiles {
 		return nil
 	}
-	sealedToSomebody := func(file *sealed) error {
+	hasRecipient := func(file *sealed) error {
 		if len(file.recipients()) == 0 {
-			return errors.New("it is sealed to no age or SSH key at all")
+			return errors.New("it is not sealed to any age or SSH key")
 		}
 		return nil
 	}
-	return eachSecret(manifest, sealedToSomebody, (*sealed).checkKey)
+	return eachSecret(manifest, hasRecipient, (*sealed).checkKey)
 }
 
-// readStatus: what was said before, so that a failure does not hide the last success. One that cannot be read is none.
-func readStatus(path string) told.Status {
-	var status told.Status
+// readStatus reads the previous status, so that a failure does not hide the last success. An unreadable one counts as absent.
+func readStatus(path string) statusfile.Status {
+	var status statusfile.Status
 	if text, err := os.ReadFile(path); err == nil {
 		_ = json.Unmarshal(text, &status)
 	}

@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"fly-pops/pop/internal/exit"
-	told "fly-pops/pop/secrets/status"
+	statusfile "fly-pops/pop/secrets/status"
 )
 
 const marker = "planted-5e1f" // in every secret; must turn up in no message
@@ -29,7 +29,7 @@ list:
     - ` + marker + `
 `
 
-// pop is a PoP's root folder with one sops file sealed to it and to an operator.
+// pop is the root directory of a PoP with one sops file that is sealed to it and to an operator.
 type pop struct {
 	*testing.T
 	root      string
@@ -69,7 +69,7 @@ const usual = `{
 
 var at = time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
 
-// run sets the secrets up in a plain folder: what mounts is tested by itself, where mounting is allowed.
+// run installs the secrets in a plain directory: mounting has its own test, which needs permission to mount.
 func (p *pop) run() error {
 	plain := func(path string, _ bool) error { return os.MkdirAll(path, dirMode) }
 	return (&installer{mount: plain, now: func() time.Time { return at }}).run(p.path("manifest.json"), p.path("status.json"))
@@ -91,9 +91,9 @@ func (p *pop) read(name string) string {
 	return string(text)
 }
 
-func (p *pop) status() told.Status {
+func (p *pop) status() statusfile.Status {
 	p.Helper()
-	var status told.Status
+	var status statusfile.Status
 	text := p.read("status.json")
 	if err := json.Unmarshal([]byte(text), &status); err != nil || strings.Contains(text, marker) {
 		p.Errorf("status is %s: %v", text, err)
@@ -279,7 +279,7 @@ sops:
 	p.mustRun()
 }
 
-// Each fault: the generation before stays, health is told why, no secret is in what is said.
+// After each fault the previous generation stays, the status has the reason, and no secret is in any message.
 func TestFaultsLeaveTheLastGeneration(t *testing.T) {
 	replace := func(from, to string) func(*pop) {
 		return func(p *pop) {
@@ -306,12 +306,12 @@ func TestFaultsLeaveTheLastGeneration(t *testing.T) {
 	tests := map[string]test{
 		"sealed to another": {func(p *pop) {
 			write(t, p.path("secrets.yaml"), seal(t, "yaml", plainYAML, []string{p.operator}), 0o600)
-		}, exit.Invalid, "sealed to others: ssh-ed25519"},
-		"the host key is a new one": {func(p *pop) { newKey(t, p.path("key")) }, exit.Invalid, "sealed to others"},
-		"the host key is gone":      {func(p *pop) { os.Remove(p.path("key")) }, exit.Retryable, "no key to open secrets with"},
+		}, exit.Invalid, "sealed to other recipients: ssh-ed25519"},
+		"the host key is a new one": {func(p *pop) { newKey(t, p.path("key")) }, exit.Invalid, "sealed to other recipients"},
+		"the host key is gone":      {func(p *pop) { os.Remove(p.path("key")) }, exit.Retryable, "there is no key to decrypt secrets with"},
 		"the host key is broken":    {func(p *pop) { write(t, p.path("key"), "x", 0o600) }, exit.Invalid, "not a private key"},
 		"the file is gone":          {func(p *pop) { os.Remove(p.path("secrets.yaml")) }, exit.Retryable, "no such file"},
-		"the file is a folder":      {func(p *pop) { os.Remove(p.path("secrets.yaml")); os.Mkdir(p.path("secrets.yaml"), 0o755) }, exit.Retryable, "directory"},
+		"the file is a directory":   {func(p *pop) { os.Remove(p.path("secrets.yaml")); os.Mkdir(p.path("secrets.yaml"), 0o755) }, exit.Retryable, "directory"},
 		"the file is empty":         {func(p *pop) { write(t, p.path("secrets.yaml"), "", 0o600) }, exit.Invalid, "not encrypted"},
 		"the file is cut off": {func(p *pop) {
 			text := p.read("secrets.yaml")
@@ -328,22 +328,22 @@ func TestFaultsLeaveTheLastGeneration(t *testing.T) {
 		"the MAC is another":        {replace("mac: ENC[AES256_GCM,data:", "mac: ENC[AES256_GCM,data:AA"), exit.Invalid, "MAC cannot be read"},
 		"the MAC is gone":           {replace("mac: ENC[", "mac: X["), exit.Invalid, "MAC cannot be read"},
 		"the time was changed":      {replace("lastmodified: \"20", "lastmodified: \"19"), exit.Invalid, "MAC cannot be read"},
-		"a type nobody knows":       {replace(",type:str]", ",type:bytes]"), exit.Invalid, "damaged"},
+		"an unknown type":           {replace(",type:str]", ",type:bytes]"), exit.Invalid, "damaged"},
 		"an alias to itself":        {func(p *pop) { write(t, p.path("secrets.yaml"), "a: &a [*a]\nsops: *a\n", 0o600) }, exit.Invalid, "not a yaml file of sops"},
 		"key groups (Shamir)": {func(p *pop) {
 			write(t, p.path("secrets.yaml"), seal(t, "yaml", plainYAML, []string{p.operator}, []string{p.recipient}), 0o600)
 		}, exit.Invalid, "2 key groups"},
-		"a key that is not there":     {asks(`"vault/roleId"`, `"vault/roleID"`), exit.Invalid, `"vault/roleID" is not in it`},
+		"a key that is not there":     {asks(`"vault/roleId"`, `"vault/roleID"`), exit.Invalid, `there is no "vault/roleID" in it`},
 		"a key below a value":         {asks(`"vault/roleId"`, `"note/roleId"`), exit.Invalid, `"note" is a string, not a map`},
 		"a key that is a map":         {asks(`"vault/roleId"`, `"vault"`), exit.Invalid, `"vault" is a map, expected a string`},
 		"a key that is a list":        {asks(`"vault/roleId"`, `"list"`), exit.Invalid, `"list" is a list`},
 		"a key that is a number":      {asks(`"vault/roleId"`, `"count"`), exit.Invalid, `"count" is a number`},
-		"an owner nobody knows":       {asks(`"owner": null`, `"owner": "nobody-here"`), exit.Usage, `there is no user "nobody-here" (owner)`},
-		"a group nobody knows":        {asks(`"group": null`, `"group": "nobody-here"`), exit.Usage, `there is no group "nobody-here" (group)`},
+		"an unknown owner":            {asks(`"owner": null`, `"owner": "nobody-here"`), exit.Usage, `there is no user "nobody-here" (owner)`},
+		"an unknown group":            {asks(`"group": null`, `"group": "nobody-here"`), exit.Usage, `there is no group "nobody-here" (group)`},
 		"a typo in the manifest":      {asks(`"mode": "0400"`, `"mod": "0400"`), exit.Usage, "unknown: secrets[0].mod"},
 		"a manifest that is gone":     {func(p *pop) { os.Remove(p.path("manifest.json")) }, exit.Retryable, "no such file"},
 		"a manifest that is cut off":  {func(p *pop) { p.manifest(usual[:200]) }, exit.Usage, "not JSON"},
-		"the link is a folder":        {func(p *pop) { os.Remove(p.path("run/secrets")); os.Mkdir(p.path("run/secrets"), 0o755) }, exit.Usage, "is not a symbolic link"},
+		"the link is a directory":     {func(p *pop) { os.Remove(p.path("run/secrets")); os.Mkdir(p.path("run/secrets"), 0o755) }, exit.Usage, "is not a symbolic link"},
 		"the other link is a file":    {func(p *pop) { os.Remove(p.path("elsewhere/id")); write(t, p.path("elsewhere/id"), "mine", 0o644) }, exit.Usage, "elsewhere/id is not a symbolic link"},
 		"the mount point is a file":   {asks("ROOT/run/secrets.d", "ROOT/secrets.yaml"), exit.Retryable, "not a directory"},
 		"a template without its file": {asks(`"templates": []`, `"placeholderBySecretName": {"roleId": "<a>", "vault/secretId": "<b>"}, "templates": [{"name": "t", "file": "nowhere", "mode": "0400"}]`), exit.Retryable, "template t: open"},
@@ -497,8 +497,8 @@ func TestChecksWithoutAKey(t *testing.T) {
 		"a good manifest":                {"", "", "manifest", 0, ""},
 		"a good manifest and file":       {"", "", "sopsfile", 0, ""},
 		"a file that is not looked at":   {`"vault/roleId"`, `"vault/roleID"`, "manifest", 0, ""},
-		"a key that is not there":        {`"vault/roleId"`, `"vault/roleID"`, "sopsfile", exit.Invalid, `secret roleId: "vault/roleID" is not in it`},
-		"a key that is a number, sealed": {`"vault/roleId"`, `"count"`, "sopsfile", exit.Invalid, `"count" is encrypted, but no string`},
+		"a key that is not there":        {`"vault/roleId"`, `"vault/roleID"`, "sopsfile", exit.Invalid, `secret roleId: there is no "vault/roleID" in it`},
+		"a key that is a number, sealed": {`"vault/roleId"`, `"count"`, "sopsfile", exit.Invalid, `"count" is encrypted, but not a string`},
 		"a file that is not there":       {`"secrets.yaml"`, `"nowhere.yaml"`, "sopsfile", exit.Retryable, "nowhere.yaml"},
 		"an owner of the image":          {`"owner": null`, `"owner": "certs-of-the-image"`, "sopsfile", 0, ""},
 		"a typo":                         {`"mode"`, `"Mode"`, "manifest", exit.Usage, "unknown: secrets[0].Mode"},

@@ -13,7 +13,7 @@ const (
 	loginError = "The last login error was: "
 )
 
-// Faults of the node, as sentences, with what to do where it is known. Empty: it is the node that is wanted, and in contact with its control server.
+// Faults returns the problems of the node as sentences, with advice if possible. Empty: the node is as configured, and connected to its control server.
 func Faults(status *Status, wanted *Wanted, now time.Time) []string {
 	if status.BackendState != "Running" {
 		return []string{notRunning(status, now)}
@@ -44,7 +44,8 @@ func notRunning(status *Status, now time.Time) string {
 	}
 }
 
-// expired: a control server may go on to call a node expired that has just logged in anew (headscale does, after `headscale nodes expire`).
+// expired says that the node needs a login because its key expired. The state matters too: a control server may still report an old expiry after a new login
+// (headscale does, after `headscale nodes expire`).
 func expired(status *Status, now time.Time) bool {
 	return status.BackendState == "NeedsLogin" && status.Self != nil && status.Self.KeyExpiry != nil && status.Self.KeyExpiry.Before(now)
 }
@@ -56,7 +57,7 @@ func offline(status *Status) string {
 	return "no contact with the tailnet's control server" + reasons(status)
 }
 
-// isLoggedOut: a login that failed leaves tailscaled out of contact with its control server until it is restarted, although the key it has is good.
+// isLoggedOut: a failed login disconnects tailscaled from its control server until it is restarted, although its key is valid.
 func isLoggedOut(status *Status) bool {
 	return status.BackendState == "Running" && status.HaveNodeKey && status.Self != nil && !status.Self.Online && says(status, loggedOut) != ""
 }
@@ -91,7 +92,7 @@ func nodeKey(status *Status) string {
 	return status.Self.PublicKey
 }
 
-// says is the warning that has these words, "" if there is none.
+// says returns the warning that contains these words. "": there is none.
 func says(status *Status, words string) string {
 	for _, warning := range status.Health {
 		if strings.Contains(warning, words) {

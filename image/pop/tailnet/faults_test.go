@@ -100,7 +100,7 @@ func TestNext(t *testing.T) {
 		step   Step
 		says   string
 	}{
-		"the daemon boots":                {"", nil, Wait, "does not answer yet"},
+		"the daemon boots":                {"", nil, Wait, "does not respond yet"},
 		"a new node":                      {"fresh", nil, LogIn, ""},
 		"a new node without key":          {"fresh", func(facts *Facts) { facts.HasKey = false }, Wait, "not logged in, and there is no /run/secrets/tailscaleAuthKey"},
 		"a new node that is just booting": {"fresh", func(facts *Facts) { facts.Status.BackendState = "Stopped" }, LogIn, ""},
@@ -116,7 +116,7 @@ func TestNext(t *testing.T) {
 		"well, on an image of before":            {"running", func(facts *Facts) { facts.Server = nil }, Nothing, ""},
 		"out of contact":                         {"running", func(facts *Facts) { facts.Status.Self.Online = false }, Nothing, ""},
 		"logged out":                             {"logged-out", nil, Restart, "authkey already used"},
-		"not approved":                           {"running", func(facts *Facts) { facts.Status.BackendState = "NeedsMachineAuth" }, Wait, "approved"},
+		"not approved":                           {"running", func(facts *Facts) { facts.Status.BackendState = "NeedsMachineAuth" }, Wait, "waiting for approval"},
 		"another control server":                 {"running", func(facts *Facts) { facts.Server = &other }, LogInAgain, ""},
 		"another control server, without key": {"running", func(facts *Facts) { facts.Server, facts.HasKey = &other, false }, Nothing,
 			"joined at https://other.example, and there is no unused auth key for https://headscale.home.internal:8443"},

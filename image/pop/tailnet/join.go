@@ -24,28 +24,28 @@ import (
 const (
 	// KeyFile holds the auth key.
 	KeyFile = "/run/secrets/tailscaleAuthKey"
-	// On the volume, root's alone, beside the node's own state.
+	// On the volume, beside the node's own state, and readable by root only.
 	loginFile = "/var/lib/tailscale/joined-with"
-	// Made anew at each boot.
+	// Created at each boot.
 	nameFile       = "/run/pop/name"
 	configuredFile = "/run/pop/tailscale-configured"
 	restartedFile  = "/run/pop/tailscaled-restarted"
 	lockFile       = "/run/pop/join.lock"
 
 	upTimeout = time.Minute
-	// A restart that did not help is not repeated before that.
+	// Minimum time between restarts.
 	restartPause = 10 * time.Minute
 	// Before tailscaled's own rules, which begin at 5200: https://github.com/tailscale/tailscale/blob/v1.102.3/wgengine/router/osrouter/router_linux.go
 	ownRoutesPriority = "5190"
-	// Of Tailscale, where no other control server is named.
+	// Tailscale's own, used if no control server is configured.
 	tailscaleServer = "https://controlplane.tailscale.com"
 )
 
-// login is what the volume remembers of logins by an auth key. Of the key itself there is a digest, which cannot be turned back: a key has 128 random bits or more.
+// login is the last login with an auth key, as saved on the volume. It contains only a digest of the key, which has at least 128 random bits.
 type login struct {
-	// Of the last one that succeeded; "" is Tailscale's own.
+	// Control server of the last successful login. "": Tailscale's own.
 	Server *string `json:"server,omitempty"`
-	// Digest of the last key used, whether it was accepted or not.
+	// Digest of the last key used, accepted or not.
 	Key string `json:"key,omitempty"`
 }
 
@@ -54,7 +54,7 @@ type Joiner struct {
 	Wanted *Wanted
 	Out    io.Writer
 
-	// The rest is replaced in tests.
+	// Tests replace the following.
 	root      string
 	status    func(context.Context) (*Status, error)
 	up        func(ctx context.Context, options []string) error
@@ -71,21 +71,21 @@ func NewJoiner(wanted *Wanted, out io.Writer) *Joiner {
 			return run(ctx, "/usr/bin/tailscale", append([]string{"--socket=" + Socket, "up"}, options...)...)
 		},
 		ip: func(ctx context.Context, arguments []string) error { return run(ctx, "/usr/bin/ip", arguments...) },
-		// By process-compose, so that it does not take it for a crash.
+		// Through process-compose, so that it does not count as a crash.
 		restart: func(ctx context.Context) error {
 			return run(ctx, "/usr/bin/process-compose", "-u", "/run/process-compose.sock", "-L", "/dev/null", "process", "restart", "tailscaled")
 		},
 	}
 }
 
-// Run returns nil once the PoP is a node of the tailnet. Only whether it is one counts: what else is wrong with it is written to Out, and stands in /healthz.
+// Run returns nil once the PoP is a node of the tailnet. Other problems of the node are written to Out, and are part of /healthz.
 func (j *Joiner) Run(ctx context.Context) error {
 	unlock, err := j.lock()
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	// It does not tell an error from an empty answer apart: both are "not yet".
+	// An error and an empty response both mean "not yet".
 	status, _ := j.status(ctx)
 	last := j.readLogin()
 	key := j.keyDigest()
@@ -94,7 +94,7 @@ func (j *Joiner) Run(ctx context.Context) error {
 		Server: last.Server, Configured: j.exists(configuredFile),
 	})
 	switch step {
-	case Nothing: // What is wrong with it was said when it joined, and stands in /healthz.
+	case Nothing: // Its problems were logged when it joined, and are part of /healthz.
 		return nil
 	case Wait:
 		return problem
@@ -112,7 +112,7 @@ func (j *Joiner) Run(ctx context.Context) error {
 	return j.joined(ctx)
 }
 
-// logIn remembers the key before it is used: a login anew that fails takes a node that works out of contact with its control server, and must not be tried again.
+// logIn saves the key's digest before it uses the key: a failed login disconnects a working node from its control server, and must not be repeated.
 func (j *Joiner) logIn(ctx context.Context, step Step, last login, key string) error {
 	options := []string{"--auth-key=file:" + filepath.Join(j.root, KeyFile)}
 	if step == LogInAgain {
@@ -132,15 +132,15 @@ func (j *Joiner) logIn(ctx context.Context, step Step, last login, key string) e
 	return j.writeLogin(login{Server: &server, Key: key})
 }
 
-// tailscaleUp: --reset, so that these options apply and not those of an earlier boot. /etc/resolv.conf stays as it is, because names are asked of unbound. No
-// packet filter: a PoP forwards nothing for others, and a kernel without nftables must not keep it out.
+// tailscaleUp uses --reset so that the options of an earlier boot do not apply. /etc/resolv.conf is not changed, because unbound resolves names. There is no
+// packet filter: a PoP forwards nothing for others, and the kernel may have no nftables.
 func (j *Joiner) tailscaleUp(ctx context.Context, options ...string) error {
 	all := []string{"--reset", "--timeout=" + upTimeout.String(), "--hostname=" + j.hostName(), "--accept-dns=false", "--netfilter-mode=off"}
 	if j.Wanted.AcceptRoutes {
 		all = append(all, "--accept-routes")
 	}
 	if j.Wanted.usesHeadscale() {
-		// It gives a node the tags of its key, and refuses one with a key that asks for tags itself.
+		// headscale gives a node the tags of its key, and rejects a node with a key that requests tags itself.
 		all = append(all, "--login-server="+j.Wanted.LoginServer)
 	} else {
 		all = append(all, "--advertise-tags="+strings.Join(j.Wanted.Tags, ","))
@@ -151,18 +151,18 @@ func (j *Joiner) tailscaleUp(ctx context.Context, options ...string) error {
 	return j.up(ctx, append(all, options...))
 }
 
-// keepFlysNetworks: tailscaled's routes come before those of the machine's own interfaces. A subnet router that offers 172.16.0.0/12 must not take the
-// answers to Fly Proxy, nor one that offers fdaa::/16 those to the private network.
+// keepFlysNetworks adds rules for Fly's networks, because tailscaled's routes take precedence over those of the machine's interfaces. A subnet router that offers
+// 172.16.0.0/12 must not get the responses to Fly Proxy, nor one that offers fdaa::/16 those to the private network.
 func (j *Joiner) keepFlysNetworks(ctx context.Context) error {
 	if !j.Wanted.AcceptRoutes {
 		return nil
 	}
 	for family, network := range map[string]netip.Prefix{"-4": flyProxy, "-6": flyPrivate} {
 		rule := []string{"to", network.String(), "lookup", "main", "priority", ownRoutesPriority}
-		// There is one from the last time, perhaps: a second would stay for ever.
+		// There may be one already, and a second one would never be removed.
 		_ = j.ip(ctx, append([]string{family, "rule", "del"}, rule...))
 		if err := j.ip(ctx, append([]string{family, "rule", "add"}, rule...)); err != nil {
-			return fmt.Errorf("routes of the tailnet are not accepted, as those of Fly's network %s could not be kept: %w", network, err)
+			return fmt.Errorf("routes of the tailnet are not accepted, because the route of Fly's network %s could not be kept: %w", network, err)
 		}
 	}
 	return nil
@@ -185,18 +185,18 @@ func (j *Joiner) joined(ctx context.Context) error {
 	return nil
 }
 
-// restartDaemon brings a node back into contact that has a good key. Not while the control server is away: tailscaled forgets its peers then, and with them
-// the way to the origins.
+// restartDaemon reconnects a node with a valid key. It does not do so while the control server cannot be reached: tailscaled would forget its peers, and with them
+// the paths to the origins.
 func (j *Joiner) restartDaemon(ctx context.Context, why error) error {
 	if info, err := os.Stat(j.path(restartedFile)); err == nil && j.now().Sub(info.ModTime()) < restartPause {
-		return fmt.Errorf("%w. It was restarted at %s already", why, info.ModTime().Format(time.RFC3339))
+		return fmt.Errorf("%w. tailscaled was already restarted at %s", why, info.ModTime().Format(time.RFC3339))
 	}
 	server := j.Wanted.LoginServer
 	if server == "" {
 		server = tailscaleServer
 	}
 	if err := j.reachable(ctx, server); err != nil {
-		return fmt.Errorf("%w. It is not restarted while %s cannot be reached (%w)", why, server, err)
+		return fmt.Errorf("%w. tailscaled is not restarted while %s cannot be reached (%w)", why, server, err)
 	}
 	if err := os.WriteFile(j.path(restartedFile), nil, 0o644); err != nil {
 		return err
@@ -205,12 +205,12 @@ func (j *Joiner) restartDaemon(ctx context.Context, why error) error {
 		return err
 	}
 	if err := j.restart(ctx); err != nil {
-		return fmt.Errorf("%w. It could not be restarted: %w", why, err)
+		return fmt.Errorf("%w. tailscaled could not be restarted: %w", why, err)
 	}
 	return why
 }
 
-// reachable asks for what tailscaled itself asks for first, https://github.com/tailscale/tailscale/blob/v1.102.3/control/controlclient/direct.go
+// reachable makes the same request as tailscaled's first one, https://github.com/tailscale/tailscale/blob/v1.102.3/control/controlclient/direct.go
 func reachable(ctx context.Context, server string) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
@@ -224,13 +224,13 @@ func reachable(ctx context.Context, server string) error {
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
-		return fmt.Errorf("it answered %d", response.StatusCode)
+		return fmt.Errorf("it responded with %d", response.StatusCode)
 	}
 	return nil
 }
 
 func run(ctx context.Context, program string, arguments ...string) error {
-	// Longer than `tailscale up` takes by its own timeout.
+	// Longer than the timeout of `tailscale up`.
 	ctx, cancel := context.WithTimeout(ctx, upTimeout+10*time.Second)
 	defer cancel()
 	output, err := exec.CommandContext(ctx, program, arguments...).CombinedOutput()
@@ -242,12 +242,12 @@ func run(ctx context.Context, program string, arguments ...string) error {
 
 var loginLink = regexp.MustCompile(`(To authenticate, visit:\s*)\S+`)
 
-// withoutLink is a program's output on one line, without the link by which whoever reads the logs could take this machine into a tailnet of theirs.
+// withoutLink returns a program's output on one line, without the link that lets any reader of the logs add this machine to their own tailnet.
 func withoutLink(output string) string {
 	return strings.Join(strings.Fields(loginLink.ReplaceAllString(output, "${1}(left out)")), " ")
 }
 
-// lock: two processes run it, one until the PoP has joined, and one every minute.
+// lock excludes other processes: one runs until the PoP has joined, another every minute.
 func (j *Joiner) lock() (unlock func(), err error) {
 	file, err := os.OpenFile(j.path(lockFile), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
@@ -255,7 +255,7 @@ func (j *Joiner) lock() (unlock func(), err error) {
 	}
 	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		file.Close()
-		return nil, errors.New("another pop join is at it")
+		return nil, errors.New("another `pop join` is running")
 	}
 	return func() { file.Close() }, nil
 }
@@ -275,7 +275,7 @@ func (j *Joiner) hostName() string {
 	return j.Wanted.HostPrefix + strings.TrimSpace(string(name))
 }
 
-// keyDigest is "" if there is no key.
+// keyDigest returns the digest of the key. "": there is no key.
 func (j *Joiner) keyDigest() string {
 	text, err := os.ReadFile(j.path(KeyFile))
 	key := strings.TrimSpace(string(text))
@@ -286,7 +286,7 @@ func (j *Joiner) keyDigest() string {
 	return hex.EncodeToString(digest[:])
 }
 
-// readLogin: a file of an earlier release, or half of one, tells nothing.
+// readLogin treats a file of an earlier release, or an incomplete one, as absent.
 func (j *Joiner) readLogin() login {
 	var last login
 	text, err := os.ReadFile(j.path(loginFile))

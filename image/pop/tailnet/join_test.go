@@ -168,7 +168,7 @@ func TestADaemonThatIsLoggedOutIsRestartedOnceInTenMinutes(t *testing.T) {
 	}
 	p.unreached = nil
 	p.run("authkey already used")
-	p.run("It was restarted at 2026-11-28T")
+	p.run("tailscaled was already restarted at 2026-11-28T")
 	if p.restarts != 1 {
 		t.Errorf("%d restarts", p.restarts)
 	}
@@ -189,9 +189,9 @@ func TestWhatAnEarlierReleaseLeftTellsNothing(t *testing.T) {
 	}
 }
 
-func TestADaemonThatDoesNotAnswerIsWaitedFor(t *testing.T) {
+func TestADaemonThatDoesNotRespondIsWaitedFor(t *testing.T) {
 	p := newPop(t, "")
-	p.run("tailscaled does not answer yet")
+	p.run("tailscaled does not respond yet")
 	if len(p.ups) != 0 || p.restarts != 0 {
 		t.Errorf("%q, %d", p.ups, p.restarts)
 	}
@@ -203,7 +203,7 @@ func TestOneAtATime(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.run("another pop join is at it")
+	p.run("another `pop join` is running")
 	unlock()
 	p.run("")
 }

@@ -1,4 +1,4 @@
-// Package tailnet looks at this PoP's node of the tailnet through tailscaled's LocalAPI, names what is wrong with it, and makes the PoP a node again when it no longer is one.
+// Package tailnet checks this PoP's node of the tailnet through tailscaled's LocalAPI, reports its problems, and makes the PoP a node again if it no longer is one.
 package tailnet
 
 import (
@@ -14,13 +14,13 @@ import (
 	"time"
 )
 
-// Socket is where tailscaled answers: reading is for whoever may open the socket, changing for root alone.
+// Socket of tailscaled. Every user that can open it can read; only root can change anything.
 const Socket = "/run/tailscale/tailscaled.sock"
 
-// longestAnswer of tailscaled that is read. The status of this node alone has some 2 KB.
+// maxResponseSize of tailscaled's responses. The status of this node without peers has some 2 KB.
 const maxResponseSize = 1 << 20
 
-// Status is what is used of https://pkg.go.dev/tailscale.com/ipn/ipnstate#Status.
+// Status has the fields used of https://pkg.go.dev/tailscale.com/ipn/ipnstate#Status.
 type Status struct {
 	// NoState, NeedsLogin, NeedsMachineAuth, Stopped, Starting, Running.
 	BackendState string
@@ -35,9 +35,9 @@ type Self struct {
 	// "nodekey:..."
 	PublicKey string
 	DNSName   string
-	// With their "tag:".
+	// With the prefix "tag:".
 	Tags []string
-	// In contact with the control server.
+	// Connected to the control server.
 	Online    bool
 	KeyExpiry *time.Time
 }
@@ -47,26 +47,26 @@ type CurrentTailnet struct {
 	MagicDNSEnabled bool
 }
 
-// Pong is what is used of https://pkg.go.dev/tailscale.com/ipn/ipnstate#PingResult.
+// Pong has the fields used of https://pkg.go.dev/tailscale.com/ipn/ipnstate#PingResult.
 type Pong struct {
-	// The node that answers for the address; another one's if it is a subnet router.
+	// The node that handles the address, such as a subnet router.
 	NodeName       string
 	Err            string
 	LatencySeconds float64
-	// Address and port, if the answer came directly.
+	// Address and port, if the response came directly.
 	Endpoint string
-	// Address, port and number, if it came through another node.
+	// Address, port and number, if it came through a peer relay.
 	PeerRelay string
 	// Region of the relay (DERP) otherwise.
 	DERPRegionCode string
 }
 
-// LocalAPI of the tailscaled at a socket.
+// LocalAPI is the API of tailscaled at a socket.
 type LocalAPI struct{ http *http.Client }
 
 func NewLocalAPI(socket string) *LocalAPI {
 	return &LocalAPI{&http.Client{Transport: &http.Transport{
-		// A connection per call, so that a restarted tailscaled is never asked over a dead one.
+		// One connection per call, so that a restart of tailscaled leaves no dead one.
 		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return (&net.Dialer{}).DialContext(ctx, "unix", socket)
@@ -80,8 +80,8 @@ func (l *LocalAPI) Status(ctx context.Context) (*Status, error) {
 	return status, l.call(ctx, http.MethodGet, "status?peers=false", status)
 }
 
-// Ping asks the node that handles an address for an answer to tailscaled itself, and returns the way the answer took. It reads and writes nothing of the
-// node, and needs no rule of the tailnet's policy beyond one that makes it visible.
+// Ping pings the tailscaled of the node that handles an address, and returns the path of the response. It reads and writes nothing of the
+// node, and needs no rule in the tailnet's policy but one that makes the node visible.
 func (l *LocalAPI) Ping(ctx context.Context, address netip.Addr) (*Pong, error) {
 	pong := &Pong{}
 	return pong, l.call(ctx, http.MethodPost, "ping?type=disco&ip="+address.String(), pong)
@@ -96,7 +96,7 @@ type Traffic struct {
 	Bytes float64
 }
 
-// Traffic by the way it took, https://tailscale.com/kb/1482/client-metrics
+// Traffic by path, https://tailscale.com/kb/1482/client-metrics
 func (l *LocalAPI) Traffic(ctx context.Context) ([]Traffic, error) {
 	var text []byte
 	if err := l.read(ctx, http.MethodGet, "usermetrics", func(body io.Reader) (err error) {
@@ -128,7 +128,7 @@ func parseTraffic(text string) []Traffic {
 func (l *LocalAPI) call(ctx context.Context, method, path string, response any) error {
 	return l.read(ctx, method, path, func(body io.Reader) error {
 		if err := json.NewDecoder(body).Decode(response); err != nil {
-			return fmt.Errorf("tailscaled's answer: %w", err)
+			return fmt.Errorf("tailscaled's response: %w", err)
 		}
 		return nil
 	})
@@ -145,7 +145,7 @@ func (l *LocalAPI) read(ctx context.Context, method, path string, take func(io.R
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
-		return fmt.Errorf("tailscaled answered %d", response.StatusCode)
+		return fmt.Errorf("tailscaled responded with %d", response.StatusCode)
 	}
 	return take(io.LimitReader(response.Body, maxResponseSize))
 }

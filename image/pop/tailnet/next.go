@@ -6,64 +6,64 @@ import (
 	"strings"
 )
 
-// Step is what makes the PoP the node it should be.
+// Step is the next step to make the PoP a node of the tailnet.
 type Step string
 
 const (
-	// Nothing: it is.
+	// Nothing: it is one.
 	Nothing Step = "nothing"
 	// Configure: `tailscale up` with the options of this image; the node keeps its key.
 	Configure Step = "configure"
-	// LogIn by the auth key: this node has no key of its own that is any good.
+	// LogIn with the auth key: this node has no valid key of its own.
 	LogIn Step = "log in"
-	// LogInAnew by the auth key, although the node has a key: for another control server, or other tags.
-	LogInAgain Step = "log in anew"
-	// Restart tailscaled, which is logged out although its key is good.
+	// LogInAgain with the auth key, although the node has a key: for another control server, or other tags.
+	LogInAgain Step = "log in again"
+	// Restart tailscaled, which is logged out although its key is valid.
 	Restart Step = "restart"
-	// Wait: nothing can be done now. There is always a reason beside it.
+	// Wait: nothing can be done now. It always comes with a reason.
 	Wait Step = "wait"
 )
 
 // Facts on which the next step depends.
 type Facts struct {
-	// nil: tailscaled does not answer.
+	// nil: tailscaled does not respond.
 	Status *Status
 	Wanted *Wanted
-	// There is an auth key.
+	// Whether there is an auth key.
 	HasKey bool
-	// This auth key was used for a login of this node already, successful or not.
+	// Whether this auth key was used for a login of this node already, successfully or not.
 	KeyUsed bool
-	// Control server of the last login; "" is Tailscale's own, nil unknown.
+	// Control server of the last login. "": Tailscale's own. nil: unknown.
 	Server *string
-	// The options of this image were given to tailscaled since it booted.
+	// Whether tailscaled got the options of this image since boot.
 	Configured bool
 }
 
-// Next step, and why it is not a better one.
+// Next returns the next step, and the reason if it is Wait or not the intended one.
 func Next(facts Facts) (Step, error) {
 	status := facts.Status
 	if status == nil {
-		return Wait, errors.New("tailscaled does not answer yet")
+		return Wait, errors.New("tailscaled does not respond yet")
 	}
 	switch {
 	case status.BackendState == "NeedsMachineAuth":
-		return Wait, errors.New("the node waits to be approved in the tailnet's admin console")
+		return Wait, errors.New("the node is waiting for approval in the tailnet's admin console")
 	// A new daemon may also be in state Stopped or NoState for a moment.
 	case status.BackendState == "NeedsLogin" || !status.HaveNodeKey:
 		return logIn(facts)
 	case status.BackendState == "Running":
 		return running(facts)
-	default: // Stopped, Starting; NoState while the control server is away, although there is a key.
+	default: // Stopped, Starting; or NoState while the control server cannot be reached, although there is a key.
 		return Configure, nil
 	}
 }
 
 func logIn(facts Facts) (Step, error) {
 	if !facts.HasKey {
-		// Without a key `tailscale up` would print a link, by which whoever reads the logs could take this machine into a tailnet of theirs.
+		// Without a key `tailscale up` would print a link that lets any reader of the logs add this machine to their own tailnet.
 		return Wait, fmt.Errorf("not logged in, and there is no %s", KeyFile)
 	}
-	// Also with a key that was used before: it may be a reusable one, and there is nothing to lose.
+	// Also with a key that was used before: it may be reusable, and there is nothing to lose.
 	return LogIn, nil
 }
 
@@ -72,7 +72,7 @@ func running(facts Facts) (Step, error) {
 	if isLoggedOut(status) {
 		return Restart, errors.New(offline(status))
 	}
-	// A failed login puts a node that works out of contact. So no key is tried twice.
+	// A failed login disconnects a working node from its control server, so no key is tried twice.
 	mayLogInAgain := facts.HasKey && !facts.KeyUsed
 	if facts.Server != nil && *facts.Server != facts.Wanted.LoginServer {
 		if mayLogInAgain {

@@ -15,15 +15,15 @@ import (
 type Path struct {
 	// As in the stack file, e.g. https://web.tail1234.ts.net:8443.
 	Origin string `json:"origin"`
-	// The node that answers for it, a subnet router for instance.
+	// The node that handles it, such as a subnet router.
 	Node string `json:"node,omitempty"`
-	// "direct" by UDP, "relay" through a DERP region, "peer" through another node; empty if nothing answered.
+	// "direct" by UDP, "relay" through a DERP region, "peer" through another node; empty if there was no response.
 	Via string `json:"via,omitempty"`
 	// The DERP region's code.
 	Relay string `json:"relay,omitempty"`
-	// From the question to its answer.
+	// From the request to the response.
 	LatencySeconds float64 `json:"latencySeconds,omitempty"`
-	// Why there is no way, as a sentence without the origin.
+	// Why there is no path, as a sentence without the origin.
 	Problem string `json:"problem,omitempty"`
 }
 
@@ -33,7 +33,7 @@ const (
 	Peer   = "peer"
 
 	pingTimeout = 3 * time.Second
-	// The first answers of a node that was idle come through a relay, while both sides look for a direct way.
+	// The first responses of an idle node come through a relay, while both sides look for a direct path.
 	mostPings, pingPause = 3, time.Second
 	atOnce               = 4
 )
@@ -41,7 +41,7 @@ const (
 // Tailscale's addresses, https://tailscale.com/kb/1015/100.x-addresses and 1033/ip-and-dns-addresses.
 var ranges = []netip.Prefix{netip.MustParsePrefix("100.64.0.0/10"), netip.MustParsePrefix("fd7a:115c:a1e0::/48")}
 
-// Fly's own private networks: of the machine to Fly Proxy, and 6PN. No route of the tailnet may lead them elsewhere.
+// Fly's private networks: between the machine and Fly Proxy, and 6PN. No route of the tailnet may replace theirs.
 var flyProxy, flyPrivate = netip.MustParsePrefix("172.16.0.0/12"), netip.MustParsePrefix("fdaa::/16")
 
 // Prober finds the paths to origins.
@@ -49,11 +49,11 @@ type Prober struct {
 	Wanted  *Wanted
 	Origins []string
 	Ping    func(context.Context, netip.Addr) (*Pong, error)
-	// Of the PoP's own resolver.
+	// Port of the PoP's own resolver.
 	Lookup func(ctx context.Context, host string) ([]netip.Addr, error)
 }
 
-// Probe returns the paths of those origins that are reached through the tailnet, in the order of Origins. Origins with a public address have none.
+// Probe returns the paths to the origins in the tailnet, in the order of Origins. Origins with a public address have none.
 func (p *Prober) Probe(ctx context.Context) []Path {
 	found := make([]*Path, len(p.Origins))
 	turns := make(chan struct{}, atOnce)
@@ -75,7 +75,7 @@ func (p *Prober) Probe(ctx context.Context) []Path {
 	return paths
 }
 
-// path is nil if the origin is not reached through the tailnet.
+// path is nil if the origin is not in the tailnet.
 func (p *Prober) path(ctx context.Context, origin string) *Path {
 	host := HostOf(origin)
 	address, err := p.address(ctx, host)
@@ -105,7 +105,7 @@ func (p *Prober) address(ctx context.Context, host string) (netip.Addr, error) {
 	if len(all) == 0 {
 		return netip.Addr{}, errors.New("no address")
 	}
-	// IPv4 first, as nginx takes it too.
+	// IPv4 first, like nginx.
 	for _, address := range all {
 		if address.Unmap().Is4() {
 			return address.Unmap(), nil
@@ -114,7 +114,7 @@ func (p *Prober) address(ctx context.Context, host string) (netip.Addr, error) {
 	return all[0], nil
 }
 
-// noName: MagicDNS answers SERVFAIL for names it does not know when it is not the system's resolver, and so hides the reason.
+// noName explains a failed look-up: MagicDNS responds with SERVFAIL to unknown names if it is not the system's resolver, which hides the reason.
 func noName(host string, err error) string {
 	var failed *net.DNSError
 	if errors.As(err, &failed) && failed.IsTimeout {
@@ -182,7 +182,7 @@ func shortly(err error) string {
 	return err.Error()
 }
 
-// isPrivate: the address is of a tailnet, or of a network behind it.
+// isPrivate says whether an address is in a tailnet, or in a network behind it.
 func isPrivate(address netip.Addr) bool {
 	return within(address, ranges) || address.IsPrivate() && !flyPrivate.Contains(address)
 }
@@ -196,7 +196,7 @@ func within(address netip.Addr, all []netip.Prefix) bool {
 	return false
 }
 
-// HostOf an origin's URL, an IPv6 address without its brackets.
+// HostOf returns the host of an origin's URL, an IPv6 address without brackets.
 func HostOf(origin string) string {
 	parsed, err := url.Parse(origin)
 	if err != nil {

@@ -7,21 +7,21 @@ import (
 	"strings"
 )
 
-// Wanted is the tailnet of the stack file, as it stands in /etc/pop/pop.json.
+// Wanted is the tailnet of the stack file, as in /etc/pop/pop.json.
 type Wanted struct {
 	// MagicDNS domain, e.g. tail1234.ts.net.
 	Domain string `json:"domain"`
-	// Tags of the node, with their "tag:". At least one.
+	// Tags of the node with the prefix "tag:". At least one.
 	Tags []string `json:"tags"`
-	// Control server; empty is Tailscale's own.
+	// Control server. Empty: Tailscale's own.
 	LoginServer string `json:"loginServer"`
-	// Put before the PoP's name to make the node's.
+	// Prefix of the node's name, which is followed by the PoP's name.
 	HostPrefix string `json:"hostPrefix"`
-	// Use what subnet routers and Tailscale Services offer.
+	// Whether to use routes of subnet routers and Tailscale Services.
 	AcceptRoutes bool `json:"acceptRoutes"`
 }
 
-// Problem is nil if pop.json can be used.
+// Problem returns what is invalid in pop.json. nil: nothing.
 func (w *Wanted) Problem() error {
 	if w.Domain == "" || len(w.Tags) == 0 {
 		return errors.New("needs domain and tags")
@@ -34,7 +34,7 @@ func (w *Wanted) Problem() error {
 	return nil
 }
 
-// usesHeadscale: every control server but Tailscale's own is taken for one. It gives a node the tags of the key it first joined with, and never others.
+// usesHeadscale: any control server but Tailscale's own counts as headscale, which gives a node the tags of its first key, and never changes them.
 func (w *Wanted) usesHeadscale() bool { return w.LoginServer != "" }
 
 func (w *Wanted) hasTags(tags []string) bool {
@@ -43,7 +43,7 @@ func (w *Wanted) hasTags(tags []string) bool {
 
 func sorted(tags []string) []string { return slices.Sorted(slices.Values(tags)) }
 
-// isName of a node of the tailnet.
+// isName says whether a text is a name of a node of the tailnet.
 func (w *Wanted) isName(host string) bool {
 	return strings.HasSuffix(strings.ToLower(host), "."+strings.ToLower(w.Domain))
 }

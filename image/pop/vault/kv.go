@@ -12,7 +12,7 @@ const (
 	KV2 = 2
 )
 
-// Secret is what a KV store has at a path.
+// Secret is a secret of a KV store.
 type Secret struct {
 	// 0: the store keeps no versions.
 	Version int
@@ -26,7 +26,7 @@ type Store struct {
 	Version int
 }
 
-// Read what is at a path now: https://openbao.org/api-docs/secret/kv/kv-v1/#read-secret, https://openbao.org/api-docs/secret/kv/kv-v2/#read-secret-version
+// Read reads the current secret at a path: https://openbao.org/api-docs/secret/kv/kv-v1/#read-secret, https://openbao.org/api-docs/secret/kv/kv-v2/#read-secret-version
 func (c *Client) Read(ctx context.Context, token Token, store Store, path string) (Secret, error) {
 	operation := store.Mount + "/" + path
 	if store.Version == KV1 {

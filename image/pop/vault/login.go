@@ -7,13 +7,13 @@ import (
 	"time"
 )
 
-// Token lets its holder in until it ends.
+// Token is a token of the vault.
 type Token struct {
 	secret string
-	// 0: it never ends.
+	// 0: it does not expire.
 	Lifetime  time.Duration
 	Renewable bool
-	// The role that was logged in with, as the server calls it; "" where it does not say.
+	// The role of the login, as named by the server. "": it does not say.
 	Role string
 }
 
@@ -30,7 +30,7 @@ type authResponse struct {
 
 func (r authResponse) token(operation string) (Token, error) {
 	if r.Auth == nil || r.Auth.ClientToken == "" {
-		return Token{}, fmt.Errorf("%s: vault answered without a token", operation)
+		return Token{}, fmt.Errorf("%s: the vault's response has no token", operation)
 	}
 	return Token{r.Auth.ClientToken, time.Duration(r.Auth.LeaseDuration) * time.Second, r.Auth.Renewable, r.Auth.Metadata.Role}, nil
 }
@@ -47,7 +47,7 @@ func (c *Client) Login(ctx context.Context, mount, roleID, secretID string) (Tok
 	return answer.token(operation)
 }
 
-// Renew makes the token last as long again, as far as its role allows: https://openbao.org/api-docs/auth/token/#renew-a-token-self
+// Renew extends the token by its lifetime, as far as its role allows: https://openbao.org/api-docs/auth/token/#renew-a-token-self
 func (c *Client) Renew(ctx context.Context, token Token) (Token, error) {
 	const operation = "renewal of the token"
 	var answer authResponse

@@ -8,19 +8,19 @@ import (
 	"time"
 )
 
-// SecretID is what a server says of one.
+// SecretID is what the server says about a secret_id.
 type SecretID struct {
 	MadeAt time.Time
-	// Zero: it does not end. Not the `secret_id_ttl` of the answer: that is what was asked for, and the mount's longest lease cuts it.
+	// Zero: it does not expire. Not the `secret_id_ttl` of the response, which is the requested one: the mount's maximum lease limits it.
 	EndsAt time.Time
 	// Logins that are left. 0: any number.
 	UsesLeft int
 }
 
-// ErrNoSecretID: it has ended, was used up or was revoked, or is of another role. The server does not tell which.
+// ErrNoSecretID: it expired, was used up or revoked, or belongs to another role. The server does not say which.
 var ErrNoSecretID = errors.New("the vault does not know the secret_id")
 
-// LookUp the secret_id of a role; that costs none of its uses. The token's policies have to allow `update` on LookUpPath, which default to not:
+// LookUp looks up the secret_id of a role. This is not counted as a use. The token's policies have to allow `update` on LookUpPath, which the default policy does not:
 // https://openbao.org/api-docs/auth/approle/#read-approle-secret-id
 func (c *Client) LookUp(ctx context.Context, token Token, mount, secretID string) (SecretID, error) {
 	var answer struct {
@@ -32,7 +32,7 @@ func (c *Client) LookUp(ctx context.Context, token Token, mount, secretID string
 	}
 	const operation = "look at the secret_id"
 	if token.Role == "" || strings.Contains(token.Role, "/") {
-		return SecretID{}, errors.New(operation + ": the vault did not say which role logged in")
+		return SecretID{}, errors.New(operation + ": the vault did not say the role of the login")
 	}
 	body := map[string]string{"secret_id": secretID}
 	err := c.do(ctx, question{operation, http.MethodPost, LookUpPath(mount, token.Role), token.secret, body, []string{secretID}}, &answer)
@@ -48,7 +48,7 @@ func (c *Client) LookUp(ctx context.Context, token Token, mount, secretID string
 	return SecretID{answer.Data.Made.UTC(), answer.Data.Ends.UTC(), answer.Data.Uses}, nil
 }
 
-// LookUpPath is what a policy names.
+// LookUpPath is the path for policies.
 func LookUpPath(mount, role string) string {
 	return "auth/" + mount + "/role/" + role + "/secret-id/lookup"
 }

@@ -1,8 +1,8 @@
-// Package vault asks Vault or OpenBao for what `pop certs` needs, by the HTTP API both have: login by AppRole, renewal of the own token, when the secret_id
-// ends, one secret of a KV store.
+// Package vault is a client for the parts of the HTTP API of Vault and OpenBao that `pop certs` needs: login by AppRole, renewal of the token, look-up of the
+// secret_id, secrets of a KV store.
 //
 // Why not OpenBao's client (api/v2 v2.6.0): measured, it adds 1.7 MB to the program and 1.9 MB to the memory of a process in a machine of 256 MB. It also
-// takes its address, token and TLS checks from the environment, retries by itself underneath our own backoff, and reads answers of any length.
+// takes its address, token and TLS settings from the environment, retries in addition to our own backoff, and reads responses of any length.
 package vault
 
 import (
@@ -25,13 +25,13 @@ import (
 )
 
 const (
-	// An answer holds one key and chain, or a token. What is longer is something else.
+	// A response contains a key and a chain, or a token.
 	maxResponseSize = 1 << 20
-	// From the first byte sent to the last one read.
+	// For a request and its response.
 	timeout = 15 * time.Second
 )
 
-// Client asks one server. It keeps no token.
+// Client is a client of one server. It keeps no token.
 type Client struct {
 	base      *url.URL
 	namespace string
@@ -41,23 +41,23 @@ type Client struct {
 
 // Options of a client.
 type Options struct {
-	// https://host:port, or http:// where the way there is encrypted by other means (a tailnet).
+	// https://host:port, or http:// if the connection is encrypted by other means (a tailnet).
 	Address string
-	// PEM file with the authorities to trust for it. "": the system's.
+	// PEM file with CA certificates to trust. "": the system's.
 	CAFile string
-	// Name the server's certificate must have. "": the address's host.
+	// Name in the server's certificate. "": the address's host.
 	ServerName string
-	// Enterprise's and OpenBao's namespaces. "": none.
+	// Namespace (Vault Enterprise, OpenBao). "": none.
 	Namespace string
-	// Name server to ask for the address's host, 127.0.0.1:53. "": the system's.
+	// Name server for the address's host, such as 127.0.0.1:53. "": the system's.
 	NameServer string
-	// Clock certificates are checked by. nil: the system's.
+	// Clock for checks of certificates. nil: the system's.
 	Now func() time.Time
-	// 0: 15 s a request.
+	// Of each request. 0: 15 s.
 	Timeout time.Duration
 }
 
-// New makes a client; nothing is asked yet.
+// New makes a client. It sends no request.
 func New(options Options) (*Client, error) {
 	base, err := parseAddress(options.Address)
 	if err != nil {
@@ -67,11 +67,11 @@ func New(options Options) (*Client, error) {
 	if options.CAFile != "" {
 		text, err := os.ReadFile(options.CAFile)
 		if err != nil {
-			return nil, fmt.Errorf("vault's authorities: %w", err)
+			return nil, fmt.Errorf("the vault's CA certificates: %w", err)
 		}
 		trust.RootCAs = x509.NewCertPool()
 		if !trust.RootCAs.AppendCertsFromPEM(text) {
-			return nil, fmt.Errorf("vault's authorities: no certificate in %s", options.CAFile)
+			return nil, fmt.Errorf("the vault's CA certificates: no certificate in %s", options.CAFile)
 		}
 	}
 	client := &Client{base: base, namespace: options.Namespace, timeout: options.Timeout}
@@ -84,10 +84,10 @@ func New(options Options) (*Client, error) {
 			DialContext:       (&net.Dialer{Timeout: 10 * time.Second, Resolver: resolve.By(options.NameServer)}).DialContext,
 			ForceAttemptHTTP2: true,
 			MaxIdleConns:      1,
-			// Shorter than the pause between rounds: an idle PoP holds no connection that a tailnet's outage could leave half open.
+			// Shorter than the pause between polls, so that an outage of the tailnet leaves no half-open connection.
 			IdleConnTimeout: 5 * time.Second,
 		},
-		// A standby sends to the active node. Nobody sends us from https to http.
+		// A standby redirects to the active node, but never from https to http.
 		CheckRedirect: func(r *http.Request, via []*http.Request) error {
 			if len(via) > 2 || (base.Scheme == "https" && r.URL.Scheme != "https") {
 				return errors.New("too many redirects, or a redirect to plain HTTP")
@@ -98,7 +98,7 @@ func New(options Options) (*Client, error) {
 	return client, nil
 }
 
-// CheckAddress says what is wrong with an address.
+// CheckAddress returns an error if an address is invalid.
 func CheckAddress(address string) error {
 	_, err := parseAddress(address)
 	return err
@@ -107,8 +107,8 @@ func CheckAddress(address string) error {
 func parseAddress(address string) (*url.URL, error) {
 	base, err := url.Parse(address)
 	if err == nil && base.User != nil {
-		// Not repeated: there may be a password in it.
-		return nil, errors.New("the vault's address has a user in it: expected https://host:port")
+		// Not quoted: it may contain a password.
+		return nil, errors.New("the vault's address contains a user: expected https://host:port")
 	}
 	if err != nil || (base.Scheme != "https" && base.Scheme != "http") || base.Host == "" || base.RawQuery != "" || base.Fragment != "" {
 		return nil, fmt.Errorf("the vault's address is %q: expected https://host:port", address)
@@ -116,11 +116,11 @@ func parseAddress(address string) (*url.URL, error) {
 	return base, nil
 }
 
-// Error is an answer that is not the one asked for.
+// Error is a response with an error status.
 type Error struct {
 	Operation string
 	Status    int
-	// The server's own words, cut short.
+	// The server's messages, shortened.
 	Messages string
 }
 
@@ -143,22 +143,22 @@ func (e *Error) Error() string {
 	return text
 }
 
-// errNothing is an answer without a body.
-var errNothing = errors.New("vault answered without content")
+// errNothing is a response without a body.
+var errNothing = errors.New("the vault's response has no content")
 
-// Refused: the server understood and said no; asking again soon gives the same answer, or locks the role out.
+// Refused: the server rejected the request. Repeating it soon has the same result, or locks the role out.
 func Refused(err error) bool {
 	e, is := errors.AsType[*Error](err)
 	return is && (e.Status == http.StatusBadRequest || e.Status == http.StatusForbidden || e.Status == http.StatusNotFound)
 }
 
-// Denied: the token is dead, or its policy does not allow it. The server does not tell which.
+// Denied: the token is invalid, or its policy does not allow the request. The server does not say which.
 func Denied(err error) bool {
 	e, is := errors.AsType[*Error](err)
 	return is && e.Status == http.StatusForbidden
 }
 
-// question is one request; the secrets in it must not come back in what the server says.
+// question is one request. Its secrets are removed from the server's messages.
 type question struct {
 	operation string
 	method    string
@@ -183,7 +183,7 @@ func (c *Client) do(ctx context.Context, asked question, answer any) error {
 	if err != nil {
 		return err
 	}
-	// Vault's own clients say it; some proxies in front of a vault ask for it.
+	// Vault's own clients set it, and some proxies in front of a vault require it.
 	request.Header.Set("X-Vault-Request", "true")
 	if asked.token != "" {
 		request.Header.Set("X-Vault-Token", asked.token)
@@ -210,16 +210,16 @@ func (c *Client) do(ctx context.Context, asked question, answer any) error {
 		return &Error{asked.operation, response.StatusCode, messages(text, append(asked.secrets, asked.token))}
 	}
 	if err := json.Unmarshal(text, answer); err != nil {
-		// Not err: it quotes the answer.
+		// Not err, which quotes the response.
 		return fmt.Errorf("%s: the vault's response is not the JSON that its API describes", asked.operation)
 	}
 	return nil
 }
 
-// reason leaves the URL out of net/http's errors: the operation says it shorter.
+// reason removes the URL from net/http's errors: the operation says enough.
 func reason(ctx context.Context, timeout time.Duration, err error) error {
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		return fmt.Errorf("no answer from vault in %s", timeout)
+		return fmt.Errorf("no response from the vault within %s", timeout)
 	}
 	if wrapped, is := errors.AsType[*url.Error](err); is {
 		return wrapped.Err
@@ -227,7 +227,7 @@ func reason(ctx context.Context, timeout time.Duration, err error) error {
 	return err
 }
 
-// messages are the server's "errors" and "warnings", in one short line; a body of another kind (a proxy's page) is left out.
+// messages returns the server's "errors" and "warnings" in one short line. Any other body, such as a proxy's page, is left out.
 func messages(text []byte, secrets []string) string {
 	var body struct {
 		Errors   []string `json:"errors"`

@@ -28,7 +28,7 @@ export const hosts = () =>
     });
 
     test.each(["wild.example.test", "packed.example.test", "alias.example.test.evil.test"])(
-      "%s is none of them",
+      "%s is not one of them",
       async (servername) => {
         await expect(enterTls(pop.https, { servername })).rejects.toThrow(/unrecognized name/);
       },

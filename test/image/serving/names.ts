@@ -1,4 +1,4 @@
-/** Who is served, with which certificate, on which port. */
+/** Which names are served, with which certificate, on which port. */
 import { connect } from "node:net";
 import { describe, expect, test } from "vitest";
 import { enter, enterTls, http } from "../support/client.ts";

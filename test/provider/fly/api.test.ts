@@ -110,7 +110,7 @@ test.each<[string, Answer, string]>([
     "machine ID m1 lease currently held by x",
   ],
   ["`message` before `error`", { status: 400, body: { error: "a", message: "b" } }, "b"],
-])("%s is told as it is", async (_, answer, detail) => {
+])("%s is reported unchanged", async (_, answer, detail) => {
   const { fly } = await flyOver(() => answer);
   expect((await failure(fly.getMachine("a", "m1"))).detail).toBe(detail);
 });

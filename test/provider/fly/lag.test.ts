@@ -38,7 +38,7 @@ async function pop(options: Parameters<typeof handlerFixture>[0] = {}) {
   return { ...fixture, id, outs, inputs, update };
 }
 
-/** The machine as it is, whatever anybody is told. */
+/** The real machine, independent of what reads show. */
 const now = ({ local }: HandlerFixture) => {
   const [machine] = local.machines().filter(({ state }) => state !== "destroyed");
   return {
@@ -240,7 +240,7 @@ test("nor is one that is no longer well once a late cordon has landed", async ()
   expect(await errorMessage(fixture.update())).toMatch(notBack);
 });
 
-test("an image that cannot be pulled is told from a late read by the machine's events, at once", async () => {
+test("an image that cannot be pulled is reported from a late read by the machine's events, at once", async () => {
   await using fixture = await pop({ quirks: late });
   fixture.local.runner.image(image(2), { pull: "fails" });
   const began = fixture.local.clock.now();
@@ -264,10 +264,10 @@ test("another version that stays is a revert also where no event tells of it, an
     return answer;
   });
   const began = fixture.local.clock.now();
-  const told = await errorMessage(
+  const reported = await errorMessage(
     machineHandler.update(fixture.id, fixture.outs, withImage(fixture.inputs, 2), context),
   );
-  expect(told).toContain(`Fly rolled back to version ${fixture.outs.instanceId}`);
+  expect(reported).toContain(`Fly rolled back to version ${fixture.outs.instanceId}`);
   expect(fixture.local.clock.now() - began).toBeGreaterThan(25_000);
 });
 
@@ -276,9 +276,9 @@ test.each(seeds)(
   async (seed) => {
     await using fixture = await pop({ seed, quirks: { ...late, staleChecksMs: 6_000 } });
     fixture.local.runner.image(image(2), { check: failingCheck });
-    const told = await fixture.update().catch((error: unknown) => error);
-    expect(told).toBeInstanceOf(PartialResourceError);
-    expect((told as Error).message).toMatch(
+    const reported = await fixture.update().catch((error: unknown) => error);
+    expect(reported).toBeInstanceOf(PartialResourceError);
+    expect((reported as Error).message).toMatch(
       /^cdg-1: update undone after \d+ s, not healthy in time: health is critical/,
     );
     expect(now(fixture)).toMatchObject(serves(1));

@@ -28,7 +28,7 @@ test("addresses come from the documentation ranges, the lowest free first", asyn
   expect((await assign("v4")).ip).toBe("203.0.113.1");
 });
 
-test("the shared address is one for all apps, and one row an app", async () => {
+test("the shared address is one for all apps, and one row per app", async () => {
   await using fly = await withApp();
   await fly.call("POST", "/apps", { name: "other", org_slug: "personal" });
   const assign = async (app: string) =>

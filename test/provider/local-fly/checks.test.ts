@@ -84,7 +84,7 @@ test("a passing machine that goes bad turns critical; nobody restarts it", async
   expect(fly.runner.boots).toHaveLength(1);
 });
 
-test("an update keeps the old rows while the old instance runs, then begins anew with the new checks", async () => {
+test("an update keeps the old rows while the old instance runs, then starts with the new checks", async () => {
   await using fly = await localFly();
   const { id } = await fly.machine(withCheck());
   await fly.clock.advance(2000);

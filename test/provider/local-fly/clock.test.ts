@@ -20,7 +20,7 @@ test("an hour of sleeps takes no time, in order", async () => {
   clock.close();
 });
 
-test("background timers fire on the way, but are no reason to go on", async () => {
+test("background timers fire on the way, but time does not pass for them", async () => {
   const clock = virtualClock(0);
   const fired: number[] = [];
   const tick = () => {
@@ -36,7 +36,7 @@ test("background timers fire on the way, but are no reason to go on", async () =
   clock.close();
 });
 
-test("time stands still while something is held, and goes on after it", async () => {
+test("time stops while something is held, and continues after it", async () => {
   const clock = virtualClock(0);
   const release = clock.hold();
   const slept = sleep(clock, minute);
@@ -49,7 +49,7 @@ test("time stands still while something is held, and goes on after it", async ()
   clock.close();
 });
 
-test("a cancelled timer is no reason to go on", async () => {
+test("time does not pass for a cancelled timer", async () => {
   const clock = virtualClock(0);
   const cancel = clock.after(minute, () => expect.unreachable());
   cancel();

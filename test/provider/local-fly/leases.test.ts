@@ -49,7 +49,7 @@ test("a refresh keeps the nonce and moves the end", async () => {
   expect(second.expires_at).toBe(first.expires_at + 20);
 });
 
-test("a refresh that comes too late silently leases anew", async () => {
+test("a refresh that comes too late silently creates a new lease", async () => {
   await using fly = await localFly();
   const { id } = await fly.machine();
   const first = (await lease(fly, id, "?ttl=10")).body.data;

@@ -44,7 +44,7 @@ test.each([
   expect(stopHow(config, asked)).toEqual(how);
 });
 
-test("a crash is told with code and restart, and the machine comes back", async () => {
+test("a crash is reported with code and restart, and the machine comes back", async () => {
   await using fly = await localFly();
   const { id } = await fly.machine();
   fly.runner.crash(id, { exitCode: 3 });
@@ -59,7 +59,7 @@ test("a crash is told with code and restart, and the machine comes back", async 
   });
 });
 
-test("an OOM kill is told as one", async () => {
+test("an OOM kill is reported as one", async () => {
   await using fly = await localFly();
   fly.runner.image(image, { exits: { afterMs: 2000, exitCode: 137, signal: 9, oomKilled: true, times: 1 } });
   const { id } = await fly.machine();
@@ -138,7 +138,7 @@ test("a first image that cannot be pulled leaves the machine failed, and events 
   });
 });
 
-test("a stop is asked for, told as requested, and takes the configured patience", async () => {
+test("a stop is reported as requested, and takes the configured timeout", async () => {
   await using fly = await localFly({ behaviour: { ignoresSignals: true } });
   const machine = await fly.machine({ config: { image, stop_config: { timeout: "20s" } } });
   const before = fly.clock.now();

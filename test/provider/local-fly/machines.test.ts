@@ -320,7 +320,7 @@ test("a machine whose first launch is under way comes up in the version an updat
   expect(fly.runner.boots.map((it) => it.version)).toEqual([updated.body.instance_id]);
 });
 
-test("the end of the replaced instance looks unrequested, as on Fly, and lies under the new start", async () => {
+test("the end of the replaced instance looks unrequested, as on Fly, and comes before the new start", async () => {
   await using fly = await withApp();
   const machine = await fly.machine();
   const { body } = await update(fly, machine.id, { config: { image } });
@@ -345,7 +345,7 @@ test("a version whose image cannot be pulled is reverted: the old instance never
   expect(wait).toMatchObject({ status: 412, body: { error: expect.stringContaining("replaced") } });
 });
 
-test("a revert of a machine whose old instance died meanwhile boots the old version again", async () => {
+test("a revert of a machine whose old instance died in between boots the old version again", async () => {
   await using fly = await withApp();
   const machine = await fly.machine();
   fly.runner.image("registry.example/pop:absent", { pull: "fails", pullMs: 5000 });

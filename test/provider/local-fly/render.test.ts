@@ -213,7 +213,7 @@ test.each([
   expect(formatDuration(ms)).toBe(text);
 });
 
-test.each(["", "5", "s", "5 s", "1m30", "5d", "+-1s"])("%j is no duration", (text) => {
+test.each(["", "5", "s", "5 s", "1m30", "5d", "+-1s"])("%j is not a duration", (text) => {
   expect(parseDuration(text)).toBeUndefined();
 });
 

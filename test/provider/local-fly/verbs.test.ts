@@ -5,7 +5,7 @@ import { type LocalFlyUnderTest, localFly } from "../../support/local-fly.ts";
 const image = "registry.example/pop:1";
 const never = "registry.example/pop:never-arrives";
 
-/** Puts a machine into a state and leaves it there: time stands still afterwards. Returns its id. */
+/** Puts a machine into a state and leaves it there: time stops afterwards. Returns its id. */
 const into = {
   created: async (fly: LocalFlyUnderTest) => {
     await fly.call("POST", "/apps", { name: "edge", org_slug: "personal" });

@@ -53,7 +53,7 @@ test.each([
   ["501 GB", { size_gb: 501 }],
   ["half a GB", { size_gb: 0.5 }],
   ["no snapshot at all", { snapshot_retention: 0 }],
-  ["snapshots for ever", { snapshot_retention: 61 }],
+  ["snapshots without end", { snapshot_retention: 61 }],
   ["an unknown source", { source_volume_id: "vol_0000000000000000" }],
 ])("a volume with %s is a 400, and none is made", async (_, body) => {
   await using fly = await withApp();
@@ -113,7 +113,7 @@ test("two creates at once do not share a host; a runner that fails leaves no row
   expect(fly.volumes()).toHaveLength(2);
 });
 
-test("a delete the runner could not do is no delete", async () => {
+test("a delete that the runner could not do is not a delete", async () => {
   await using fly = await withApp();
   const { id } = (await create(fly)).body;
   const { removeVolume } = fly.runner;
@@ -217,7 +217,7 @@ test("retention and backups can be changed, the rest of a PUT is ignored", async
   expect((await put({ snapshot_retention: 61 })).status).toBe(400);
 });
 
-test("a snapshot waits, runs and is there; a second one meanwhile is a 412; none of a volume never mounted", async () => {
+test("a snapshot waits, runs and exists; a second one at that time is a 412; a volume that was never mounted has none", async () => {
   await using fly = await withApp();
   const { id } = (await create(fly)).body;
   const path = `/apps/edge/volumes/${id}/snapshots`;

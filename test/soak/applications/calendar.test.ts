@@ -13,12 +13,12 @@ beforeAll(async () => {
 });
 afterAll(() => lab?.close());
 
-test("caldav makes a calendar, fills it, searches it, changes it, and is told what changed", async () => {
+test("caldav creates a calendar, fills it, searches it, changes it, and gets what changed", async () => {
   expect((await lab.well("python3 /srv/clients/family.py")).trim().split("\n")).toEqual([
     `made ${url}/ann/family/`,
     "put 20 events",
     "found 3 by their time",
-    "told 2 changes and 1 deletion by sync-collection",
+    "got 2 changes and 1 deletion by sync-collection",
   ]);
 });
 

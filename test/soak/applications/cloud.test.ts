@@ -81,7 +81,7 @@ describe("conditional writes", () => {
   });
 });
 
-test("a file of 200 MB goes up and comes back, and a wrong password is told as such", async () => {
+test("a file of 200 MB goes up and comes back, and a wrong password is reported as such", async () => {
   await lab.well("test -e /tmp/large || head -c 200000000 /dev/urandom > /tmp/large");
   const put = (password: string, more = "") =>
     lab.well(`curl -sS -u ann:${password} ${more} -o /dev/null -w '%{http_code}' -T /tmp/large ${url}/dav/large`);

@@ -1,5 +1,5 @@
 /**
- * Real applications behind a real PoP, each under the stack lines that docs/applications.md shows: what stands there is what is tried here.
+ * Real applications behind a real PoP, each with the stack lines that docs/applications.md shows: this tests exactly those lines.
  * One network: client ── TLS ──► edge (PROXY header) ──► PoP ──► application. Clients know the PoP's certificates and check them.
  */
 import { globSync, statSync } from "node:fs";
@@ -129,7 +129,7 @@ export class Lab {
 
   /**
    * A line of shell in the clients' container, which knows the sites by name and trusts the PoP's certificates. Ends with 124 when it is not done in time:
-   * a client that waits for what never comes waits for ever.
+   * a client that waits for a missing response never ends.
    */
   async client(line: string): Promise<Ran> {
     this.#client ??= await this.#startClient();

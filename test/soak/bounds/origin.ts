@@ -8,7 +8,7 @@ import type { Socket } from "node:net";
 export interface BoundsOrigin {
   /** From now on connections are taken and requests read, and none is answered. */
   hang(): void;
-  /** As before; what was asked meanwhile is cut off. */
+  /** As before. Requests of that time are cut off. */
   recover(): void;
   /** Requests so far. */
   total(): number;

@@ -1,4 +1,7 @@
-/** The public suite of HTTP caches, https://cache-tests.fyi, as npm has it. Fetched when it is needed: its dependencies are stale, and none of them is used here. */
+/**
+ * The public suite of HTTP caches, https://cache-tests.fyi, as npm has it. Fetched when it is needed: its dependencies are stale, and none of them is used
+ * here.
+ */
 import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
@@ -19,7 +22,7 @@ const wanted = /^package\/(?:LICENSE|asset\/[^/]+\.m?js|(?:client|lib|server|tes
 
 const folder = resolve(import.meta.dirname, "../../../.cache/cache-suite");
 
-/** The folder the suite lies in, fetched by npm the first time. Throws when what the registry has is not the pinned package. */
+/** The directory of the suite, fetched by npm the first time. Throws if the registry has another package than the pinned one. */
 export async function suiteFolder(): Promise<string> {
   const unpacked = join(folder, version);
   const there = await access(unpacked).then(

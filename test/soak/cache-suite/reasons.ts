@@ -23,7 +23,7 @@ export function disagreements(found: Found, reasons: Readonly<Record<string, str
     .filter((id) => !unmet.has(id))
     .map(
       (id) =>
-        `${id}: unmet.ts has a reason for it, but its verdict is ${found.verdicts.get(id) ?? "none, for there is no such test"}.`,
+        `${id}: unmet.ts has a reason for it, but its verdict is ${found.verdicts.get(id) ?? "missing, because there is no such test"}.`,
     );
   return [...without, ...stale];
 }

@@ -10,7 +10,7 @@ import { host } from "./spec.ts";
 import { type Outcomes, type SuiteTest, withDependencies } from "./verdict.ts";
 
 export interface Task {
-  /** Where the suite lies. */
+  /** The directory of the suite. */
   folder: string;
   origin: { host: string; port: number };
   /** Port of 127.0.0.1 where the PoP's https port is published. */

@@ -17,7 +17,7 @@ import { type VirtualClock, virtualClock } from "../virtual-clock.ts";
 /** Reads lag for as long as they can, below a new app too, and rows of checks are the old version's at first. */
 export const worstQuirks: Partial<Quirks> = { ...lagging, staleMs: 14_000, newAppMs: 20_000 };
 
-/** Planted: whoever finds it in an error, a state or a line has found a leak. */
+/** Planted: in an error, a state or a line it is a leak. */
 export const token = "planted-fault-token-9c1e";
 
 export interface FaultFixture extends AsyncDisposable {
@@ -26,7 +26,7 @@ export interface FaultFixture extends AsyncDisposable {
   clock: VirtualClock;
   /** As a new run of the engine has it: another client, another rollout gate. */
   context(): Context;
-  /** What handlers told the user, in all runs. */
+  /** What handlers logged for the user, in all runs. */
   lines: string[];
 }
 

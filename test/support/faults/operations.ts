@@ -24,8 +24,8 @@ export interface Operation {
   undone?: true;
   /** Ends with the machine cordoned, as the program wants it. */
   cordons?: true;
-  /** What the user mends before the next run. */
-  mend?(world: FaultFixture): void;
+  /** What the user fixes before the next run. */
+  fix?(world: FaultFixture): void;
 }
 
 const appInputs = { app, organization: "personal" };
@@ -69,7 +69,7 @@ const undone = (name: string, behaviour: Partial<Behaviour>, restart: string): O
     world.runner.image(image(2), behaviour);
     return subject(machineHandler, before, withImage(before.inputs, 2));
   },
-  mend: ({ runner }) => runner.image(image(2), undefined),
+  fix: ({ runner }) => runner.image(image(2), undefined),
 });
 
 const apps: Operation[] = [

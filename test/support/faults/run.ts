@@ -6,13 +6,13 @@ import { type FaultKind, faultKinds, ruleAt } from "./kinds.ts";
 import type { Operation } from "./operations.ts";
 import type { Subject } from "./subject.ts";
 
-/** What came of a fault. */
+/** What a fault led to. */
 export const outcomes = {
-  unharmed: "done, with the same calls",
-  repeated: "done, the call sent again",
-  settled: "done, settled by reading",
-  undone: "the old version put back, verified",
-  failed: "failed with a reason, the next run converges",
+  unharmed: "success, with the same calls",
+  repeated: "success, after the call was repeated",
+  settled: "success, settled by reading",
+  undone: "the old version was restored and verified",
+  failed: "failure with a reason; the next run converges",
 } as const;
 export type Outcome = keyof typeof outcomes;
 
@@ -30,13 +30,13 @@ export interface Result {
   outcome: Outcome;
   /** Promises that did not hold, as sentences. */
   broken: string[];
-  /** What the user was told, if the operation failed. */
+  /** The error that the user saw, if the operation failed. */
   message: string | undefined;
 }
 
 /** What was there before was made a while ago: every API server knows it. */
 const settledMs = 20_000;
-/** Longest a lease of ours lives on after whoever held it has gone. */
+/** Longest lifetime of one of our leases after its holder has gone. */
 const leaseMs = 60_000;
 /** No operation may take longer than all its own deadlines together. */
 const hourMs = 3_600_000;
@@ -92,7 +92,7 @@ export async function runCase(it: Case, usual: readonly string[]): Promise<Resul
   holds("no lease outlives its ttl", !isLeased(later, world.clock.now()));
   holds("the old or the new version serves", servesExpectedVersion(it, later, error));
 
-  operation.mend?.(world);
+  operation.fix?.(world);
   const again = await runToEnd(world, async () => {
     if (refreshesFirst(it)) await thing.refresh(world.context());
     await thing.up(world.context());
@@ -106,8 +106,12 @@ export async function runCase(it: Case, usual: readonly string[]): Promise<Resul
   await world.clock.advance(settledMs);
   const unreadable = await runToEnd(world, () => thing.refresh(world.context()));
   holds("a refresh and a preview after that show no change", unreadable === undefined && thing.settled());
-  const told = [error?.message, error instanceof PartialResourceError ? JSON.stringify(error.outs) : "", thing.state()];
-  holds("the token is nowhere", ![...told, ...world.lines].some((text) => text?.includes(token)));
+  const reported = [
+    error?.message,
+    error instanceof PartialResourceError ? JSON.stringify(error.outs) : "",
+    thing.state(),
+  ];
+  holds("the token is nowhere", ![...reported, ...world.lines].some((text) => text?.includes(token)));
   return { case: it, outcome: outcomeOf(it, calls, usual, error), broken, message: error?.message };
 }
 
@@ -154,9 +158,9 @@ function findFalseClaims(
   error: Error,
   { before, after, answered }: { before: string; after: World; answered: number | undefined },
 ): string[] {
-  const lies: string[] = [];
+  const broken: string[] = [];
   const must = (promise: string, kept: boolean) => {
-    if (!kept) lies.push(promise);
+    if (!kept) broken.push(promise);
   };
   const { message } = error;
   must("the error is one line", !message.includes("\n"));
@@ -175,10 +179,10 @@ function findFalseClaims(
       "state says what runs",
       (error.outs.config as { image?: string }).image === sent && error.outs.instanceId === machine?.version,
     );
-  return lies;
+  return broken;
 }
 
-/** With nobody left to see to it a machine may stay cordoned, or with the version that fell over: then the error says so, if it can. */
+/** If no process is left to repair it, a machine may stay cordoned, or keep the failed version. The error then says so, if it can. */
 function servesExpectedVersion({ operation, kind }: Case, world: World, error: Error | undefined): boolean {
   const { images, verb } = operation;
   const [machine] = liveMachines(world);

@@ -69,4 +69,9 @@ export const allowed: Allowed[] = [
   { file: "docs/style.md", text: "| ", reason: "the tables of what not to write" },
   { file: "test/support/style", text: "", reason: "the rules themselves" },
   { file: "test/unit/style.test.ts", text: "", reason: "violations that are planted" },
+  {
+    file: "test/unit/docs.test.ts",
+    text: "No credential of our kinds",
+    reason: "a former sentence, which must not return",
+  },
 ];

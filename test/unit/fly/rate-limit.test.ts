@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { createRateLimiter } from "../../../fly/rate-limit.ts";
 import type { Clock } from "../../../lib/clock.ts";
 
-/** A clock that stands still and notes what it was asked to wait. */
+/** A clock that does not advance, and records the requested waits. */
 function stillClock() {
   const waits: number[] = [];
   const clock: Clock = {

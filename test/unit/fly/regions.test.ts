@@ -20,7 +20,7 @@ describe("regions", () => {
   });
 
   test.each(regions)(
-    "$code ($city) lies on the part of the globe its geoRegion names",
+    "$code ($city) is on the part of the globe that its geoRegion names",
     ({ latitude, longitude, geoRegion }) => {
       const box = {
         africa: { south: -35, north: 37, west: -18, east: 52 },

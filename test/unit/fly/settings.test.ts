@@ -24,7 +24,7 @@ test("an empty FLY_API_TOKEN hides no other, neither from the API nor from the r
   expect(tokenFrom(from({ FLY_API_TOKEN: "", FLY_ACCESS_TOKEN: "" }))).toBeFalsy();
 });
 
-test.each(["", "Bearer ", "FlyV1"])("the token %j is no token", (token) => {
+test.each(["", "Bearer ", "FlyV1"])("the token %j is rejected", (token) => {
   expect(() => flySettings(none, from({ FLY_API_TOKEN: token }))).toThrow(
     /^No Fly token for https:\/\/api\.machines\.dev: set FLY_API_TOKEN, .* Nothing was changed\.$/,
   );

@@ -4,7 +4,7 @@ import { type Closable, keepRunning } from "../../../lib/keep-running.ts";
 
 const settle = () => new Promise((resolve) => setImmediate(resolve));
 
-/** Something whose starts end as told, on a clock that goes on by hand. */
+/** A service whose starts end as the test says, on a clock that the test advances. */
 function scene(...failures: (Error | undefined)[]) {
   const events: string[] = [];
   const timers: { ms: number; run: () => void }[] = [];
@@ -70,7 +70,7 @@ test("the first failure is thrown, and nothing is tried again", async () => {
   expect(timers).toEqual([]);
 });
 
-test("an end after the close is no news, and a close while it waits starts nothing", async () => {
+test("an end after the close is ignored, and a close while it waits starts nothing", async () => {
   const closed = scene();
   await (await closed.kept()).close();
   closed.ends[0]?.();

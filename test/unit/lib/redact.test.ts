@@ -21,7 +21,7 @@ test("an empty secret does not blot out everything", () => {
   expect(redact("plain", [""])).toBe("plain");
 });
 
-test("no known secret survives, wherever it stands", () => {
+test("no known secret survives, wherever it is", () => {
   fc.assert(
     fc.property(fc.string(), fc.string(), fc.stringMatching(/^[a-z0-9]{8,40}$/), (before, after, secret) => {
       expect(redact(`${before}${secret}${after}`, [secret])).not.toContain(secret);

@@ -18,7 +18,7 @@ test("those who wait hear what it said last, and all it says from then on", asyn
   expect(heard).toEqual(["two", "three"]);
 });
 
-test("a failure is told to those who wait, and to nobody before", async () => {
+test("a failure is reported to those who wait, and not before", async () => {
   const work = inBackground(() => Promise.reject(new Error("not built")));
   await new Promise(setImmediate); // an unhandled rejection would end the process here
   await expect(work.wait(() => undefined)).rejects.toThrow("not built");

@@ -1,4 +1,4 @@
-/** Which stack file counts while there is no homelab behind the PoPs, and who is told of it. */
+/** Which stack file counts while there is no homelab behind the PoPs, and which commands get it. */
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, relative } from "node:path";

@@ -109,7 +109,7 @@ test.each([
   ["no authority", { "fly-pops:certificates": { vault: {} } }],
   ["no site at all", { "fly-pops:sites": [] }],
   ["no site of that authority", { "fly-pops:sites": [{ host: "www.example.test", certificate: { from: "vault" } }] }],
-  ["sites that are none", { "fly-pops:sites": "x" }],
+  ["invalid sites", { "fly-pops:sites": "x" }],
 ])("%s: nothing holds without the homelab", (_, values) => {
   expect(withoutHomelab({ ...local, ...values }, origin)).toBeUndefined();
 });

@@ -51,11 +51,11 @@ const steps: Step<Seen>[] = [
 test("each step says what is left, what it is busy with, how it ended, and what stays of it", async () => {
   const took: string[] = [];
   const expected: Record<string, number> = { build: 8000, show: 3000 };
-  const { lines: told } = await lines(steps, {
+  const { lines: reported } = await lines(steps, {
     expectedMs: (key) => expected[key],
     took: (key) => void took.push(key),
   });
-  expect(told).toEqual([
+  expect(reported).toEqual([
     "Build (about 8 s)",
     "about 8 s left, first page in 11 s, everything in 11 s",
     "Build",
@@ -72,11 +72,11 @@ test("each step says what is left, what it is busy with, how it ended, and what 
 });
 
 test("without a clock nothing is said of time", async () => {
-  const { lines: told } = await lines(steps.slice(0, 1));
-  expect(told).toEqual(["Build", "Build"]);
+  const { lines: reported } = await lines(steps.slice(0, 1));
+  expect(reported).toEqual(["Build", "Build"]);
 });
 
-test("the first failure ends it, is told whole to those who wait, and its time is not remembered", async () => {
+test("the first failure ends it, is reported completely to those who wait, and its time is not remembered", async () => {
   const took: string[] = [];
   const failing: Step<Seen> = {
     title: "Fail",

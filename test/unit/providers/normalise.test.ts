@@ -58,7 +58,7 @@ test.each<[string, object, object]>([
     { mounts: [{ volume: "v", path: "/var", name: "x", size_gb: 3, encrypted: true }] },
   ],
   ["metadata flyctl wrote", { metadata: { own: "1" } }, { metadata: { own: "1", fly_platform_version: "v2" } }],
-])("%s are no change", (_, sent, read) => {
+])("%s are not a change", (_, sent, read) => {
   expect(normalise(read as MachineConfig)).toEqual(normalise(sent as MachineConfig));
 });
 

@@ -12,7 +12,7 @@ const slot = (pop: string, maxUnavailable = 1, app = "a", maxUnavailableInRegion
   log: (line: string) => lines.push(line),
 });
 
-/** Work that ends when told. */
+/** Work that ends on request. */
 function job() {
   const { promise, resolve, reject } = Promise.withResolvers<string>();
   let started = false;
@@ -31,7 +31,7 @@ function job() {
 
 const settle = () => new Promise((resolve) => setImmediate(resolve));
 
-test("no more machines than allowed are out of service at once, in the order they came", async () => {
+test("at most the allowed number of machines is out of service at once, in the order they came", async () => {
   const rollout = createRolloutGate();
   const jobs = [job(), job(), job()];
   const turns = jobs.map((it, index) => rollout.run(slot(`p${index}`, 2), it.work));
@@ -45,7 +45,7 @@ test("no more machines than allowed are out of service at once, in the order the
   expect(await Promise.all(turns)).toEqual(["done", "done", "done"]);
 });
 
-test("whoever waits is told so", async () => {
+test("a waiting machine gets a message that says so", async () => {
   lines.length = 0;
   const rollout = createRolloutGate();
   const first = job();
@@ -105,7 +105,7 @@ test("once one has been verified, as many go at once as may", async () => {
   await Promise.all(turns);
 });
 
-test("of one region fewer are out at once, and whoever waits for a neighbour takes no other region's place", async () => {
+test("of one region fewer are out at once, and one that waits for a neighbour takes no other region's place", async () => {
   lines.length = 0;
   const rollout = createRolloutGate();
   const names = ["cdg-1", "cdg-2", "ewr-1"];

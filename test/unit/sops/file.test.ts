@@ -42,7 +42,7 @@ test("a file is its ciphertexts and its recipients, of whatever kind", () => {
   });
 });
 
-test("a recipient is its key, whatever stands behind it", () => {
+test("a recipient is its key, with any text behind it", () => {
   expect(plainRecipient(` ${recipient}  me@home\n`)).toBe(recipient);
   const file = parseSopsFile(sopsText({ a: "b" }, [`${recipient} root@cdg-1`]));
   expect(hasRecipient(file, recipient)).toBe(true);
@@ -67,7 +67,7 @@ test("a file whose key is split (Shamir) is refused with the number of groups", 
   );
 });
 
-test("what is wanted comes as it stands; other values may be anything", () => {
+test("the requested values are returned unchanged; other values may be anything", () => {
   const file = parseSopsFile(`${sopsText({ a: "1", b: "2" }, [recipient])}plain: hunter2\n`);
   expect(pickCiphertexts(file, ["b"])).toEqual({ b: enc("2") });
 });
@@ -83,7 +83,7 @@ test("what is missing or plain is named with what helps, all at once, and never 
   expect(act).not.toThrow("hunter2");
 });
 
-test("an empty value is no secret", () => {
+test("an empty value is not a secret", () => {
   const file = parseSopsFile('a: ""\nsops: {}\n');
   expect(() => pickCiphertexts(file, ["a"])).toThrow('has an empty a: fill it in with "npx fly-pops secrets edit"');
 });

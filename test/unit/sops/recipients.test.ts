@@ -78,13 +78,13 @@ describe("rekeying", () => {
     ["leaves another stack's", [marked(ewr, "staging", "ewr-1")], { namePops: false }, [], []],
     ["leaves keys of nobody that is known", [stray], { namePops: false }, [], []],
     [
-      "takes out whom it is told, whatever name stands behind the key",
+      "removes the given recipient, with any name behind the key",
       [`${stray} x`, "age1me"],
       { remove: [stray] },
       [],
       [`${stray} x`],
     ],
-    ["gives a key a name", [stray], { add: [`${stray}  sam `] }, [`${stray} sam`], [stray]],
+    ["adds a name to a key", [stray], { add: [`${stray}  sam `] }, [`${stray} sam`], [stray]],
     ["adds nobody twice, and takes no name away", [`${stray} sam`], { add: [stray] }, [], []],
     ["has nothing to do", [marked(cdg, "prod", "cdg-1")], { namePops: true }, [], []],
   ])("%s", (_, file, change, add, remove) => {
@@ -150,7 +150,7 @@ describe("the rule of .sops.yaml", () => {
     ["plain with blanks", "age1me, age1old", "age1me,age1new"],
     ["quoted", '"age1old,age1me"', '"age1me,age1new"'],
     ["a list", "[ age1me, age1old ]", "[ age1me, age1new ]"],
-  ])("%s: written anew, and nothing else", (_, before, after) => {
+  ])("%s: replaced, and nothing else", (_, before, after) => {
     expect(rule(rules(before))?.changed(change)).toBe(rules(after));
   });
 
@@ -189,7 +189,7 @@ describe("the rule of .sops.yaml", () => {
     expect(() => rule(text)?.changed({ add: [], remove: ["age1old"] })).toThrow(why);
   });
 
-  test("names behind SSH keys are no part of them", () => {
+  test("names behind SSH keys are not part of them", () => {
     const text = `creation_rules:\n  - age: age1me,${stray} sam\n`;
     expect(rule(text)?.recipients.map(plainRecipient)).toEqual(["age1me", stray]);
     expect(rule(text)?.changed({ add: [], remove: [stray] })).toBe("creation_rules:\n  - age: age1me\n");

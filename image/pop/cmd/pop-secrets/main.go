@@ -1,5 +1,5 @@
 // pop-secrets is a program of its own because the sops library links every cloud's key service: 44 MB that no other command needs, and that an image without
-// secrets does not carry. Flags, files and exit codes stand in ../../secrets.
+// secrets does not contain. Flags, files and exit codes are documented in ../../secrets.
 package main
 
 import (

@@ -1,4 +1,4 @@
-// Package dnsupdate sets and removes TXT records at a name server of the user's own: updates by RFC 2136, signed by TSIG (RFC 8945).
+// Package dnsupdate sets and removes TXT records at a name server by dynamic updates (RFC 2136), signed by TSIG (RFC 8945).
 package dnsupdate
 
 import (
@@ -14,18 +14,18 @@ import (
 )
 
 const (
-	// No resolver keeps it: names can share one TXT name, and an authority that looks for the second one's record would be given the first one's.
+	// No resolver caches it: names can share one TXT name, and the authority would get the cached record of the first name for the second one.
 	ttlSeconds = 0
 	// For one answer, from the connection on.
 	timeout = 10 * time.Second
-	// Seconds that clocks may differ by: https://www.rfc-editor.org/rfc/rfc8945#section-10
+	// Seconds by which clocks may differ: https://www.rfc-editor.org/rfc/rfc8945#section-10
 	fudge = 300
 )
 
 // Algorithms of keys.
 var Algorithms = []string{"hmac-sha256", "hmac-sha384", "hmac-sha512"}
 
-// Server takes updates.
+// Server is a name server that accepts updates.
 type Server struct {
 	// host:port
 	Address string
@@ -34,7 +34,7 @@ type Server struct {
 	Dialer                 *net.Dialer
 }
 
-// CheckSecret says what is wrong with a key's secret, without it.
+// CheckSecret says what is wrong with a key's secret, without quoting it.
 func CheckSecret(secret string) error {
 	if text, err := base64.StdEncoding.DecodeString(secret); err != nil || len(text) < 16 {
 		return errors.New("the key's secret is not base64 of at least 16 bytes, as tsig-keygen and keymgr -t write it")
@@ -42,12 +42,12 @@ func CheckSecret(secret string) error {
 	return nil
 }
 
-// Add a TXT record beside those that are there. One that is there already is no error.
+// Add adds a TXT record to the existing ones. It returns no error if the record exists.
 func (s *Server) Add(ctx context.Context, zone, name, value string) error {
 	return s.update(ctx, zone, name, value, (*dns.Msg).Insert)
 }
 
-// Remove one TXT record and no other. One that is not there is no error.
+// Remove removes one TXT record. It returns no error if there is none.
 func (s *Server) Remove(ctx context.Context, zone, name, value string) error {
 	return s.update(ctx, zone, name, value, (*dns.Msg).Remove)
 }
@@ -72,7 +72,7 @@ func (s *Server) update(ctx context.Context, zone, name, value string, change fu
 	return nil
 }
 
-// refusal is why the name server did nothing; "": it did, or there is no answer.
+// refusal says why the name server rejected the update. "": it did not, or there is no response.
 func refusal(response *dns.Msg, zone, key string) string {
 	if response == nil || response.Rcode == dns.RcodeSuccess {
 		return ""

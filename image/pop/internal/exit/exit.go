@@ -1,14 +1,14 @@
-// Package exit says how a command of pop ended, for whoever has to decide whether to run it again.
+// Package exit defines exit codes, which tell callers whether to run a command again.
 package exit
 
 import "errors"
 
 const (
-	// Again: a disk, a mount, a name that is not there yet. The same call may succeed later.
+	// Retryable: a disk, a mount or a name that is missing. The same call may succeed later.
 	Retryable = 1
-	// Mistake: in the arguments, the manifest or the configuration. The same call fails until a person changes them.
+	// Usage: invalid arguments, manifest or configuration. The same call fails until they are changed.
 	Usage = 2
-	// Refused: a key or a sealed file that is broken, or not for this PoP. The same call fails until the file is another.
+	// Invalid: a key or a sealed file that is broken, or not for this PoP. The same call fails until the file is replaced.
 	Invalid = 3
 )
 
@@ -19,7 +19,7 @@ type coded struct {
 
 func (c coded) Unwrap() error { return c.error }
 
-// With gives an error its exit code; nil stays nil.
+// WithCode returns the error with an exit code. nil stays nil.
 func WithCode(code int, err error) error {
 	if err == nil {
 		return nil
@@ -27,7 +27,7 @@ func WithCode(code int, err error) error {
 	return coded{err, code}
 }
 
-// Code is 0 for nil, what With said, Again for all others.
+// Code is the exit code of an error: 0 for nil, the one of WithCode, or Retryable.
 func Code(err error) int {
 	if err == nil {
 		return 0

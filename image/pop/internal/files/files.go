@@ -1,4 +1,4 @@
-// Package files writes files that are whole or not there at all.
+// Package files writes files atomically.
 package files
 
 import (
@@ -8,7 +8,7 @@ import (
 	"path/filepath"
 )
 
-// Replace puts a whole file in place by rename: whoever reads sees the old one or the new one, and so does a machine that lost power.
+// Replace writes a file by rename: readers see the old or the new one, even after a power failure.
 func Replace(path string, content []byte, mode os.FileMode) error {
 	name, err := writeBeside(path, content, mode)
 	if err != nil {
@@ -21,21 +21,21 @@ func Replace(path string, content []byte, mode os.FileMode) error {
 	return syncDir(filepath.Dir(path))
 }
 
-// Create puts a whole file in place where none is; fs.ErrExist when there is one, which it leaves alone.
+// Create writes a new file atomically. It returns fs.ErrExist if there is one, which stays unchanged.
 func Create(path string, content []byte, mode os.FileMode) error {
 	name, err := writeBeside(path, content, mode)
 	if err != nil {
 		return err
 	}
 	defer os.Remove(name)
-	// Not a rename: that would take the place of a file made meanwhile.
+	// Not a rename, which would replace a file that another process has just created.
 	if err := os.Link(name, path); err != nil {
 		return err
 	}
 	return syncDir(filepath.Dir(path))
 }
 
-// ReplaceJSON is Replace for what others read as JSON.
+// ReplaceJSON replaces a file with a value as JSON.
 func ReplaceJSON(path string, value any) error {
 	text, err := json.Marshal(value)
 	if err != nil {
@@ -58,7 +58,7 @@ func writeBeside(path string, content []byte, mode os.FileMode) (string, error) 
 	return file.Name(), nil
 }
 
-// syncFolder makes the new name itself last; some filesystems cannot, and the content is safe all the same.
+// syncDir makes the new name durable. Some filesystems cannot do that; the content is durable anyway.
 func syncDir(path string) error {
 	dir, err := os.Open(path)
 	if err != nil {

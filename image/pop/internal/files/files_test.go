@@ -34,7 +34,7 @@ func TestCreateLeavesAloneWhatIsThere(t *testing.T) {
 	}
 }
 
-func TestAFolderThatIsNotThereIsSaid(t *testing.T) {
+func TestAMissingDirectoryIsAnError(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "nowhere", "file")
 	if err := Replace(path, nil, 0o644); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("Replace: %v", err)
@@ -44,12 +44,12 @@ func TestAFolderThatIsNotThereIsSaid(t *testing.T) {
 	}
 }
 
-// only: one file is in the folder, and this is what it holds.
+// only checks that the directory has one file, with this content.
 func only(t *testing.T, dir, want string) {
 	t.Helper()
 	entries, err := os.ReadDir(dir)
 	if err != nil || len(entries) != 1 {
-		t.Fatalf("in the folder: %v %v", entries, err)
+		t.Fatalf("in the directory: %v %v", entries, err)
 	}
 	if text, err := os.ReadFile(filepath.Join(dir, entries[0].Name())); err != nil || string(text) != want {
 		t.Errorf("holds %q, want %q: %v", text, want, err)

@@ -11,9 +11,9 @@ import (
 	"time"
 )
 
-// arrange puts certificates into the order that TLS wants: the one of the key first, each issued by the next. What visitors need not be sent is left out:
-// the root, which they have or do not trust; what issued none of the others; one that is not in time above an intermediate that is, as a
-// cross-signature that has ended, and all above it.
+// arrange sorts certificates in TLS order: the one of the key first, each issued by the next. It leaves out what visitors do not need:
+// the root, which they have or do not trust; certificates that issued none of the others; and an expired certificate above a valid intermediate, such as an
+// expired cross-signature, with all above it.
 func arrange(key crypto.PublicKey, all []*x509.Certificate, host string, now time.Time) ([]*x509.Certificate, error) {
 	own := slices.DeleteFunc(slices.Clone(all), func(certificate *x509.Certificate) bool { return !isOf(certificate, key) })
 	if len(own) == 0 {
@@ -22,7 +22,7 @@ func arrange(key crypto.PublicKey, all []*x509.Certificate, host string, now tim
 		}
 		return nil, fmt.Errorf("the key does not belong to any of the %d certificates", len(all))
 	}
-	// A key that was kept at a renewal has several.
+	// A key that was reused for a renewal has several certificates.
 	leaf := slices.MaxFunc(own, func(a, b *x509.Certificate) int {
 		if covers := compare(a.VerifyHostname(host) == nil, b.VerifyHostname(host) == nil); covers != 0 {
 			return covers
@@ -35,9 +35,9 @@ func arrange(key crypto.PublicKey, all []*x509.Certificate, host string, now tim
 		last := chain[len(chain)-1]
 		issuer := issuerOf(last, authorities, chain, now)
 		if issuer == nil {
-			// That of the certificate itself is not optional: without it no visitor gets to a root.
+			// The issuer of the host's certificate is required: without it no visitor can build a chain.
 			if last == leaf && len(authorities) > 0 {
-				return nil, fmt.Errorf("none of the other certificates issued that of %s, which is by %q", host, last.Issuer)
+				return nil, fmt.Errorf("none of the other certificates issued that of %s, whose issuer is %q", host, last.Issuer)
 			}
 			break
 		}
@@ -49,7 +49,7 @@ func arrange(key crypto.PublicKey, all []*x509.Certificate, host string, now tim
 	return chain, nil
 }
 
-// issuerOf: of several that issued it, one that leads on is better than a root, as who knows the root stops at it, and others get further.
+// issuerOf returns the best of several issuers. One that is not a root is better: clients that trust its root stop there, and others get further.
 func issuerOf(certificate *x509.Certificate, authorities, chain []*x509.Certificate, now time.Time) *x509.Certificate {
 	var found *x509.Certificate
 	for _, candidate := range authorities {
@@ -63,7 +63,7 @@ func issuerOf(certificate *x509.Certificate, authorities, chain []*x509.Certific
 	return found
 }
 
-// better is positive where a is: in time, no root, with more time left.
+// better is positive if a is better than b: valid now, not a root, expires later.
 func better(a, b *x509.Certificate, now time.Time) int {
 	if inTime := compare(isInTime(a, now), isInTime(b, now)); inTime != 0 {
 		return inTime
@@ -89,7 +89,7 @@ func isInTime(certificate *x509.Certificate, now time.Time) bool {
 	return !now.After(certificate.NotAfter) && !now.Add(skew).Before(certificate.NotBefore)
 }
 
-// isRoot: it issued itself.
+// isRoot says whether a certificate is its own issuer.
 func isRoot(certificate *x509.Certificate) bool {
 	return bytes.Equal(certificate.RawIssuer, certificate.RawSubject) && certificate.CheckSignature(certificate.SignatureAlgorithm, certificate.RawTBSCertificate, certificate.Signature) == nil
 }
@@ -99,7 +99,7 @@ func isOf(certificate *x509.Certificate, key crypto.PublicKey) bool {
 	return is && comparable.Equal(key)
 }
 
-// Split takes a PEM with key and certificates in any order apart.
+// Split separates the key and the certificates of a PEM, which may be in any order.
 func Split(text string) (key, chain string) {
 	var keys, certificates []byte
 	for block, rest := pem.Decode([]byte(text)); block != nil; block, rest = pem.Decode(rest) {

@@ -111,7 +111,7 @@ func TestChains(t *testing.T) {
 	}
 }
 
-// told is the names of what is sent, or the refusal.
+// outcome is the names of the arranged certificates, or the error.
 func outcome(t *testing.T, all map[string]*x509.Certificate, leaf *x509.Certificate, content []byte, err error) string {
 	if err != nil {
 		return err.Error()

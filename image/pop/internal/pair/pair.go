@@ -1,4 +1,4 @@
-// Package pair judges a private key and its certificates before nginx gets them.
+// Package pair checks a private key and its certificates before nginx gets them.
 package pair
 
 import (
@@ -15,23 +15,23 @@ import (
 )
 
 const (
-	// Certificates are made a little in the future of a clock that lags.
+	// Tolerance for a clock that is behind the authority's.
 	skew = 5 * time.Minute
 	// A chain of four with RSA-4096 keys has 8 KB.
 	longestPair = 128 << 10
 )
 
-// Earliest: no clock of a PoP says less, unless it was never set.
+// Earliest is a time that only an unset clock is before.
 var Earliest = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// Check says why nginx must not get this key and these certificates for a host, or gives the host's certificate and the one PEM nginx gets: the chain in the
-// order that TLS wants (arrange), then the key. The certificates may come in any order.
+// Check returns the host's certificate and the PEM for nginx: the chain in TLS order (arrange), then the key. The certificates may be in any order. The error says
+// why nginx must not use this pair for the host.
 func Check(host, key, chain string, now time.Time) (*x509.Certificate, []byte, error) {
 	if len(key)+len(chain) > longestPair {
 		return nil, nil, fmt.Errorf("key and certificates are longer than %d KB", longestPair>>10)
 	}
 	if now.Before(Earliest) {
-		return nil, nil, fmt.Errorf("the clock here says %s: no certificate can be judged by it", now.UTC().Format(time.RFC3339))
+		return nil, nil, fmt.Errorf("the clock of this machine says %s, so no certificate can be checked", now.UTC().Format(time.RFC3339))
 	}
 	certificates, err := ParseChain(chain)
 	if err != nil {
@@ -51,12 +51,12 @@ func Check(host, key, chain string, now time.Time) (*x509.Certificate, []byte, e
 	}
 	chainPEM := encode(certificates)
 	if _, err := tls.X509KeyPair(chainPEM, keyPEM); err != nil {
-		// Not err: what it quotes is for programmers.
+		// Not err, which contains internals of Go.
 		return nil, nil, errUnusableKey
 	}
 	leaf := certificates[0]
 	if private, isRSA := private.(*rsa.PrivateKey); isRSA && private.N.BitLen() < 2048 {
-		return nil, nil, fmt.Errorf("the key is RSA of %d bits: OpenSSL serves none below 2048", private.N.BitLen())
+		return nil, nil, fmt.Errorf("the RSA key has %d bits: OpenSSL requires at least 2048", private.N.BitLen())
 	}
 	for i, certificate := range certificates {
 		switch {
@@ -70,14 +70,14 @@ func Check(host, key, chain string, now time.Time) (*x509.Certificate, []byte, e
 		return nil, nil, fmt.Errorf("the certificate is not for %s but for %v", host, leaf.DNSNames)
 	}
 	if usages := leaf.ExtKeyUsage; len(usages) > 0 && !slices.Contains(usages, x509.ExtKeyUsageServerAuth) && !slices.Contains(usages, x509.ExtKeyUsageAny) {
-		return nil, nil, errors.New("the certificate is not one for servers")
+		return nil, nil, errors.New("the certificate is not valid for servers")
 	}
 	return leaf, append(chainPEM, keyPEM...), nil
 }
 
 var errUnusableKey = errors.New("the private key is damaged, or of a kind nginx cannot use")
 
-// privateKey reads the block that onlyKey found, in each of the forms that tls.X509KeyPair takes.
+// privateKey parses the block of onlyKey, in all formats that tls.X509KeyPair accepts.
 func privateKey(text []byte) (crypto.Signer, error) {
 	block, _ := pem.Decode(text)
 	for _, parse := range []func([]byte) (any, error){
@@ -101,7 +101,7 @@ func ordinal(i int) string {
 	return fmt.Sprintf("certificate %d of the chain", i+1)
 }
 
-// ParseChain reads PEM certificates, and nothing else may be among them.
+// ParseChain parses PEM certificates. Any other block is an error.
 func ParseChain(chain string) ([]*x509.Certificate, error) {
 	rest := []byte(chain)
 	var certificates []*x509.Certificate
@@ -128,7 +128,7 @@ func ParseChain(chain string) ([]*x509.Certificate, error) {
 	return certificates, nil
 }
 
-// onlyKey takes the one private key out; "EC PARAMETERS" may come before it, as openssl writes them.
+// onlyKey returns the only private key. "EC PARAMETERS" may come before it, as written by openssl.
 func onlyKey(key string) ([]byte, error) {
 	rest := []byte(key)
 	var found []byte
@@ -167,7 +167,7 @@ func encode(certificates []*x509.Certificate) []byte {
 	return text
 }
 
-// OnlyCertificates takes the certificates out of a PEM file that holds a key as well.
+// OnlyCertificates returns the certificates of a PEM file that contains a key too.
 func OnlyCertificates(text []byte) []byte {
 	var found []byte
 	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
@@ -178,5 +178,5 @@ func OnlyCertificates(text []byte) []byte {
 	return found
 }
 
-// Serial writes a serial number as OpenSSL does, so that the two can be compared.
+// Serial formats a serial number like OpenSSL.
 func Serial(leaf *x509.Certificate) string { return fmt.Sprintf("%X", leaf.SerialNumber.Bytes()) }

@@ -57,7 +57,7 @@ func TestPairsThatAreRefused(t *testing.T) {
 		"a certificate for a key":    {testpki.PEM(good.Leaf), good.Chain, `"CERTIFICATE" in it`},
 		"a key with a passphrase":    {pemOf("ENCRYPTED PRIVATE KEY", "x"), good.Chain, "needs a passphrase"},
 		"an old kind of passphrase":  {"-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00000000000000000000000000000000\n\nAAAA\n-----END RSA PRIVATE KEY-----\n", good.Chain, "needs a passphrase"},
-		"RSA of 1024 bits":           {weak.Key, weak.Chain, "RSA of 1024 bits"},
+		"the RSA key has 1024 bits":  {weak.Key, weak.Chain, "the RSA key has 1024 bits"},
 		"expired":                    pair(issue(yearAgo, at.Add(-time.Second), nil), "the certificate expired at 2026-11-24T11:59:59Z"),
 		"from the future":            pair(issue(at.Add(time.Hour), nextYear, nil), "valid only from 2026-11-24T13:00:00Z"),
 		"an expired authority":       pair(ended.Issue(host, at, nextYear, nil, nil), "certificate 2 of the chain expired"),
@@ -66,10 +66,10 @@ func TestPairsThatAreRefused(t *testing.T) {
 		"a name in the subject only": pair(issue(at, nextYear, func(certificate *x509.Certificate) { certificate.DNSNames = nil }), "not for www.example.test"),
 		"for clients": pair(issue(at, nextYear, func(certificate *x509.Certificate) {
 			certificate.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
-		}), "not one for servers"),
-		"another's authority":  {good.Key, testpki.PEM(good.Leaf) + testpki.PEM(ended.Certificate), "none of the other certificates issued that of www.example.test"},
-		"far too long":         {good.Key, strings.Repeat(good.Chain, 200), "longer than 128 KB"},
-		"a key nobody can use": {pemOf("PRIVATE KEY", string(edKey)), good.Chain, "of a kind nginx cannot use"},
+		}), "not valid for servers"),
+		"another's authority": {good.Key, testpki.PEM(good.Leaf) + testpki.PEM(ended.Certificate), "none of the other certificates issued that of www.example.test"},
+		"far too long":        {good.Key, strings.Repeat(good.Chain, 200), "longer than 128 KB"},
+		"an unusable key":     {pemOf("PRIVATE KEY", string(edKey)), good.Chain, "of a kind nginx cannot use"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, content, err := Check(host, test.key, test.chain, at)
@@ -88,7 +88,7 @@ func pemOf(kind, content string) string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: []byte(content)}))
 }
 
-// weakPair: Go itself makes no such key any more, unless told to.
+// weakPair makes a key that Go no longer generates by default.
 func weakPair(t *testing.T) testpki.Pair {
 	t.Helper()
 	t.Setenv("GODEBUG", "rsa1024min=0")
@@ -136,7 +136,7 @@ func TestPairsThatAreTaken(t *testing.T) {
 	}
 }
 
-// Whatever the vault has: what is taken, nginx can load, and what is refused is not told.
+// For any pair: nginx can load what is accepted, and errors do not quote what is rejected.
 func FuzzCheckPair(f *testing.F) {
 	good := testpki.Root(f, yearAgo).Intermediate(yearAgo, nextYear).Issue(host, at, nextYear, nil, nil)
 	f.Add(good.Key, good.Chain)
@@ -146,7 +146,7 @@ func FuzzCheckPair(f *testing.F) {
 		leaf, content, err := Check(host, key, chain, at)
 		if err != nil {
 			if strings.Contains(err.Error(), "-----") || content != nil {
-				t.Errorf("told: %v", err)
+				t.Errorf("the error contains it: %v", err)
 			}
 			return
 		}

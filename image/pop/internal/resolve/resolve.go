@@ -1,4 +1,4 @@
-// Package resolve asks a name server of the PoP's own choice: the machine's own resolver knows neither the names of a tailnet nor DNSSEC.
+// Package resolve queries a given name server: the system's resolver supports neither the names of a tailnet nor DNSSEC.
 package resolve
 
 import (
@@ -6,7 +6,7 @@ import (
 	"net"
 )
 
-// By asks one name server, such as 127.0.0.1:1104, for everything; nil, for "", is the system's way.
+// By returns a resolver that uses one name server, such as 127.0.0.1:1104. nil, for "", is the system's resolver.
 func By(server string) *net.Resolver {
 	if server == "" {
 		return nil

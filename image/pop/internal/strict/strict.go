@@ -1,4 +1,4 @@
-// Package strict reads JSON that people write: what it does not know it refuses, by path.
+// Package strict decodes JSON that people write. Unknown fields are errors, with their paths.
 package strict
 
 import (
@@ -13,7 +13,7 @@ import (
 	"unicode"
 )
 
-// Decode fills a struct from one JSON object.
+// Decode decodes one JSON object into a struct.
 func Decode(text []byte, into any) error {
 	var raw any
 	decoder := json.NewDecoder(bytes.NewReader(text))
@@ -21,7 +21,7 @@ func Decode(text []byte, into any) error {
 		return fmt.Errorf("not JSON: %w", err)
 	}
 	if _, err := decoder.Token(); err != io.EOF {
-		return errors.New("there is more in it than one object")
+		return errors.New("expected one object, but there is more")
 	}
 	if unknown := unknownFields(raw, reflect.TypeOf(into), ""); len(unknown) > 0 {
 		return fmt.Errorf("unknown: %s", strings.Join(unknown, ", "))
@@ -33,7 +33,7 @@ func Decode(text []byte, into any) error {
 	return err
 }
 
-// fieldPath leaves out the names of embedded structs, which are Go's alone: JSON's start with a small letter here.
+// fieldPath leaves out the names of embedded structs, which exist only in Go. Names in JSON start with a lower-case letter here.
 func fieldPath(path string) string {
 	steps := slices.DeleteFunc(strings.Split(path, "."), func(step string) bool { return step != "" && unicode.IsUpper(rune(step[0])) })
 	if field := strings.Join(steps, "."); field != "" {
@@ -42,8 +42,8 @@ func fieldPath(path string) string {
 	return "it"
 }
 
-// unknownFields names each key of a decoded JSON value that its type does not have, by its path: a typo would pass as "not set" otherwise. Names must match
-// to the letter; encoding/json alone takes "Owner" for "owner", and does not say where an unknown one stands.
+// unknownFields returns the path of each key of a decoded JSON value that its type does not have: otherwise a typo would count as "not set". Names must match
+// exactly; encoding/json accepts "Owner" for "owner", and does not return the path of an unknown field.
 func unknownFields(value any, shape reflect.Type, path string) []string {
 	for shape.Kind() == reflect.Pointer {
 		shape = shape.Elem()
@@ -52,7 +52,7 @@ func unknownFields(value any, shape reflect.Type, path string) []string {
 	switch value := value.(type) {
 	case []any:
 		if shape.Kind() != reflect.Slice {
-			return nil // encoding/json says what is wrong with the type
+			return nil // encoding/json reports the wrong type
 		}
 		for i, item := range value {
 			unknown = append(unknown, unknownFields(item, shape.Elem(), fmt.Sprintf("%s[%d]", path, i))...)
@@ -60,12 +60,12 @@ func unknownFields(value any, shape reflect.Type, path string) []string {
 	case map[string]any:
 		for key, item := range value {
 			where := strings.TrimPrefix(path+"."+key, ".")
-			if shape.Kind() == reflect.Map { // its keys are free, what lies under them is not
+			if shape.Kind() == reflect.Map { // any key is allowed, but not any value
 				unknown = append(unknown, unknownFields(item, shape.Elem(), where)...)
 				continue
 			}
 			if shape.Kind() != reflect.Struct {
-				return nil // encoding/json says what is wrong with the type
+				return nil // encoding/json reports the wrong type
 			}
 			if field, found := fieldOf(shape, key); found {
 				unknown = append(unknown, unknownFields(item, field.Type, where)...)
@@ -79,7 +79,7 @@ func unknownFields(value any, shape reflect.Type, path string) []string {
 }
 
 func fieldOf(shape reflect.Type, key string) (reflect.StructField, bool) {
-	for _, field := range reflect.VisibleFields(shape) { // those of embedded structs too
+	for _, field := range reflect.VisibleFields(shape) { // including those of embedded structs
 		if field.Tag.Get("json") == key {
 			return field, true
 		}

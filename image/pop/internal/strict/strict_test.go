@@ -25,7 +25,7 @@ func TestDecode(t *testing.T) {
 		"nothing":               {`{}`, ""},
 		"null":                  {`{"pointer": null, "list": null}`, ""},
 		"empty":                 {``, "not JSON"},
-		"two objects":           {`{} {}`, "more in it than one object"},
+		"two objects":           {`{} {}`, "expected one object, but there is more"},
 		"a list":                {`[]`, "it is a array"},
 		"an unknown field":      {`{"nam": 1}`, "unknown: nam"},
 		"another case":          {`{"Name": "a"}`, "unknown: Name"},

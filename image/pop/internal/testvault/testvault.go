@@ -110,7 +110,7 @@ func (s *Server) Delete(path string) {
 	delete(s.kept, path)
 }
 
-// SecretIDs are those that let in, for ever.
+// SecretIDs are valid without limit.
 func (s *Server) SecretIDs(allowed ...string) {
 	all := map[string]SecretIDTerms{}
 	for _, id := range allowed {
@@ -170,7 +170,7 @@ func (s *Server) Count(kind string) int {
 	return s.counts[kind]
 }
 
-// Sealed is the fault of a vault nobody has unsealed.
+// Sealed is the fault of a sealed vault.
 func Sealed(w http.ResponseWriter, _ *http.Request) {
 	fail(w, http.StatusServiceUnavailable, "Vault is sealed")
 }

@@ -1,11 +1,11 @@
-// Package status is the word that pop-secrets leaves for pop health. A package of its own: health shall not link the sops library for a struct.
+// Package status is the status file that pop-secrets writes for `pop health`. It is a package of its own so that health does not link the sops library.
 package status
 
 import "time"
 
 const DefaultFile = "/run/pop/secrets.json"
 
-// Status is what health is told.
+// Status is what `pop health` reads.
 type Status struct {
 	Recipient  string     `json:"recipient,omitempty"`
 	At         *time.Time `json:"at,omitempty"`

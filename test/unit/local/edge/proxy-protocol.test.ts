@@ -55,7 +55,7 @@ test.each([
   expect(addressBytes(address).toString("hex")).toBe(hex);
 });
 
-test.each(["", "localhost", "1.2.3", "1.2.3.256", ":::", "1::2::3"])("%j is no address", (text) => {
+test.each(["", "localhost", "1.2.3", "1.2.3.256", ":::", "1::2::3"])("%j is not an address", (text) => {
   expect(() => addressBytes(text)).toThrow(RangeError);
 });
 

@@ -57,7 +57,7 @@ test.each([
   ["SIGINT", state({ ExitCode: 130 }), false, { exitCode: 130, signal: 2, oomKilled: false, at }],
   ["a code no signal has", state({ ExitCode: 255 }), false, { exitCode: 255, signal: 0, oomKilled: false, at }],
   ["OOM", state({ ExitCode: 137, OOMKilled: true }), false, { exitCode: 137, signal: 9, oomKilled: true, at }],
-  ["OOM told by event only", state({ ExitCode: 1 }), true, { exitCode: 1, signal: 0, oomKilled: true, at }],
+  ["OOM reported by event only", state({ ExitCode: 1 }), true, { exitCode: 1, signal: 0, oomKilled: true, at }],
   ["an OOM kill it outlived", state({ OOMKilled: true }), true, { exitCode: 0, signal: 0, oomKilled: false, at }],
   ["a container nobody has any more", undefined, false, { exitCode: 137, signal: 9, oomKilled: false, at: 5 }],
   ["an end without a time", state({ FinishedAt: "" }), false, { exitCode: 0, signal: 0, oomKilled: false, at: 5 }],
@@ -114,7 +114,7 @@ test("a failure in the middle of a stream of progress is a failure, with the eng
   );
 });
 
-test("a stream of progress that breaks off is no success", async () => {
+test("a stream of progress that breaks off is not a success", async () => {
   const cut = new Readable({ read() {} });
   cut.push('{"status":"Extracting"}\n');
   const following = followProgress(cut, () => cut.destroy());

@@ -54,7 +54,7 @@ test.each([
   });
 });
 
-test("what Docker's proxy does for a port nobody listens on is no pass", async () => {
+test("the response of Docker's proxy for a port without a listener does not pass", async () => {
   const closes = await at(createServer((socket) => socket.on("error", () => {}).end()));
   const resets = await at(createServer((socket) => void socket.on("error", () => {}).resetAndDestroy()));
   for (const there of [closes, resets]) {

@@ -151,7 +151,7 @@ test("each network has its own names", () => {
   expect(ask("TXT", "_instances.internal", there)?.records.join()).not.toContain("edge");
 });
 
-test("who is on no network is told nothing of it, and all else", () => {
+test("a client on no network gets nothing of it, but everything else", () => {
   expect(answer({ type: "AAAA", name: "edge.internal" }, undefined, directory)).toEqual({
     code: "REFUSED",
     records: [],
@@ -159,7 +159,7 @@ test("who is on no network is told nothing of it, and all else", () => {
   expect(answer({ type: "AAAA", name: "example.com" }, undefined, directory)).toBeUndefined();
 });
 
-test("whatever is asked, only started machines of one's own network are told of", () => {
+test("for any question, only started machines of the client's own network are returned", () => {
   const part = fc.constantFrom(
     "edge",
     "theirs",
@@ -194,7 +194,7 @@ describe("addresses", () => {
     expect(address({ group: 0, number: 1 })).toMatch(/^fdaa:0:1:a7b:/);
   });
 
-  test("are of one range a network", () => {
+  test("are of one range per network", () => {
     expect(rangeOf(address())).toEqual({ name: "7-2", subnet: "fdaa:7:2:a7b::/64", resolver: "fdaa:7:2:a7b::3" });
     for (const other of ["", "fdaa::3", "fe80::1", "::", "203.0.113.1", flycastAddress({ group: 7, number: 2 }, 2)])
       expect(rangeOf(other)).toBeUndefined();
@@ -291,7 +291,7 @@ describe("messages", () => {
   test.each<[string, Answer, string]>([
     ["a name that is not there", noName, "NXDOMAIN"],
     ["a name without such records", none, "NOERROR"],
-    ["a name that is none", { code: "FORMERR", records: [] }, "FORMERR"],
+    ["an invalid name", { code: "FORMERR", records: [] }, "FORMERR"],
     ["an asker of nowhere", { code: "REFUSED", records: [] }, "REFUSED"],
   ])("%s", (_, tell, rcode) => {
     expect(reply(query(), tell)).toMatchObject({ id: 4711, rcode, answers: [] });

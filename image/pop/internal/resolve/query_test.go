@@ -54,7 +54,7 @@ func serve(t *testing.T, answer func(message *dnsmessage.Message, network string
 	return listener.Addr().String()
 }
 
-func TestAResponseThatIsCutIsAskedForOverTCP(t *testing.T) {
+func TestATruncatedResponseIsRepeatedOverTCP(t *testing.T) {
 	long := strings.Repeat("x", 250)
 	server := serve(t, func(message *dnsmessage.Message, network string) {
 		if network == "udp" {
@@ -73,7 +73,7 @@ func TestAResponseThatIsCutIsAskedForOverTCP(t *testing.T) {
 	}
 }
 
-func TestWhyThereIsNoAnswer(t *testing.T) {
+func TestTheReasonOfAFailure(t *testing.T) {
 	server := serve(t, func(message *dnsmessage.Message, _ string) {
 		if message.CheckingDisabled {
 			return
@@ -91,9 +91,9 @@ func TestWhyThereIsNoAnswer(t *testing.T) {
 	}
 }
 
-func TestWhatIsNoAnswer(t *testing.T) {
+func TestInvalidResponses(t *testing.T) {
 	other := serve(t, func(message *dnsmessage.Message, _ string) { message.ID++ })
-	if _, err := Query(t.Context(), other, Question{Name: "www.example.org.", Type: dnsmessage.TypeA}); err == nil || !strings.Contains(err.Error(), "answers another question") {
+	if _, err := Query(t.Context(), other, Question{Name: "www.example.org.", Type: dnsmessage.TypeA}); err == nil || !strings.Contains(err.Error(), "responded to another query") {
 		t.Errorf("%v", err)
 	}
 	if _, err := Query(t.Context(), other, Question{Name: strings.Repeat("x", 300), Type: dnsmessage.TypeA}); err == nil {

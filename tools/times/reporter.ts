@@ -58,7 +58,7 @@ function secondsOf(module: TestModule): number {
   return (collectDuration + setupDuration + environmentSetupDuration + duration) / 1000;
 }
 
-/** Milliseconds of all processors since the machine's start, whoever used them. */
+/** Milliseconds of all processors since the machine's start, for all processes. */
 function processors(): { busy: number; all: number } {
   const sums = cpus().map(({ times: { user, nice, sys, irq, idle } }) => [user + nice + sys + irq, idle] as const);
   const busy = sums.reduce((total, [used]) => total + used, 0);

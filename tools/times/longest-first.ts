@@ -2,8 +2,8 @@ import { BaseSequencer, type TestSpecification } from "vitest/node";
 import { fileOf, knownTimes } from "./times.ts";
 
 /**
- * The longest files first, whatever their project: begun last, one would run alone at the end. Vitest's own order has one project after the other, so that files
- * that wait are not beside those that compute.
+ * The longest files first, whatever their project: begun last, one would run alone at the end. Vitest's own order has one project after the other, so that
+ * files that wait are not beside those that compute.
  */
 export default class LongestFirst extends BaseSequencer {
   override async sort(specifications: TestSpecification[]): Promise<TestSpecification[]> {

@@ -15,50 +15,50 @@ import (
 )
 
 const (
-	// UDP responses that are not cut, https://www.dnsflagday.net/2020/
+	// Size of UDP responses that are not fragmented: https://www.dnsflagday.net/2020/
 	udpSize = 1232
-	// Longer than unbound looks for an answer before it gives up.
+	// Longer than unbound's own timeout.
 	queryTimeout = 20 * time.Second
-	// ExtendedError is the option of a response that says why it is a failure, https://www.rfc-editor.org/rfc/rfc8914
+	// ExtendedError is the EDNS option with the reason of a failure: https://www.rfc-editor.org/rfc/rfc8914
 	ExtendedError = 15
 )
 
 // Answer is a name server's response.
 type Answer struct {
 	Code dnsmessage.RCode
-	// Why it is a failure, such as "signature expired". "": the server does not say.
+	// The reason of a failure, such as "signature expired". "": the server does not say.
 	Reason string
-	// Of the answer section, CNAMEs among them.
+	// The answer section, including CNAMEs.
 	Resources []dnsmessage.Resource
-	// Of the authority section: the zone's SOA where there is no answer.
+	// The authority section: the zone's SOA if there is no answer.
 	Authorities []dnsmessage.Resource
-	// The server has the zone itself.
+	// The server is authoritative for the zone.
 	Authoritative bool
 }
 
-// Question is what to ask.
+// Question is a query.
 type Question struct {
-	// With its final dot, such as www.example.org.
+	// Name with its final dot, such as www.example.org.
 	Name string
 	Type dnsmessage.Type
-	// Whether the server may answer what it could not validate by DNSSEC.
+	// Whether to turn off DNSSEC validation.
 	Unchecked bool
 }
 
-// Client asks name servers what Go's resolver has no method for.
+// Client makes queries that Go's resolver has no method for.
 type Client struct {
-	// Finds servers that have a name. nil: all have addresses.
+	// Resolves the names of servers. nil: the system's resolver does.
 	Dialer *net.Dialer
-	// Over TCP at once: a lost packet costs nothing on the way to a server that is far away.
+	// Use TCP only. On a long way to a server, packets may be lost.
 	TCP bool
 }
 
-// Ask puts one question to a server nearby, such as 127.0.0.1:1104.
+// Query queries a server nearby, such as 127.0.0.1:1104.
 func Query(ctx context.Context, server string, question Question) (Answer, error) {
 	return Client{}.Query(ctx, server, question)
 }
 
-// Ask puts one question to a server, host:port. A response that is cut is asked for again over TCP.
+// Query queries a server, host:port. After a truncated response it repeats the query over TCP.
 func (c Client) Query(ctx context.Context, server string, question Question) (Answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
 	defer cancel()
@@ -79,7 +79,7 @@ func (c Client) Query(ctx context.Context, server string, question Question) (An
 		return Answer{}, err
 	}
 	if message.ID != id || !message.Response {
-		return Answer{}, fmt.Errorf("%s answers another question", server)
+		return Answer{}, fmt.Errorf("%s responded to another query", server)
 	}
 	return Answer{
 		Code: message.RCode, Reason: reason(message), Resources: message.Answers, Authorities: message.Authorities, Authoritative: message.Authoritative,
@@ -106,7 +106,7 @@ func pack(question Question, id uint16) ([]byte, error) {
 	return builder.Finish()
 }
 
-// exchange sends a question and reads the response; over TCP each has its length in front.
+// exchange sends a query and reads the response. Over TCP each has a length prefix.
 func (c Client) exchange(ctx context.Context, network, server string, question []byte) (dnsmessage.Message, error) {
 	var message dnsmessage.Message
 	dialer := c.Dialer
@@ -180,7 +180,7 @@ func extendedErrorText(data []byte) string {
 	return name
 }
 
-// IsDNSSEC says whether a reason is about signatures.
+// IsDNSSEC says whether a reason is about DNSSEC signatures.
 func IsDNSSEC(reason string) bool {
 	for _, text := range extendedErrors {
 		if strings.HasPrefix(reason, text) {
