@@ -1,6 +1,6 @@
 import { availableParallelism } from "node:os";
 import { defineConfig } from "vitest/config";
-import LongestFirst from "./test/times/longest-first.ts";
+import LongestFirst from "./tools/times/longest-first.ts";
 
 /**
  * One project a folder of test/, so that `npm run test:fast` can leave out what needs Docker. Timeouts end what hangs: they are for a
@@ -39,7 +39,7 @@ const alone = { order: 3, maxWorkers: 1 };
 
 export default defineConfig({
   test: {
-    reporters: ["default", "./test/times/reporter.ts", "./test/reporters/first-failure.ts"],
+    reporters: ["default", "./tools/times/reporter.ts", "./test/reporters/first-failure.ts"],
     sequence: { sequencer: LongestFirst },
     projects: [
       project("unit", 120_000, quick),

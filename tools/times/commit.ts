@@ -1,4 +1,4 @@
-/** `node test/times/commit.ts`: writes test/times/measured.json from the times of this checkout's last runs. */
+/** `node tools/times/commit.ts`: writes tools/times/measured.json from the times of this checkout's last runs. */
 import { writeFileSync } from "node:fs";
 import { optionsOf, runScript } from "../../setup/options.mjs";
 import { committed, knownTimes } from "./times.ts";
