@@ -40,7 +40,7 @@ const usage = `usage:
   pop blocked                  prints what is blocked
   pop join                     makes the PoP a node of the tailnet, or says why that fails; exits with 0 once it is one
   pop purge                    removes responses from the cache: of URLs, of a --site with --path, or --all
-  pop maintenance on|off HOST  makes nginx answer a site with 503 and a page, or serve it again
+  pop maintenance on|off HOST  makes nginx answer a site with an error page (503), or serve it again
   pop syslog                   forwards nginx's log messages to the collector of the image
   pop self-signed              creates a certificate for every host without one that nginx can use
 `

@@ -13,12 +13,9 @@ const isChecked = (file: string) =>
   /\.(md|ts|mjs|cjs|go|c|h|sh|ya?ml|conf|css|html)$|\/[^./]+$/.test(file) &&
   !/(^|\/)(golden|testdata|fixtures|openapi|patches)\/|^LICENSE$|^bench\/kept\//.test(file);
 
-/** Files and folders that are not clean yet: image/pop, and the pages that are generated from its tests. */
-const later = ["image/pop", "docs/broken-inputs.md", "docs/certificates.md"];
-
 const files = execFileSync("git", ["ls-files", "-z"], { cwd: root, encoding: "utf8" })
   .split("\0")
-  .filter((file) => file !== "" && isChecked(file) && !later.some((dir) => file.startsWith(dir)));
+  .filter((file) => file !== "" && isChecked(file));
 
 const checkWords = words(rules);
 const read = (file: string) => readFileSync(join(root, file), "utf8");
@@ -43,8 +40,7 @@ describe("texts follow docs/style.md", () => {
   test(`the allow-list has at most ${mostAllowed} entries, each with a reason and in use`, () => {
     expect(allowed.length).toBeLessThanOrEqual(mostAllowed);
     expect(allowed.filter(({ reason }) => reason === "")).toEqual([]);
-    const inUse = allowed.filter(({ file }) => !later.some((dir) => file.startsWith(dir)));
-    expect(inUse.filter((entry) => !found.some((violation) => isAllowed([entry], violation)))).toEqual([]);
+    expect(allowed.filter((entry) => !found.some((violation) => isAllowed([entry], violation)))).toEqual([]);
   });
 });
 

@@ -1,12 +1,12 @@
 // Package acme gets certificates from an authority (https://www.rfc-editor.org/rfc/rfc8555) and renews them, for `pop certs`.
 //
-// Each PoP has an account of its own, and makes its keys on its volume (/var/lib/pop/acme, which only the user of `pop certs` reads). One certificate covers all
-// names of a site. nginx gets a copy in /var/lib/pop/certs; the last good one stays until there is a better one.
+// Each PoP has an account of its own, and makes its keys on its volume (/var/lib/pop/acme, which only the user of `pop certs` reads). One certificate covers
+// all names of a site. nginx gets a copy in /var/lib/pop/certs; the last good one stays until there is a better one.
 //
 // A certificate is due when there is none for all of its names, or when it is time to renew it (schedule.go). PoPs that share certificates ask the
-// others for a newer one first (share.go). Otherwise an order is made (order.go). Names are proved by HTTP-01 or by DNS-01: with HTTP-01 they are checked before
-// (name_check.go), and each PoP responds to challenges of all PoPs (challenges.go); with DNS-01 TXT records are set (dns01.go). An order is
-// saved on the volume before it is sent to the authority, so that a PoP that restarts continues it.
+// others for a newer one first (share.go). Otherwise an order is made (order.go). Names are proved by HTTP-01 or by DNS-01: with HTTP-01 they are checked
+// before (name_check.go), and each PoP responds to challenges of all PoPs (challenges.go); with DNS-01 TXT records are set (dns01.go). An order is saved on the
+// volume before it is sent to the authority, so that a PoP that restarts continues it.
 package acme
 
 import (

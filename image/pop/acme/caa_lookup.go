@@ -20,8 +20,8 @@ type forbiddenError struct{ error }
 
 func (e forbiddenError) Unwrap() error { return e.error }
 
-// allowedNames returns the names whose CAA records allow the authority, and the problem of the first name that is not allowed. Names whose records cannot be looked
-// up count as allowed, because the authority decides.
+// allowedNames returns the names whose CAA records allow the authority, and the problem of the first name that is not allowed. Names whose records cannot be
+// looked up count as allowed, because the authority decides.
 func (a *Agent) allowedNames(ctx context.Context, ca *authority, account acme.Account, names []string) ([]string, error) {
 	directory, err := ca.client.GetDirectory(ctx)
 	if a.queryCAA == nil || err != nil || directory.Meta == nil || len(directory.Meta.CAAIdentities) == 0 {

@@ -85,11 +85,11 @@ func TestWhoseCAARecordsCount(t *testing.T) {
 		asked     string
 		says      string
 	}{
-		"the name's own":      {map[string]resolve.Answer{"www.example.org.": {Resources: caaResources(allowing)}, "example.org.": {Resources: caaResources(other)}}, "www.example.org", "www.example.org.", ""},
-		"those above it":      {map[string]resolve.Answer{"example.org.": {Resources: caaResources(allowing)}}, "example.org", "www.example.org. example.org.", ""},
-		"those of its TLD":    {map[string]resolve.Answer{"org.": {Resources: caaResources(other)}}, "org", "www.example.org. example.org. org.", ""},
-		"no records":          {nil, "", "www.example.org. example.org. org.", ""},
-		"a name that is none": {map[string]resolve.Answer{"www.example.org.": {Code: dnsmessage.RCodeNameError}, "example.org.": {Resources: caaResources(other)}}, "example.org", "www.example.org. example.org.", ""},
+		"the name's own":   {map[string]resolve.Answer{"www.example.org.": {Resources: caaResources(allowing)}, "example.org.": {Resources: caaResources(other)}}, "www.example.org", "www.example.org.", ""},
+		"those above it":   {map[string]resolve.Answer{"example.org.": {Resources: caaResources(allowing)}}, "example.org", "www.example.org. example.org.", ""},
+		"those of its TLD": {map[string]resolve.Answer{"org.": {Resources: caaResources(other)}}, "org", "www.example.org. example.org. org.", ""},
+		"no records":       {nil, "", "www.example.org. example.org. org.", ""},
+		"an invalid name":  {map[string]resolve.Answer{"www.example.org.": {Code: dnsmessage.RCodeNameError}, "example.org.": {Resources: caaResources(other)}}, "example.org", "www.example.org. example.org.", ""},
 		"behind a CNAME": {map[string]resolve.Answer{"www.example.org.": {Resources: append([]dnsmessage.Resource{{
 			Header: dnsmessage.ResourceHeader{Type: dnsmessage.TypeCNAME}, Body: &dnsmessage.CNAMEResource{}}}, caaResources(allowing)...)}}, "www.example.org", "www.example.org.", ""},
 		"a CNAME to a name without any": {map[string]resolve.Answer{"www.example.org.": {Resources: []dnsmessage.Resource{{

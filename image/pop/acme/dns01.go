@@ -100,7 +100,8 @@ func (c *Config) removeRecords(ctx context.Context, saved *savedOrder, save func
 	_ = save() // If this fails, they are removed once more, which does no harm.
 }
 
-// ByDNS turns off the checks of names if they are proved by records, because they need not lead here. A new PoP then waits for its first certificate, as with a vault.
+// ByDNS turns off the checks of names if they are proved by records, because they need not lead here. A new PoP then waits for its first certificate, as with a
+// vault.
 func (a *Agent) ByDNS() *Agent {
 	if a.config.DNS != nil {
 		a.checkName = func(context.Context, string) (Reach, error) { return reachViaPeer, nil }

@@ -35,7 +35,8 @@ type faultText struct {
 	Do string `json:"do"`
 }
 
-// Each fault keeps an order from being made, or a second one from being made; its sentence is reported, nothing else is served, and all is well once it is over.
+// Each fault keeps an order from being made, or a second one from being made; its sentence is reported, nothing else is served, and all is well once it is
+// over.
 func TestFaultsWithoutAnOrder(t *testing.T) {
 	var texts map[string]faultText
 	if err := json.Unmarshal(faultTexts, &texts); err != nil {

@@ -112,8 +112,8 @@ func (a *Agent) obtainFrom(ctx context.Context, cert *managedCert, names []strin
 	return nil
 }
 
-// explainFailure checks whether the account is the reason: every request of a deactivated account gets "unauthorized". An account that the authority has forgotten is
-// created again with the same key.
+// explainFailure checks whether the account is the reason: every request of a deactivated account gets "unauthorized". An account that the authority has
+// forgotten is created again with the same key.
 func (a *Agent) explainFailure(ctx context.Context, ca *authority, account acme.Account, err error) error {
 	_, isLost := errors.AsType[lostOrderError](err)
 	_, isAway := errors.AsType[unavailableError](err)

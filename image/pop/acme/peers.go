@@ -83,8 +83,8 @@ func (s *challengeServer) get(ctx context.Context, address netip.Addr, path stri
 	return s.client.Do(request)
 }
 
-// checkPeers returns an error for the first PoP that does not respond to challenges: an authority whose request reached it would get 502 or 504. nil: all respond, or
-// there are no others.
+// checkPeers returns an error for the first PoP that does not respond to challenges: an authority whose request reached it would get 502 or 504. nil: all
+// respond, or there are no others.
 func (s *challengeServer) checkPeers(ctx context.Context) error {
 	if s.peers == nil {
 		return nil

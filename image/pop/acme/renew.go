@@ -14,8 +14,8 @@ import (
 	"fly-pops/pop/internal/pair"
 )
 
-// Requested renewals: `pop renew` creates a file beside the certificate's, and `pop certs` makes one attempt. It skips the pauses after failures, but not the limits
-// of authorities.
+// Requested renewals: `pop renew` creates a file beside the certificate's, and `pop certs` makes one attempt. It skips the pauses after failures, but not the
+// limits of authorities.
 
 const (
 	week = 7 * 24 * time.Hour

@@ -109,8 +109,8 @@ func seedOf(words ...string) float64 {
 
 func fraction(of time.Duration, seed float64) time.Duration { return time.Duration(float64(of) * seed) }
 
-// validationPause is the pause after that many failures in a row, the last of which was a failed validation. If the cause may be brief, the first pauses are short.
-// failed are the failed validations of the last hour.
+// validationPause is the pause after that many failures in a row, the last of which was a failed validation. If the cause may be brief, the first pauses are
+// short. failed are the failed validations of the last hour.
 func validationPause(failures int, isBrief bool, failed []time.Time, now time.Time, seed float64) time.Duration {
 	var pause time.Duration
 	switch {

@@ -18,8 +18,8 @@ import (
 	"fly-pops/pop/internal/pair"
 )
 
-// PoPs share one certificate if the operator gives them a secret for it. Key and certificate are sent between PoPs over the app's private network, encrypted with a
-// key that is derived from the secret. Requests are encrypted too: a machine without the secret gets 404, as for everything else on that port.
+// PoPs share one certificate if the operator gives them a secret for it. Key and certificate are sent between PoPs over the app's private network, encrypted
+// with a key that is derived from the secret. Requests are encrypted too: a machine without the secret gets 404, as for everything else on that port.
 
 const (
 	sharePath = "/shared-certificate/"
@@ -108,7 +108,8 @@ func namesDigest(names []string) string {
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
-// sharedResponse is the encrypted pair for a request. "": there is none, or the request is invalid. It runs concurrently with rounds, so it reads only from the volume.
+// sharedResponse is the encrypted pair for a request. "": there is none, or the request is invalid. It runs concurrently with rounds, so it reads only from the
+// volume.
 func (a *Agent) sharedResponse(sealed string) string {
 	with, err := a.config.sharing()
 	if with == nil || err != nil {

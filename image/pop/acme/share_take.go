@@ -66,8 +66,8 @@ func (a *Agent) takeShared(ctx context.Context, cert *managedCert) bool {
 	return true
 }
 
-// waitsForPeers says whether another PoP orders first: PoPs order in the order of their addresses, which all of them see alike, each two minutes after the one before.
-// A PoP orders for one site after the other: as long as certificates arrive, the others wait.
+// waitsForPeers says whether another PoP orders first: PoPs order in the order of their addresses, which all of them see alike, each two minutes after the one
+// before. A PoP orders for one site after the other: as long as certificates arrive, the others wait.
 func (a *Agent) waitsForPeers(ctx context.Context, cert *managedCert) bool {
 	if a.config.ShareFile == "" || a.challenges.peers == nil {
 		return false
@@ -93,7 +93,8 @@ func (a *Agent) waitsForPeers(ctx context.Context, cert *managedCert) bool {
 	return a.now().Before(since.Add(time.Duration(before) * shareWait))
 }
 
-// requestShared asks all other PoPs at once and returns the responses of those that have a certificate. It skips silent PoPs, and adds those that do not respond to them.
+// requestShared asks all other PoPs at once and returns the responses of those that have a certificate. It skips silent PoPs, and adds those that do not
+// respond to them.
 func (s *challengeServer) requestShared(ctx context.Context, request string, silent map[netip.Addr]bool) map[netip.Addr]string {
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()

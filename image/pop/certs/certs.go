@@ -1,22 +1,22 @@
-// Package certs keeps nginx's certificates in sync with a Vault or OpenBao: it polls every half minute, checks what it gets and writes what changed. In addition, or
-// instead, it orders and renews certificates from an ACME authority (package acme).
+// Package certs keeps nginx's certificates in sync with a Vault or OpenBao: it polls every half minute, checks what it gets and writes what changed. In
+// addition, or instead, it orders and renews certificates from an ACME authority (package acme).
 //
 //	pop certs --config FILE
 //
 //	--config FILE   JSON; its fields are those of Config in config.go, unknown ones are rejected
 //	--check         only check the configuration
 //
-// It runs permanently and without privileges. While the vault, the tailnet or the credentials are missing, it retries with growing pauses (1 to 20 s, varied by a
-// fifth; 1 to 5 minutes after a rejected login, cut short by new credentials), and nginx serves the last certificates. It logs in by AppRole, renews its token after
-// two thirds of its lifetime and logs in again when it has expired. It writes <host>.pem (chain, then key; mode 0640, the directory's group) by rename, only if key
-// and chain belong together, are valid now, cover the host and differ from the installed pair. nginx reads the file during handshakes.
+// It runs permanently and without privileges. While the vault, the tailnet or the credentials are missing, it retries with growing pauses (1 to 20 s, varied by
+// a fifth; 1 to 5 minutes after a rejected login, cut short by new credentials), and nginx serves the last certificates. It logs in by AppRole, renews its
+// token after two thirds of its lifetime and logs in again when it has expired. It writes <host>.pem (chain, then key; mode 0640, the directory's group) by
+// rename, only if key and chain belong together, are valid now, cover the host and differ from the installed pair. nginx reads the file during handshakes.
 //
 // Exit codes: 0 after SIGTERM or SIGINT; 2 invalid arguments or configuration; 1 the configuration cannot be read.
 //
 // The status file is one object, written after each poll. vault: address, reachable, at (of the last success), error and errorAt (of the last failure),
 // secretId (what is known of the secret_id: createdAt, endsAt, usesLeft, gone, unknown).
-// certificates: host, domain, notAfter, serial and source ("vault", or "volume" before the first request to the vault) of the installed certificate, its version in
-// the vault, error and errorAt if the vault's certificate is missing or rejected. It contains no secrets.
+// certificates: host, domain, notAfter, serial and source ("vault", or "volume" before the first request to the vault) of the installed certificate, its
+// version in the vault, error and errorAt if the vault's certificate is missing or rejected. It contains no secrets.
 package certs
 
 import (

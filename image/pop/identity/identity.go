@@ -7,7 +7,8 @@
 //	--host NAME    name of the PoP in known_hosts. Default: $POP_NAME, else the machine's host name
 //
 // It prints one line of JSON to standard output: recipient (for sops --age), knownHosts (a line of a known_hosts file), fingerprint.
-// The recipient is the key's own "ssh-ed25519 ..." line, not an age1... recipient derived from it: that is another kind of stanza, which this key cannot decrypt.
+// The recipient is the key's own "ssh-ed25519 ..." line, not an age1... recipient derived from it: that is another kind of stanza, which this key cannot
+// decrypt.
 //
 // Exit codes: 0; 1 the volume cannot be read or written; 2 invalid arguments; 3 there is no key to show, or it is broken. A key is never
 // overwritten: files that are sealed to it could not be decrypted any more.
@@ -62,7 +63,7 @@ func Run(arguments []string, output io.Writer) error {
 		return exit.WithCode(exit.Usage, fmt.Errorf("identity: %w", err))
 	}
 	if flags.NArg() > 0 {
-		return exit.WithCode(exit.Usage, fmt.Errorf("identity: %q: no such argument, allowed is \"show\"", flags.Arg(0)))
+		return exit.WithCode(exit.Usage, fmt.Errorf("identity: %q: no such argument, expected \"show\"", flags.Arg(0)))
 	}
 	name, err := hostName(*host)
 	if err != nil {

@@ -1,6 +1,6 @@
-// Package maintenance is `pop maintenance on|off HOST`: nginx answers a site's visitors with 503 and a page, or serves them again, from the next request on and
-// without a reload, because it looks for a file with the site's name (image/render/nginx-maintenance.ts). The file is on the volume, so it outlives restarts
-// and updates.
+// Package maintenance is `pop maintenance on|off HOST`: nginx answers a site's visitors with an error page (503), or serves them again, from the next request
+// on and without a reload, because it looks for a file with the site's name (image/render/nginx-maintenance.ts). The file is on the volume, so it outlives
+// restarts and updates.
 package maintenance
 
 import (

@@ -9,8 +9,8 @@ import (
 )
 
 // choice says which responses are removed. A key is a site's host and the request's target as the visitor wrote it: www.example.org/img/a.png?v=2. If a site
-// has several names, the requested one is part of the key: www.example.org@example.net/img/a.png?v=2. Ignored parameters of the query are part of the key too, and
-// left out of the query: www.example.org[utm_*]/img/a.png?v=2
+// has several names, the requested one is part of the key: www.example.org@example.net/img/a.png?v=2. Ignored parameters of the query are part of the key too,
+// and left out of the query: www.example.org[utm_*]/img/a.png?v=2
 type choice struct {
 	all bool
 	// Host of one site. Empty if targets contain the hosts.

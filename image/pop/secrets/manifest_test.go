@@ -19,7 +19,7 @@ func TestManifestErrorsHavePaths(t *testing.T) {
 		"several at once":            {`{"a": 1, "secrets": [{"b": 2}]}`, "unknown: a, secrets[0].b"},
 		"a wrong type":               {one(`"name": 1`), "secrets.name is a number, expected string"},
 		"a mode that is a number":    {one(`"mode": 256`), "secrets.mode is a number, expected string"},
-		"a mode that is none":        {one(secret + `, "mode": "u+r"`), `secrets[0].mode is "u+r"`},
+		"an invalid mode":            {one(secret + `, "mode": "u+r"`), `secrets[0].mode is "u+r"`},
 		"a mode with setuid":         {one(secret + `, "mode": "4755"`), `secrets[0].mode is "4755"`},
 		"no mode":                    {one(`"name": "a", "key": "a", "sopsFile": "f"`), `secrets[0].mode is ""`},
 		"no key":                     {one(`"name": "a", "sopsFile": "f", "mode": "0400"`), `secrets[0].key is missing`},

@@ -151,8 +151,8 @@ func (j *Joiner) tailscaleUp(ctx context.Context, options ...string) error {
 	return j.up(ctx, append(all, options...))
 }
 
-// keepFlysNetworks adds rules for Fly's networks, because tailscaled's routes take precedence over those of the machine's interfaces. A subnet router that offers
-// 172.16.0.0/12 must not get the responses to Fly Proxy, nor one that offers fdaa::/16 those to the private network.
+// keepFlysNetworks adds rules for Fly's networks, because tailscaled's routes take precedence over those of the machine's interfaces. A subnet router that
+// offers 172.16.0.0/12 must not get the responses to Fly Proxy, nor one that offers fdaa::/16 those to the private network.
 func (j *Joiner) keepFlysNetworks(ctx context.Context) error {
 	if !j.Wanted.AcceptRoutes {
 		return nil
@@ -185,8 +185,8 @@ func (j *Joiner) joined(ctx context.Context) error {
 	return nil
 }
 
-// restartDaemon reconnects a node with a valid key. It does not do so while the control server cannot be reached: tailscaled would forget its peers, and with them
-// the paths to the origins.
+// restartDaemon reconnects a node with a valid key. It does not do so while the control server cannot be reached: tailscaled would forget its peers, and with
+// them the paths to the origins.
 func (j *Joiner) restartDaemon(ctx context.Context, why error) error {
 	if info, err := os.Stat(j.path(restartedFile)); err == nil && j.now().Sub(info.ModTime()) < restartPause {
 		return fmt.Errorf("%w. tailscaled was already restarted at %s", why, info.ModTime().Format(time.RFC3339))

@@ -1,4 +1,5 @@
-// Package tailnet checks this PoP's node of the tailnet through tailscaled's LocalAPI, reports its problems, and makes the PoP a node again if it no longer is one.
+// Package tailnet checks this PoP's node of the tailnet through tailscaled's LocalAPI, reports its problems, and makes the PoP a node again if it no longer is
+// one.
 package tailnet
 
 import (

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// Wanted is the tailnet of the stack file, as in /etc/pop/pop.json.
+// Wanted describes the tailnet of the stack file, as in /etc/pop/pop.json.
 type Wanted struct {
 	// MagicDNS domain, e.g. tail1234.ts.net.
 	Domain string `json:"domain"`

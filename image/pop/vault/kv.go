@@ -26,7 +26,8 @@ type Store struct {
 	Version int
 }
 
-// Read reads the current secret at a path: https://openbao.org/api-docs/secret/kv/kv-v1/#read-secret, https://openbao.org/api-docs/secret/kv/kv-v2/#read-secret-version
+// Read reads the current secret at a path: https://openbao.org/api-docs/secret/kv/kv-v1/#read-secret,
+// https://openbao.org/api-docs/secret/kv/kv-v2/#read-secret-version
 func (c *Client) Read(ctx context.Context, token Token, store Store, path string) (Secret, error) {
 	operation := store.Mount + "/" + path
 	if store.Version == KV1 {

@@ -25,10 +25,10 @@ import (
 )
 
 const (
-	// A response contains a key and a chain, or a token.
-	maxResponseSize = 1 << 20
 	// For a request and its response.
 	timeout = 15 * time.Second
+	// A response contains a key and a chain, or a token.
+	maxResponseSize = 1 << 20
 )
 
 // Client is a client of one server. It keeps no token.

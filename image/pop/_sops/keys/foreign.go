@@ -5,9 +5,9 @@ import (
 	"strings"
 )
 
-// Foreign is a key of a kind that this build leaves out: a file can name it in addition to others, and it decrypts nothing. Operators with only their own machines
-// have no account of any cloud, so the clouds' clients, three quarters of the program and most of its compile time, are left out. See image/build/go-overlay and
-// setup/sops.mjs.
+// Foreign is a key of a kind that this build leaves out: a file can name it in addition to others, and it decrypts nothing. Operators with only their own
+// machines have no account of any cloud, so the clouds' clients, three quarters of the program and most of its compile time, are left out. See
+// image/build/go-overlay and setup/sops.mjs.
 type Foreign[K kind] struct{}
 
 type kind interface {

@@ -24,8 +24,8 @@ const (
 // Earliest is a time that only an unset clock is before.
 var Earliest = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// Check returns the host's certificate and the PEM for nginx: the chain in TLS order (arrange), then the key. The certificates may be in any order. The error says
-// why nginx must not use this pair for the host.
+// Check returns the host's certificate and the PEM for nginx: the chain in TLS order (arrange), then the key. The certificates may be in any order. The error
+// says why nginx must not use this pair for the host.
 func Check(host, key, chain string, now time.Time) (*x509.Certificate, []byte, error) {
 	if len(key)+len(chain) > longestPair {
 		return nil, nil, fmt.Errorf("key and certificates are longer than %d KB", longestPair>>10)
