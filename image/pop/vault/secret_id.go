@@ -20,8 +20,8 @@ type SecretID struct {
 // ErrNoSecretID: it expired, was used up or revoked, or belongs to another role. The server does not say which.
 var ErrNoSecretID = errors.New("the vault does not know the secret_id")
 
-// LookUp looks up the secret_id of a role. This is not counted as a use. The token's policies have to allow `update` on LookUpPath, which the default policy does
-// not:
+// LookUp looks up the secret_id of a role. This is not counted as a use. The token's policies have to allow `update` on LookUpPath, which the default
+// policy does not:
 // https://openbao.org/api-docs/auth/approle/#read-approle-secret-id
 func (c *Client) LookUp(ctx context.Context, token Token, mount, secretID string) (SecretID, error) {
 	var answer struct {
