@@ -92,8 +92,10 @@ export async function onMachine(folder: string, command: string[], onLine: (line
     execFileSync("ip", ["link", "set", link, "up"]);
     iptables("-A");
     const since = performance.now();
+    // A counter left by a run that was killed goes on from there.
+    const before = cpu();
     const take = (line: string) => {
-      samples.push({ wall: (performance.now() - since) / 1000, cpu: cpu(), bytes: received(), line });
+      samples.push({ wall: (performance.now() - since) / 1000, cpu: cpu() - before, bytes: received(), line });
       onLine(line);
     };
     createInterface({ input: machine.stdout }).on("line", take);
