@@ -53,7 +53,7 @@ async function run(options: DaemonOptions): Promise<void> {
     clock: systemClock,
     runner,
     random: systemRandom,
-    store: fileStore(paths.world),
+    store: fileStore(paths.flyState),
     token: readFileSync(paths.token, "utf8").trim(),
     // The meaning under which a PoP without checks in its services would keep its visitors whatever it answers.
     quirks: { namedChecksOnlyWatch: true },

@@ -16,7 +16,7 @@ export const paths = {
   daemon: join(root, "daemon.json"),
   daemonLog: join(root, "daemon.log"),
   /** State of local Fly. */
-  world: join(root, "fly.json"),
+  flyState: join(root, "fly.json"),
   /** Token of local Fly's API, 0600. */
   token: join(root, "token"),
   /** Pulumi's file backend. */

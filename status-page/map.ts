@@ -1,5 +1,5 @@
 /** The map of the status page: the position of a place on it, and the land as dots. Miller's projection, which leaves room for Europe. */
-import { isLand } from "./land.ts";
+import { isLand } from "./continents.ts";
 
 /** Units of the drawing. The height follows from the latitudes shown. */
 const width = 1000;

@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// patience is how long a visitor waits for a connection of local Fly's.
-const patience = 5 * time.Second
+// timeout is how long a visitor waits for a connection of local Fly's.
+const timeout = 5 * time.Second
 
 func main() {
 	log.SetFlags(0)
@@ -47,7 +47,7 @@ func listen(address string, serve func(*net.TCPConn)) {
 
 func welcome(visitor *net.TCPConn, links <-chan *net.TCPConn) {
 	defer visitor.Close()
-	late := time.After(patience)
+	late := time.After(timeout)
 	for {
 		select {
 		case link := <-links:

@@ -8,7 +8,6 @@ import type { Routes } from "../edge/routes.ts";
 import { addressRoutes } from "./api/addresses.ts";
 import { appRoutes } from "./api/apps.ts";
 import { type CallLog, createCallLog } from "./api/call-log.ts";
-import { createDesk } from "./api/desk.ts";
 import { graphqlRoutes } from "./api/graphql.ts";
 import { logRoutes } from "./api/logs.ts";
 import { machineRoutes } from "./api/machines.ts";
@@ -17,6 +16,7 @@ import { platformRoutes } from "./api/platform.ts";
 import { releaseRoutes } from "./api/releases.ts";
 import { createReplicas } from "./api/replicas.ts";
 import type { ApiRequest, ApiResponse } from "./api/request.ts";
+import { createRequestHandler } from "./api/request-handler.ts";
 import { createRouter } from "./api/router.ts";
 import { secretRoutes } from "./api/secrets.ts";
 import { verbRoutes } from "./api/verbs.ts";
@@ -25,13 +25,13 @@ import { waitRoutes } from "./api/wait.ts";
 import { createFaultPlan, type FaultPlan } from "./controls/faults.ts";
 import { createPlatformEvents, type PlatformEvents } from "./controls/platform-events.ts";
 import { type Core, createCore, defaultSettings, networkOfApp, type Settings } from "./core/core.ts";
+import type { FlyState } from "./core/fly-state.ts";
 import { createIds } from "./core/ids.ts";
 import { isOnNetwork } from "./core/private-network.ts";
 import { noQuirks, type Quirks } from "./core/quirks.ts";
 import { type Random, seeded } from "./core/random.ts";
 import type { Runner } from "./core/runner.ts";
 import type { Store } from "./core/store.ts";
-import type { World } from "./core/world.ts";
 import { instanceOf } from "./machines/instance.ts";
 import { createLifecycle } from "./machines/lifecycle.ts";
 import { recover } from "./machines/recovery.ts";
@@ -60,7 +60,7 @@ export interface LocalFly {
   /** The records that machines get from the name server of their private network. */
   names: PrivateNames;
   /** All it knows, as a copy. */
-  snapshot(): World;
+  snapshot(): FlyState;
   /** Calls `look` after every change of anything. Returns what ends it. */
   watch(look: () => void): () => void;
   /** Stops acting: no timer, exit or call has any effect any more. What was answered is stored. The runner stays open. */
@@ -76,7 +76,7 @@ export async function createLocalFly(options: LocalFlyOptions): Promise<LocalFly
     store,
     ids: createIds(clock, random),
     settings: { ...defaultSettings, ...options.settings, quirks: { ...noQuirks, ...options.quirks } },
-    world: store.load(),
+    flyState: store.load(),
   });
   const lifecycle = createLifecycle(core);
   /** What can be read of an API server's own copy of the world. */
@@ -105,22 +105,22 @@ export async function createLocalFly(options: LocalFlyOptions): Promise<LocalFly
   const names = createPrivateNames(core);
 
   replaceForeignAddresses(core);
-  const alive = Object.values(core.world.machines).filter((it) => it.state !== "destroyed");
+  const alive = Object.values(core.flyState.machines).filter((it) => it.state !== "destroyed");
   const known = alive.flatMap((machine) => {
-    const app = core.world.apps[machine.app];
+    const app = core.flyState.apps[machine.app];
     return app ? [instanceOf(app, machine, machine.runs ?? machine.version)] : [];
   });
   const { running } = await runner.reconcile(known);
   recover(core, lifecycle, new Set(running));
 
   return {
-    handle: createDesk({ core, router, faults, replicas, calls, token }),
+    handle: createRequestHandler({ core, router, faults, replicas, calls, token }),
     routes: createRoutes(core),
     faults,
     calls,
     platform: createPlatformEvents(core),
     names,
-    snapshot: () => structuredClone(core.world),
+    snapshot: () => structuredClone(core.flyState),
     watch: (look) => core.watchAll(look),
     close: () => core.close(),
   };
@@ -128,8 +128,8 @@ export async function createLocalFly(options: LocalFlyOptions): Promise<LocalFly
 
 /** Machines of an older store have addresses that are not of their network. The new ones reach their containers with the next boot. */
 function replaceForeignAddresses(core: Core): void {
-  for (const machine of Object.values(core.world.machines)) {
-    const app = core.world.apps[machine.app];
+  for (const machine of Object.values(core.flyState.machines)) {
+    const app = core.flyState.apps[machine.app];
     if (!app || isOnNetwork(machine.privateIp, networkOfApp(core, app))) continue;
     machine.privateIp = core.ids.privateIp(networkOfApp(core, app), machine.zone);
   }

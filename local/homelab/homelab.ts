@@ -40,7 +40,7 @@ const names = {
 export const role = "homelab";
 
 const headscalePort = 8443;
-const patienceMs = 180_000;
+const timeoutMs = 180_000;
 
 /** Resolves when a certificate of each host is in the vault. One that runs already is taken as it is; what it knows outlives it, on a volume. */
 export async function startHomelab({ docker, stack, network, hosts, log }: HomelabOptions): Promise<Homelab> {
@@ -83,7 +83,7 @@ interface Certificates {
 
 async function untilReady(docker: Docker, id: string, hosts: string[], log: (line: string) => void): Promise<void> {
   const container = docker.getContainer(id);
-  const deadline = Date.now() + patienceMs;
+  const deadline = Date.now() + timeoutMs;
   const output = await tellOutput(container, log);
   let seen: Certificates | undefined;
   let missing = hosts;
@@ -104,7 +104,7 @@ async function untilReady(docker: Docker, id: string, hosts: string[], log: (lin
   const why = seen?.failures.join(" ") || output.last().join("\n  ");
   if (Date.now() < deadline) await removeContainer(docker, id);
   throw new Error(
-    `homelab: not ready${Date.now() < deadline ? ", it ended" : ` in ${patienceMs / 1000} s`}. Its output:\n  ${why}\nRun again, or start from nothing: npm run local -- down`,
+    `homelab: not ready${Date.now() < deadline ? ", it ended" : ` in ${timeoutMs / 1000} s`}. Its output:\n  ${why}\nRun again, or start from nothing: npm run local -- down`,
   );
 }
 

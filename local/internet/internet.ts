@@ -18,7 +18,7 @@ const sources = ["image/build/*", "local/homelab/origin/*", "local/internet/{aut
 
 /** Of pebble, where its root is asked for. */
 const managementPort = 15_000;
-const patienceMs = 20_000;
+const timeoutMs = 20_000;
 
 export interface InternetOptions {
   docker: Docker;
@@ -54,7 +54,7 @@ export async function startInternet({ docker, stack, network, log }: InternetOpt
 /** Returns its own certificate once it answers. One that does not is removed: the next start begins afresh. */
 async function untilReady(docker: Docker, { id, hostPort = 0 }: RunningService): Promise<string> {
   const container = docker.getContainer(id);
-  const deadline = Date.now() + patienceMs;
+  const deadline = Date.now() + timeoutMs;
   let failure = "";
   while (Date.now() < deadline) {
     try {

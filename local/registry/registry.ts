@@ -23,7 +23,7 @@ export interface RegistryOptions {
 
 const imageTag = "fly-pops-registry:local";
 const port = 5000;
-const patienceMs = 20_000;
+const timeoutMs = 20_000;
 
 /** @returns the address to push to, e.g. "127.0.0.1:5000". One that runs and answers is taken as it is; what was pushed outlives it. */
 export async function startRegistry(options: RegistryOptions): Promise<{ address: string }> {
@@ -48,7 +48,7 @@ export async function startRegistry(options: RegistryOptions): Promise<{ address
 /** One that ends, or does not answer in time, is removed, and its first output is reported. The next start begins from nothing. */
 async function untilAnswers(address: string, docker: Docker, id: string): Promise<void> {
   const container = docker.getContainer(id);
-  const deadline = AbortSignal.timeout(patienceMs);
+  const deadline = AbortSignal.timeout(timeoutMs);
   while (!deadline.aborted) {
     const answer = await fetch(`http://${address}/v2/`, { signal: deadline }).catch(() => undefined);
     await answer?.body?.cancel();
@@ -59,7 +59,7 @@ async function untilAnswers(address: string, docker: Docker, id: string): Promis
   const said = await Array.fromAsync(lines(Readable.from(await container.logs({ stdout: true, stderr: true }))));
   await removeContainer(docker, id);
   throw new Error(
-    `registry: no answer from http://${address}/v2/${deadline.aborted ? ` in ${patienceMs / 1000} s` : ", it ended"}. ` +
+    `registry: no answer from http://${address}/v2/${deadline.aborted ? ` in ${timeoutMs / 1000} s` : ", it ended"}. ` +
       `It said: ${said.slice(0, 3).join(" ") || "nothing"}. It was removed, run again.`,
   );
 }

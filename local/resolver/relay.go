@@ -12,8 +12,8 @@ import (
 )
 
 const (
-	// patience is for local Fly, and then for the engine's name server: clients ask again after 5 s or less.
-	patience = 5 * time.Second
+	// timeout is for local Fly, and then for the engine's name server: clients ask again after 5 s or less.
+	timeout = 5 * time.Second
 	// longest message there is: its length has two bytes.
 	longest = 65535
 	// open bounds questions under way, and with them memory: a machine that asks too much gets no answer.
@@ -66,7 +66,7 @@ func (r *relay) serveStreams(listener net.Listener) {
 func (r *relay) serveStream(stream net.Conn) {
 	defer stream.Close()
 	for {
-		_ = stream.SetDeadline(time.Now().Add(2 * patience))
+		_ = stream.SetDeadline(time.Now().Add(2 * timeout))
 		message, err := readMessage(stream)
 		if err != nil {
 			return
@@ -110,7 +110,7 @@ func (r *relay) ask(network string, from net.Addr, message []byte) []byte {
 			return nil
 		}
 		return answer
-	case <-time.After(patience):
+	case <-time.After(timeout):
 		return nil
 	}
 }
@@ -170,12 +170,12 @@ func (r *relay) readAnswers(input io.Reader) error {
 }
 
 func (r *relay) askEngine(network string, message []byte) ([]byte, error) {
-	engine, err := net.DialTimeout(network, r.engine, patience)
+	engine, err := net.DialTimeout(network, r.engine, timeout)
 	if err != nil {
 		return nil, err
 	}
 	defer engine.Close()
-	_ = engine.SetDeadline(time.Now().Add(patience))
+	_ = engine.SetDeadline(time.Now().Add(timeout))
 	if network == "tcp" {
 		if err := writeMessage(engine, message); err != nil {
 			return nil, err

@@ -12,7 +12,7 @@ import {
   shortImage,
 } from "../../status-page/picture.ts";
 import type { MachineCount } from "../edge/counters.ts";
-import { currentVersion, type MachineRow, type World } from "../fly/core/world.ts";
+import { currentVersion, type FlyState, type MachineRow } from "../fly/core/fly-state.ts";
 import type { PopTraffic } from "./traffic.ts";
 
 const head: Head = {
@@ -31,8 +31,8 @@ export interface Surroundings {
   traffic: ReadonlyMap<string, PopTraffic>;
 }
 
-export function picture(world: World, { now, clientRegion, counts, traffic }: Surroundings): Picture {
-  const machines = Object.values(world.machines)
+export function picture(flyState: FlyState, { now, clientRegion, counts, traffic }: Surroundings): Picture {
+  const machines = Object.values(flyState.machines)
     .filter((it) => it.state !== "destroyed")
     .toSorted((a, b) => a.name.localeCompare(b.name));
   const open = new Map(counts.map((it) => [it.machineId, it.open]));

@@ -35,7 +35,7 @@ interface Sample {
 
 const everyMs = 1_000;
 /** As long as Fly's check: a PoP behind which something hangs takes half of it to answer. */
-const patienceMs = checkTimeoutSeconds * 1000;
+const timeoutMs = checkTimeoutSeconds * 1000;
 /** Rates are over this long: nginx hands its counts on once a second, so that less would flicker. */
 const windowMs = 5_000;
 
@@ -115,7 +115,7 @@ export function rates(samples: Sample[]): PopTraffic | undefined {
 /** Undefined if there is no response, or the response is not a PoP's. */
 async function ask({ host, port }: Source): Promise<Report | undefined> {
   try {
-    const answer = await fetch(`http://${host}:${port}/healthz`, { signal: AbortSignal.timeout(patienceMs) });
+    const answer = await fetch(`http://${host}:${port}/healthz`, { signal: AbortSignal.timeout(timeoutMs) });
     return Report.safeParse(await answer.json()).data;
   } catch {
     return undefined;

@@ -18,7 +18,7 @@ async function deployed(over: Record<string, unknown> = {}): Promise<{ it: Cli; 
   const it = await cli();
   it.config(values(over));
   await it.deploy();
-  const { addresses } = it.local.world();
+  const { addresses } = it.local.flyState();
   const of = (type: string) => String(addresses.find((address) => address.type === type)?.ip);
   return { it, v4: of("v4"), v6: of("v6") };
 }

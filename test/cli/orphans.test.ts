@@ -45,7 +45,7 @@ async function scene(over: Record<string, unknown> = {}) {
     (await it.local.call("POST", `/apps/my-edge/${what}`, body)).body.id as string;
   const volume = await made("volumes", { name: "pop_nrt_1", region: "nrt", size_gb: 3 });
   const metadata = { pops_stack: owner, pops_pop: "nrt-1" };
-  const { addresses, volumes } = it.local.world();
+  const { addresses, volumes } = it.local.flyState();
   const ids = [
     ...it.local.machines().map(({ id }) => id),
     ...addresses.map(({ ip }) => ip),

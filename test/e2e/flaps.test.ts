@@ -23,7 +23,7 @@ test("fly-go's flaps leads an app, a volume and a machine through all they can b
   const env = { FLY_FLAPS_BASE_URL: it.url, FLY_API_TOKEN: it.token };
   const { stdout } = await promisify(execFile)(program, { env });
   expect(stdout.trim().split("\n").at(-1)).toBe("it is gone");
-  const { apps, machines, volumes } = it.world();
+  const { apps, machines, volumes } = it.flyState();
   expect({ apps, machines, volumes }).toEqual({ apps: {}, machines: {}, volumes: {} });
 });
 

@@ -169,7 +169,7 @@ describe("the build fails for configuration that its parser rejects", () => {
     ["nginx", "config/etc/nginx/nginx.conf", "\nnonsense on;\n", /unknown directive "nonsense"/],
     ["unbound", "config/etc/unbound/unbound.conf", "\nserver:\n  nonsense: yes\n", /nonsense|syntax error/],
     ["process-compose", "config/etc/process-compose.yaml", "\nnonsense: {}\n", /nonsense/],
-    ["pop", "config/etc/pop/pop.json", "\n{", /pop\.json: there is more in it/],
+    ["pop", "config/etc/pop/pop.json", "\n{", /pop\.json: expected one object, but there is more/],
   ])("%s", async (name, file, text, reason) => {
     const broken = build(`broken-${name}`, spec, { alter: (context) => appendFileSync(join(context, file), text) });
     await expect(broken.catch(withOutput)).rejects.toThrow(reason);

@@ -90,7 +90,7 @@ test("without the right to mount no secret is written, least of all to a disk", 
   await put("/tmp/try/manifest.json", Buffer.from(JSON.stringify(plain)));
   const asNobody = "runas nobody /usr/bin/pop-secrets --manifest /tmp/try/manifest.json --status /tmp/try/status.json";
   const { code, output } = await sh(`chmod 600 /tmp/try/key && chown -R nobody /tmp/try && ${asNobody}`);
-  expect({ code, output }).toEqual({ code: 1, output: expect.stringContaining("takes root with CAP_SYS_ADMIN") });
+  expect({ code, output }).toEqual({ code: 1, output: expect.stringContaining("needs root with CAP_SYS_ADMIN") });
   expect((await sh("grep -rl 'of yaml: ü' /tmp; true")).output).toBe("");
 });
 

@@ -85,7 +85,7 @@ test("an empty app is deleted, a gone one is gone", async () => {
   await using fixture = await handlerFixture();
   expect(await appHandler.read(app, outs, fixture.context)).toEqual({ outs, inputs });
   await appHandler.delete(app, outs, fixture.context);
-  expect(fixture.local.world().apps).toEqual({});
+  expect(fixture.local.flyState().apps).toEqual({});
   expect(await appHandler.read(app, outs, fixture.context)).toBeUndefined();
   await appHandler.delete(app, outs, fixture.context);
 });
@@ -94,7 +94,7 @@ test("an app that holds what the stack does not own stays", async () => {
   await using fixture = await handlerFixture();
   const { body } = await fixture.local.call("POST", `/apps/${app}/volumes`, { name: "precious", region: "cdg" });
   await appHandler.delete(app, outs, fixture.context);
-  expect(Object.keys(fixture.local.world().apps)).toEqual([app]);
+  expect(Object.keys(fixture.local.flyState().apps)).toEqual([app]);
   expect(fixture.logLines).toEqual([
     `app ${app} is kept: it still holds volume ${body.id}, which this stack does not own or is configured to keep`,
   ]);
@@ -113,7 +113,7 @@ test("an address whose answer was lost is found, not assigned twice", async () =
   await using fixture = await handlerFixture();
   fixture.local.faults.next("POST ip_assignments", "drop response");
   const { id } = await addressHandler.create(v4, fixture.context);
-  expect(fixture.local.world().addresses.map(({ ip }) => ip)).toEqual([id]);
+  expect(fixture.local.flyState().addresses.map(({ ip }) => ip)).toEqual([id]);
 });
 
 test("two addresses that could be meant are refused", async () => {

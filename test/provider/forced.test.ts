@@ -32,7 +32,7 @@ async function process(kind: ResourceType, handler: Handler<Properties, Properti
 }
 
 const things = ({ local }: HandlerFixture) => {
-  const { apps, addresses, volumes, machines } = local.world();
+  const { apps, addresses, volumes, machines } = local.flyState();
   return {
     apps: Object.keys(apps),
     addresses: addresses.map(({ ip }) => ip),

@@ -158,7 +158,7 @@ test("a volume of the same name that another stack's machine mounts is neither s
   expect(await volumeHandler.read("vol_gone", outs, fixture.context)).toBeUndefined();
   await volumeHandler.delete("vol_gone", outs, fixture.context);
   expect(changed(fixture)).toEqual(["DELETE volumes/:id"]);
-  expect(fixture.local.world().volumes[inputs.volume]?.state).toBe("created");
+  expect(fixture.local.flyState().volumes[inputs.volume]?.state).toBe("created");
 });
 
 test("an address stays while another stack's machine serves by it, and goes with one's own", async () => {
@@ -166,12 +166,12 @@ test("an address stays while another stack's machine serves by it, and goes with
   const shared = await addressHandler.create({ app, type: "v4", owner: theirs }, fixture.context);
   await pop(fixture);
   await addressHandler.delete(shared.id, shared.outs, fixture.context);
-  expect(fixture.local.world().addresses).toHaveLength(1);
+  expect(fixture.local.flyState().addresses).toHaveLength(1);
   expect(fixture.logLines.at(-1)).toBe(
     `address ${shared.id} is kept: the app my-edge serves stack me/fly-pops/prod too, by cdg-1. If it is no longer needed: fly ips release ${shared.id} -a my-edge`,
   );
   await addressHandler.delete(shared.id, { ...shared.outs, owner: ours }, fixture.context);
-  expect(fixture.local.world().addresses).toEqual([]);
+  expect(fixture.local.flyState().addresses).toEqual([]);
 });
 
 test("a machine that another stack has by now is neither changed nor destroyed nor taken back by the former one's state", async () => {

@@ -1,8 +1,8 @@
 /** Changes to the objects of a stack by other people and by the platform. */
 
 import { volumeName } from "../../components/placement.ts";
-import type { MachineRow } from "../../local/fly/core/world.ts";
-import { currentVersion } from "../../local/fly/core/world.ts";
+import type { MachineRow } from "../../local/fly/core/fly-state.ts";
+import { currentVersion } from "../../local/fly/core/fly-state.ts";
 import { liveMachines, liveVolumes, recordDisturbance, type Sim, token } from "./sim.ts";
 
 /** Does one interference. @returns the line for the history */
@@ -99,7 +99,7 @@ export const interferences: Record<string, Interference> = {
     {},
   ),
   releaseAddress: async (sim) => {
-    const row = sim.world.addresses.find((it) => it.app === sim.stack.app);
+    const row = sim.flyState.addresses.find((it) => it.app === sim.stack.app);
     if (!row) return "release an address: there is none";
     recordDisturbance(sim, row.type, { drift: true });
     return `release address ${row.ip} -> ${await call(sim, "DELETE", `ip_assignments/${encodeURIComponent(row.ip)}`)}`;
@@ -138,7 +138,7 @@ export const platformEvents: Record<string, Interference> = {
     {},
   ),
   hostUp: async (sim) => {
-    const [zone] = sim.world.unreachableZones;
+    const [zone] = sim.flyState.unreachableZones;
     if (zone === undefined) return "platform: every host is up";
     sim.fly.platform.hostUp(zone);
     everyPopOn(sim, zone);

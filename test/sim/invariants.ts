@@ -2,7 +2,7 @@
 import { isDeepStrictEqual } from "node:util";
 import { volumeName } from "../../components/placement.ts";
 import type { MachineConfig } from "../../fly/wire.ts";
-import { type CheckRow, currentVersion, type MachineRow } from "../../local/fly/core/world.ts";
+import { type CheckRow, currentVersion, type MachineRow } from "../../local/fly/core/fly-state.ts";
 import { renderConfig } from "../../local/fly/machines/render.ts";
 import type { MachineInputs } from "../../providers/fly/machine.ts";
 import { type MachineOutputs, toWire } from "../../providers/fly/machine.ts";
@@ -33,7 +33,7 @@ export function noDuplicates(sim: Sim): void {
   for (const machine of liveMachines(sim)) {
     const mount = currentVersion(machine).rendered.mounts?.[0]?.volume;
     if (mount === undefined) continue;
-    const volume = sim.world.volumes[mount];
+    const volume = sim.flyState.volumes[mount];
     if (volume?.state !== "created" || volume.attachedMachine !== machine.id)
       fail(
         `machine ${machine.name} has lost its volume ${mount}: it is ${volume ? `${volume.state}, held by ${volume.attachedMachine}` : "gone"}`,
@@ -206,7 +206,7 @@ export function allPopsCorrect(sim: Sim, began: number): void {
   }
   for (const type of sim.stack.addresses) {
     if (sim.disturbed.get(type)?.drift) continue;
-    const found = sim.world.addresses.filter((it) => it.app === sim.stack.app && it.type === type);
+    const found = sim.flyState.addresses.filter((it) => it.app === sim.stack.app && it.type === type);
     if (found.length !== 1) fail(`up ended well, but there are ${found.length} addresses of type ${type}`);
   }
   const wanted = new Set(sim.stack.pops.map((it) => it.name));
@@ -223,8 +223,8 @@ export function allPopsCorrect(sim: Sim, began: number): void {
 export function nothingLeft(sim: Sim): void {
   const volumes = sim.stack.keepVolumes ? [] : liveVolumes(sim);
   const left = [...liveMachines(sim), ...volumes].map((it) => it.name).filter((name) => !name.startsWith("foreign"));
-  const addresses = sim.world.addresses.filter((it) => it.app === sim.stack.app);
-  if (sim.world.apps[sim.stack.app] && addresses.length > 0) left.push(...addresses.map((it) => it.ip));
+  const addresses = sim.flyState.addresses.filter((it) => it.app === sim.stack.app);
+  if (sim.flyState.apps[sim.stack.app] && addresses.length > 0) left.push(...addresses.map((it) => it.ip));
   if (left.length > 0) fail(`destroy ended well, but these are left: ${left.join(", ")}`);
 }
 

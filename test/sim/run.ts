@@ -166,19 +166,19 @@ export async function run(sim: Sim, command: Command, trouble: Disruption): Prom
     if (method === "DELETE" && !verb) outOfService.delete(id);
     if (verb === "uncordon") outOfService.delete(id);
     if (verb !== "cordon") return;
-    const name = sim.world.machines[id]?.name ?? "";
+    const name = sim.flyState.machines[id]?.name ?? "";
     if (!sim.stack.pops.some((it) => it.name === name) || state.pending.get(machineOf(name)) === "delete") return;
     outOfService.add(id);
     const { pops, maxUnavailable } = sim.stack;
     // If its host went down during the update, it is out of service with its host, and the rollout continues with the others.
     const taken = [...outOfService].filter(
-      (it) => !sim.world.unreachableZones.includes(sim.world.machines[it]?.zone ?? ""),
+      (it) => !sim.flyState.unreachableZones.includes(sim.flyState.machines[it]?.zone ?? ""),
     );
     if (taken.length > Math.max(1, Math.min(maxUnavailable, pops.length - 1)))
       throw new Violation(`${taken.length} machines were taken out of service at once`);
-    const region = sim.world.machines[id]?.region;
+    const region = sim.flyState.machines[id]?.region;
     const neighbours = pops.filter((it) => it.region === region).length;
-    const out = taken.filter((it) => sim.world.machines[it]?.region === region).length;
+    const out = taken.filter((it) => sim.flyState.machines[it]?.region === region).length;
     if (neighbours > 1 && out * 2 > neighbours)
       throw new Violation(`${out} of the ${neighbours} PoPs in ${region} were taken out of service at once`);
   }
@@ -202,7 +202,7 @@ export async function run(sim: Sim, command: Command, trouble: Disruption): Prom
     if (command === "refresh") {
       const unreachable = new Set(
         liveMachines(sim)
-          .filter((it) => sim.world.unreachableZones.includes(it.zone))
+          .filter((it) => sim.flyState.unreachableZones.includes(it.zone))
           .map((it) => it.name),
       );
       // A change just before it may not have been read yet.

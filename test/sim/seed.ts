@@ -114,8 +114,8 @@ async function interfere(sim: Sim): Promise<void> {
 /** Everything is well again, so everything must end well. */
 async function runFinale(sim: Sim, bake: (good: boolean) => string): Promise<void> {
   const { rng, fly } = sim;
-  for (const zone of [...sim.world.unreachableZones]) fly.platform.hostUp(zone);
-  sim.world.fullZones = [];
+  for (const zone of [...sim.flyState.unreachableZones]) fly.platform.hostUp(zone);
+  sim.flyState.fullZones = [];
   sim.originUp = true;
   sim.stack = { ...sim.stack, image: bake(true) };
   // The longest lease, the longest pull, and whatever still restarts.
@@ -164,7 +164,7 @@ async function deleteLeftovers(sim: Sim): Promise<void> {
   for (const name of lost)
     if (!sim.state.resources.has(machineOf(name)))
       for (const { id } of liveMachines(sim, name)) await del(sim, `machines/${id}?force=true`);
-  const ofLost = sim.world.addresses.filter(({ app, type }) => app === sim.stack.app && lost.includes(type));
+  const ofLost = sim.flyState.addresses.filter(({ app, type }) => app === sim.stack.app && lost.includes(type));
   for (const { type, ip } of ofLost)
     if (!sim.state.resources.has(type)) await del(sim, `ip_assignments/${encodeURIComponent(ip)}`);
   await sim.clock.pass(sim.quirks.boundMs + 10_000);

@@ -3,8 +3,8 @@
 import { Fly } from "../../fly/api.ts";
 import type { FlyOptions } from "../../fly/http.ts";
 import type { ApiRequest } from "../../local/fly/api/request.ts";
+import { emptyFlyState, type FlyState, type MachineRow, type VolumeRow } from "../../local/fly/core/fly-state.ts";
 import type { Quirks } from "../../local/fly/core/quirks.ts";
-import { emptyWorld, type MachineRow, type VolumeRow, type World } from "../../local/fly/core/world.ts";
 import { createLocalFly, type LocalFly } from "../../local/fly/create.ts";
 import { type Behaviour, createStateRunner, type StateRunner } from "../../local/fly/runners/state-runner.ts";
 import { type SimClock, simClock } from "../support/sim-clock.ts";
@@ -33,7 +33,7 @@ export interface Sim {
   rng: Rng;
   fly: LocalFly;
   /** The rows themselves, not a copy. Only `interference.ts` and `platform.ts` may change them. */
-  world: World;
+  flyState: FlyState;
   runner: StateRunner;
   network: Network;
   client: (options: FlyOptions) => Fly;
@@ -82,7 +82,7 @@ export async function createSim({ seed, history, client }: SimOptions): Promise<
     check: () => (sim.originUp ? { passing: true, output: "200 OK" } : { passing: false, output: "502 Bad Gateway" }),
   };
   const runner = createStateRunner(clock, defaults);
-  const world = emptyWorld();
+  const flyState = emptyFlyState();
   const quirks: Quirks = {
     bornMs: scenario.chance(0.3) ? scenario.int(100, 3_000) : 0,
     boundMs: scenario.chance(0.3) ? scenario.int(1_000, 100_000) : 0,
@@ -107,7 +107,7 @@ export async function createSim({ seed, history, client }: SimOptions): Promise<
     clock,
     runner,
     random: all.fork().random,
-    store: { load: () => world, save: () => {} },
+    store: { load: () => flyState, save: () => {} },
     token,
     settings: { hostsPerRegion: 3 },
     quirks,
@@ -117,7 +117,7 @@ export async function createSim({ seed, history, client }: SimOptions): Promise<
     clock,
     rng: scenario,
     fly,
-    world,
+    flyState,
     runner,
     client: client ?? ((options) => new Fly(options)),
     network: {
@@ -177,13 +177,13 @@ function answer(status: number, body: string): string {
 }
 
 export const liveMachines = (sim: Sim, name?: string): MachineRow[] =>
-  Object.values(sim.world.machines).filter(
+  Object.values(sim.flyState.machines).filter(
     (it) =>
       it.app === sim.stack.app && it.state !== "destroyed" && it.state !== "destroying" && (!name || it.name === name),
   );
 
 export const liveVolumes = (sim: Sim, name?: string): VolumeRow[] =>
-  Object.values(sim.world.volumes).filter(
+  Object.values(sim.flyState.volumes).filter(
     (it) => it.app === sim.stack.app && it.state === "created" && (!name || it.name === name),
   );
 

@@ -7,10 +7,10 @@ import { type HttpRequest, NoResponseError, type Transport } from "../../lib/htt
 import type { ApiRequest } from "../../local/fly/api/request.ts";
 import type { Fault, FaultWord } from "../../local/fly/controls/faults.ts";
 import { Dropped } from "../../local/fly/core/errors.ts";
+import type { FlyState, MachineRow, VolumeRow } from "../../local/fly/core/fly-state.ts";
 import { noQuirks, type Quirks } from "../../local/fly/core/quirks.ts";
 import { seeded } from "../../local/fly/core/random.ts";
 import { memoryStore, type Store } from "../../local/fly/core/store.ts";
-import type { MachineRow, VolumeRow, World } from "../../local/fly/core/world.ts";
 import { createLocalFly, type LocalFly, type LocalFlyOptions } from "../../local/fly/create.ts";
 import { serve } from "../../local/fly/http.ts";
 import { type Behaviour, createStateRunner, type StateRunner } from "../../local/fly/runners/state-runner.ts";
@@ -49,7 +49,7 @@ export interface LocalFlyUnderTest {
   read(id: string): Promise<Reply["body"]>;
   machines(): MachineRow[];
   volumes(): VolumeRow[];
-  world(): World;
+  flyState(): FlyState;
   /** The server ends and another one takes over its store, port and machines. */
   restart(): Promise<void>;
   close(): Promise<void>;
@@ -149,7 +149,7 @@ export async function localFly(options: LocalFlyTestOptions = {}): Promise<Local
     },
     machines: () => Object.values(fly.snapshot().machines),
     volumes: () => Object.values(fly.snapshot().volumes),
-    world: () => fly.snapshot(),
+    flyState: () => fly.snapshot(),
     async restart() {
       fly.close();
       fly = await create();

@@ -3,11 +3,11 @@ import { get } from "node:http";
 import { connect } from "node:net";
 import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { regions } from "../../fly/regions.ts";
-import { emptyWorld, type MachineRow, type World } from "../../local/fly/core/world.ts";
+import { emptyFlyState, type FlyState, type MachineRow } from "../../local/fly/core/fly-state.ts";
 import { serve } from "../../local/fly/http.ts";
 import { phaseOf, picture, type Surroundings } from "../../local/status-page/picture.ts";
 import { rates, TrafficWatch } from "../../local/status-page/traffic.ts";
-import { isLand } from "../../status-page/land.ts";
+import { isLand } from "../../status-page/continents.ts";
 import { landPath, project, size } from "../../status-page/map.ts";
 import { createPages } from "../../status-page/pages.ts";
 import { httpServer } from "../support/http-server.ts";
@@ -48,8 +48,8 @@ function machine(over: Partial<MachineRow> & { image?: string } = {}): MachineRo
   };
 }
 
-const world = (...machines: MachineRow[]): World => ({
-  ...emptyWorld(),
+const world = (...machines: MachineRow[]): FlyState => ({
+  ...emptyFlyState(),
   machines: Object.fromEntries(machines.map((it) => [it.id, it])),
 });
 const around: Surroundings = { now, clientRegion: "cdg", counts: [], traffic: new Map() };
@@ -80,7 +80,7 @@ test.each<[string, Partial<MachineRow>, string]>([
 
 describe("a picture", () => {
   test("of nothing is a picture too", () => {
-    expect(picture(emptyWorld(), around)).toMatchObject({
+    expect(picture(emptyFlyState(), around)).toMatchObject({
       pops: [],
       totals: { serving: 0, requestsPerSecond: null, errorsPerSecond: null, hitRate: null, connections: 0 },
       rollout: { image: "", done: 0, of: 0 },

@@ -2,35 +2,35 @@
 import { AssignAddress } from "../../../fly/wire.ts";
 import { type Core, networkOfApp } from "../core/core.ts";
 import { badRequest, notFound, unimplemented, unprocessable } from "../core/errors.ts";
+import { type AddressRow, rfc3339 } from "../core/fly-state.ts";
 import { flycastAddress, type PrivateNetwork } from "../core/private-network.ts";
-import { type AddressRow, rfc3339 } from "../core/world.ts";
 import { appOf, bodyOf, type Call, empty, json, type RouteTable } from "./request.ts";
 
 /** The last of the v4 range: one for all apps. */
 const sharedV4 = "203.0.113.254";
 
 export function addressRoutes(core: Core): RouteTable {
-  const { world, clock, settings } = core;
+  const { flyState, clock, settings } = core;
 
   function assign(call: Call) {
     const app = appOf(core, call);
     const body = bodyOf(call, AssignAddress);
     if (body.type === "egress_pair") throw unimplemented("pairs of egress addresses");
-    const known = world.addresses.find((it) => it.app === app.name && it.type === "shared_v4");
+    const known = flyState.addresses.find((it) => it.app === app.name && it.type === "shared_v4");
     if (body.type === "shared_v4" && known) return json(200, renderAddress(known));
     const isPrivate = body.type === "private_v6";
-    if (isPrivate && body.network && !Object.values(world.apps).some((it) => it.network === body.network))
+    if (isPrivate && body.network && !Object.values(flyState.apps).some((it) => it.network === body.network))
       throw badRequest("network not found");
     const row: AddressRow = {
       app: app.name,
       type: body.type,
-      ip: free(body.type, world.addresses, networkOfApp(core, app)),
+      ip: free(body.type, flyState.addresses, networkOfApp(core, app)),
       region: body.region || "global",
       createdAt: clock.now(),
       serviceName: body.service_name ?? "",
       network: isPrivate ? { name: body.network ?? "", organization: settings.organization.slug } : null,
     };
-    world.addresses.push(row);
+    flyState.addresses.push(row);
     core.changed();
     return json(200, renderAddress(row));
   }
@@ -38,14 +38,14 @@ export function addressRoutes(core: Core): RouteTable {
   return {
     "GET ip_assignments": (call) => {
       const app = appOf(core, call);
-      return json(200, { ips: world.addresses.filter((it) => it.app === app.name).map(renderAddress) });
+      return json(200, { ips: flyState.addresses.filter((it) => it.app === app.name).map(renderAddress) });
     },
     "POST ip_assignments": assign,
     "DELETE ip_assignments/:ip": (call) => {
       const app = appOf(core, call);
-      const at = world.addresses.findIndex((it) => it.app === app.name && it.ip === call.param("ip"));
+      const at = flyState.addresses.findIndex((it) => it.app === app.name && it.ip === call.param("ip"));
       if (at < 0) throw notFound("ip");
-      world.addresses.splice(at, 1);
+      flyState.addresses.splice(at, 1);
       core.changed();
       return empty(204);
     },

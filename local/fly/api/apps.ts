@@ -2,7 +2,7 @@
 import { CreateApp } from "../../../fly/wire.ts";
 import type { Core } from "../core/core.ts";
 import { invalidArgument, unprocessable } from "../core/errors.ts";
-import { type AppRow, rfc3339 } from "../core/world.ts";
+import { type AppRow, rfc3339 } from "../core/fly-state.ts";
 import type { Lifecycle } from "../machines/lifecycle.ts";
 import { appOf, bodyOf, type Call, empty, json, type RouteTable } from "./request.ts";
 
@@ -12,7 +12,7 @@ const defaultNetwork = "default";
 const organizationNumber = 1;
 
 export function appRoutes(core: Core, lifecycle: Lifecycle): RouteTable {
-  const { world, ids, clock, settings } = core;
+  const { flyState, ids, clock, settings } = core;
 
   function create(call: Call) {
     const body = bodyOf(call, CreateApp);
@@ -22,10 +22,10 @@ export function appRoutes(core: Core, lifecycle: Lifecycle): RouteTable {
       throw unprocessable(`organization ${JSON.stringify(body.org_slug)} not found`);
     if (!namePattern.test(name))
       throw unprocessable("Validation failed: Name under 63 chars using numbers, lowercase letters and dashes");
-    if (world.apps[name]) throw unprocessable("Validation failed: Name has already been taken", "name_taken");
+    if (flyState.apps[name]) throw unprocessable("Validation failed: Name has already been taken", "name_taken");
     const network = body.network || defaultNetwork;
     if (!networkPattern.test(network)) throw invalidArgument(`network ${JSON.stringify(network)}`);
-    const number = ++world.counter;
+    const number = ++flyState.counter;
     const app: AppRow = {
       id: ids.app(),
       number,
@@ -33,12 +33,12 @@ export function appRoutes(core: Core, lifecycle: Lifecycle): RouteTable {
       organization: settings.organization.slug,
       network,
       // Apps on one network share its number; a new name makes a new one.
-      networkNumber: Object.values(world.apps).find((it) => it.network === network)?.networkNumber ?? number,
+      networkNumber: Object.values(flyState.apps).find((it) => it.network === network)?.networkNumber ?? number,
       createdAt: clock.now(),
       deployed: false,
       secrets: [],
     };
-    world.apps[name] = app;
+    flyState.apps[name] = app;
     core.changed();
     // The docs show id and created_at alone, fly-go reads an app: both are served.
     return json(201, { ...renderApp(core, app), created_at: app.createdAt });
@@ -46,19 +46,19 @@ export function appRoutes(core: Core, lifecycle: Lifecycle): RouteTable {
 
   async function remove(call: Call) {
     const app = appOf(core, call);
-    const machines = Object.values(world.machines).filter((it) => it.app === app.name);
-    const volumes = Object.values(world.volumes).filter((it) => it.app === app.name);
-    delete world.apps[app.name];
-    world.addresses = world.addresses.filter((it) => it.app !== app.name);
+    const machines = Object.values(flyState.machines).filter((it) => it.app === app.name);
+    const volumes = Object.values(flyState.volumes).filter((it) => it.app === app.name);
+    delete flyState.apps[app.name];
+    flyState.addresses = flyState.addresses.filter((it) => it.app !== app.name);
     const removals: Promise<void>[] = [];
     for (const machine of machines) {
       removals.push(lifecycle.abandon(machine));
       // Waits on it end now.
       machine.state = "destroyed";
       core.changed(machine);
-      delete world.machines[machine.id];
+      delete flyState.machines[machine.id];
     }
-    for (const volume of volumes) delete world.volumes[volume.id];
+    for (const volume of volumes) delete flyState.volumes[volume.id];
     core.changed();
     // Machines first: a volume in use cannot go.
     await Promise.all(removals);
@@ -71,7 +71,7 @@ export function appRoutes(core: Core, lifecycle: Lifecycle): RouteTable {
     "GET apps": (call) => {
       const slug = call.query.get("org_slug");
       if (!slug) throw invalidArgument("org_slug is required");
-      const apps = Object.values(world.apps).filter(
+      const apps = Object.values(flyState.apps).filter(
         (it) => isOrganization(core, slug) && it.organization === settings.organization.slug,
       );
       return json(200, { total_apps: apps.length, apps: apps.map((it) => renderApp(core, it)) });
@@ -109,8 +109,8 @@ function renderApp(core: Core, app: AppRow) {
     name: app.name,
     network: app.network,
     status: statusOf(app),
-    machine_count: mine(Object.values(core.world.machines), "destroyed"),
-    volume_count: mine(Object.values(core.world.volumes), "pending_destroy"),
+    machine_count: mine(Object.values(core.flyState.machines), "destroyed"),
+    volume_count: mine(Object.values(core.flyState.volumes), "pending_destroy"),
     organization: { slug: organization.slug, name: organization.name, internal_numeric_id: organizationNumber },
     cname_target: "",
     app_role: "",

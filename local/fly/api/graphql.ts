@@ -3,8 +3,8 @@ import { GraphQLError, graphql } from "graphql";
 import { z } from "zod";
 import { regions } from "../../../fly/regions.ts";
 import type { Core } from "../core/core.ts";
+import { type AppRow, type MachineRow, type ReleaseRow, rfc3339 } from "../core/fly-state.ts";
 import { isBorn } from "../core/lags.ts";
-import { type AppRow, type MachineRow, type ReleaseRow, rfc3339 } from "../core/world.ts";
 import { renderOrganization, statusOf } from "./apps.ts";
 import { schema } from "./graphql-schema.ts";
 import { regionName } from "./platform.ts";
@@ -28,7 +28,7 @@ export function graphqlRoutes(core: Core): RouteTable {
 }
 
 function rootOf(core: Core) {
-  const { world, settings } = core;
+  const { flyState, settings } = core;
   const nothing = { nodes: [] };
 
   /** GraphQL has no 404: what is not there is an error of the query. */
@@ -37,7 +37,7 @@ function rootOf(core: Core) {
     return found;
   }
   const born = <T extends { createdAt: number }>(row: T | undefined) => (row && isBorn(core, row) ? row : undefined);
-  const appNamed = (name: string): AppRow => orGone("App", born(world.apps[name]));
+  const appNamed = (name: string): AppRow => orGone("App", born(flyState.apps[name]));
 
   const organization = () => {
     const { id, name, slug, raw_slug, internal_numeric_id, paid_plan, billable } = renderOrganization(core);
@@ -56,7 +56,7 @@ function rootOf(core: Core) {
   });
 
   function app(row: AppRow) {
-    const addresses = world.addresses.filter((it) => it.app === row.name);
+    const addresses = flyState.addresses.filter((it) => it.app === row.name);
     const newest = currentRelease(row);
     const current = newest && release(core, newest);
     return {
@@ -96,7 +96,7 @@ function rootOf(core: Core) {
       sharedIpAddress: addresses.find((it) => it.type === "shared_v4")?.ip,
       egressIpAddresses: nothing,
       machines: {
-        nodes: Object.values(world.machines)
+        nodes: Object.values(flyState.machines)
           .filter((it) => it.app === row.name && it.state !== "destroyed")
           .map(machine),
       },
@@ -119,14 +119,14 @@ function rootOf(core: Core) {
 
   return {
     app: ({ name }: { name: string }) => app(appNamed(name)),
-    apps: () => ({ nodes: Object.values(world.apps).map(app), pageInfo: { hasNextPage: false } }),
-    appNameAvailable: ({ name }: { name: string }) => !world.apps[name],
+    apps: () => ({ nodes: Object.values(flyState.apps).map(app), pageInfo: { hasNextPage: false } }),
+    appNameAvailable: ({ name }: { name: string }) => !flyState.apps[name],
     canPerformBluegreenDeployment: ({ name }: { name: string }) => {
       appNamed(name);
       return true;
     },
     machine: ({ machineId }: { machineId: string }) => {
-      const row = born(world.machines[machineId]);
+      const row = born(flyState.machines[machineId]);
       return machine(orGone("Machine", row && !isForgotten(core, row) ? row : undefined));
     },
     organization: ({ slug }: { slug: string }) =>

@@ -36,7 +36,7 @@ async function entriesOf(core: Core, call: Call): Promise<Entry[]> {
   const app = appOf(core, call);
   const after = nanosIn(call.query.get("next_token") ?? "");
   const wanted = { instance: call.query.get("instance"), region: call.query.get("region") };
-  const machines = Object.values(core.world.machines).filter(
+  const machines = Object.values(core.flyState.machines).filter(
     (it) =>
       it.app === app.name &&
       (!wanted.instance || it.id === wanted.instance) &&

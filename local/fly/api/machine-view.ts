@@ -1,11 +1,11 @@
 import type { Core } from "../core/core.ts";
-import { currentVersion, type MachineRow, rfc3339 } from "../core/world.ts";
+import { currentVersion, type MachineRow, rfc3339 } from "../core/fly-state.ts";
 import { renderEvent } from "../machines/events.ts";
 
 /** A machine as the API shows it. flyctl and fly-go follow `config.guest`, `image_ref.repository` and `checks[].updated_at` without asking. */
 export function renderMachine(core: Core, machine: MachineRow, extra: { nonce?: string } = {}) {
   const version = currentVersion(machine);
-  const unreachable = core.world.unreachableZones.includes(machine.zone);
+  const unreachable = core.flyState.unreachableZones.includes(machine.zone);
   return {
     id: machine.id,
     name: machine.name,

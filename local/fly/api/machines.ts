@@ -2,8 +2,6 @@
 import { CreateMachine, type MachineConfig, UpdateMachine } from "../../../fly/wire.ts";
 import { type Core, networkOfApp } from "../core/core.ts";
 import { aborted, alreadyExists, badRequest, failedPrecondition, invalidArgument, notFound } from "../core/errors.ts";
-import { parseImage } from "../core/image-ref.ts";
-import { holderOf, isBorn } from "../core/lags.ts";
 import {
   type AppRow,
   currentVersion,
@@ -11,7 +9,9 @@ import {
   secretsVersion,
   type VersionRow,
   type VolumeRow,
-} from "../core/world.ts";
+} from "../core/fly-state.ts";
+import { parseImage } from "../core/image-ref.ts";
+import { holderOf, isBorn } from "../core/lags.ts";
 import { record, renderEvent } from "../machines/events.ts";
 import { acquire, fence } from "../machines/leases.ts";
 import type { Lifecycle } from "../machines/lifecycle.ts";
@@ -34,7 +34,7 @@ import {
 const deletable = ["created", "stopped", "suspended", "failed"];
 
 export function machineRoutes(core: Core, lifecycle: Lifecycle): RouteTable {
-  const { world, ids, clock } = core;
+  const { flyState, ids, clock } = core;
 
   function mintVersion(
     app: AppRow,
@@ -49,7 +49,7 @@ export function machineRoutes(core: Core, lifecycle: Lifecycle): RouteTable {
     return {
       version: ids.ulid(),
       received,
-      rendered: renderConfig(received, (id) => world.volumes[id]),
+      rendered: renderConfig(received, (id) => flyState.volumes[id]),
       imageRef: parseImage(received.image ?? ""),
       secretsVersion: ask.skip_secrets === true ? 0 : latest,
       createdAt: clock.now(),
@@ -66,7 +66,7 @@ export function machineRoutes(core: Core, lifecycle: Lifecycle): RouteTable {
   function claimable(app: AppRow, config: MachineConfig, region: string | undefined): VolumeRow | undefined {
     const [mount] = config.mounts ?? [];
     if (!mount) return undefined;
-    const volume = world.volumes[mount.volume ?? ""] ?? freeNamed(app, mount.volume, region);
+    const volume = flyState.volumes[mount.volume ?? ""] ?? freeNamed(app, mount.volume, region);
     if (!volume || volume.app !== app.name || volume.state !== "created" || volume.wedged)
       throw badRequest("volume not found");
     if (region && !placeRegions(core, region).includes(volume.region))
@@ -79,7 +79,7 @@ export function machineRoutes(core: Core, lifecycle: Lifecycle): RouteTable {
   /** A mount may name its volume, as flyctl's deploy does: any free one of that name will do. */
   function freeNamed(app: AppRow, name: string | undefined, region: string | undefined): VolumeRow | undefined {
     const allowed = region && placeRegions(core, region);
-    return Object.values(world.volumes).find(
+    return Object.values(flyState.volumes).find(
       (it) =>
         it.app === app.name &&
         it.name === name &&
@@ -90,7 +90,7 @@ export function machineRoutes(core: Core, lifecycle: Lifecycle): RouteTable {
   }
 
   function refuseTakenName(app: AppRow, name: string): void {
-    const twin = Object.values(world.machines).find(
+    const twin = Object.values(flyState.machines).find(
       (it) => it.app === app.name && it.name === name && it.state !== "destroyed",
     );
     if (twin)
@@ -126,8 +126,8 @@ export function machineRoutes(core: Core, lifecycle: Lifecycle): RouteTable {
       restartCount: 0,
       runs: null,
     };
-    for (const old of Object.values(world.machines)) if (isForgotten(core, old)) delete world.machines[old.id];
-    world.machines[machine.id] = machine;
+    for (const old of Object.values(flyState.machines)) if (isForgotten(core, old)) delete flyState.machines[old.id];
+    flyState.machines[machine.id] = machine;
     app.deployed = true;
     if (volume) {
       volume.attachedMachine = machine.id;
@@ -188,7 +188,7 @@ export function machineRoutes(core: Core, lifecycle: Lifecycle): RouteTable {
       .filter(([key]) => key.startsWith("metadata."))
       .map(([key, value]) => [key.slice(9), value]);
     const wantsDestroyed = query.get("include_deleted") === "true" || states.includes("destroyed");
-    const found = Object.values(world.machines).filter(
+    const found = Object.values(flyState.machines).filter(
       (it) =>
         it.app === app.name &&
         (wantsDestroyed || it.state !== "destroyed") &&

@@ -2,7 +2,7 @@
 import { z } from "zod";
 import type { Core } from "../core/core.ts";
 import { failedPrecondition, notFound } from "../core/errors.ts";
-import { currentVersion, type MachineRow } from "../core/world.ts";
+import { currentVersion, type MachineRow } from "../core/fly-state.ts";
 import { bodyOf, bodyWithNullsOf, empty, json, liveMachineOf, machineOf, type RouteTable } from "./request.ts";
 
 const Value = z.looseObject({ value: z.string() });

@@ -5,7 +5,7 @@
 import { z } from "zod";
 import type { Core } from "../core/core.ts";
 import { notFound } from "../core/errors.ts";
-import { type AppRow, type ReleaseRow, rfc3339 } from "../core/world.ts";
+import { type AppRow, type ReleaseRow, rfc3339 } from "../core/fly-state.ts";
 import { renderOrganization } from "./apps.ts";
 import { appNamed, appOf, bodyOf, type Call, json, type RouteTable } from "./request.ts";
 
@@ -34,7 +34,7 @@ export const renderRelease = ({ settings }: Core, row: ReleaseRow) => ({
 });
 
 export function releaseRoutes(core: Core): RouteTable {
-  const { world, ids, clock, settings } = core;
+  const { flyState, ids, clock, settings } = core;
 
   function create(call: Call) {
     const { app_name, image, strategy, definition } = bodyOf(call, NewRelease);
@@ -55,7 +55,7 @@ export function releaseRoutes(core: Core): RouteTable {
   }
 
   function change(call: Call) {
-    const row = Object.values(world.apps)
+    const row = Object.values(flyState.apps)
       .flatMap((it) => it.releases ?? [])
       .find((it) => it.id === call.param("release"));
     if (!row) throw notFound("release");
@@ -73,7 +73,7 @@ export function releaseRoutes(core: Core): RouteTable {
     // Nothing is built here: a number to name it by is all flyctl wants.
     "POST api/builds": (call) => {
       appNamed(core, bodyOf(call, NewBuild).app_name);
-      const id = ++world.counter;
+      const id = ++flyState.counter;
       core.changed();
       return json(200, { id, status: "started", wallclock_time_ms: 0 });
     },

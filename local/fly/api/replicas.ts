@@ -1,13 +1,13 @@
 /**
- * The API servers that answer: on Fly each keeps a copy of the world and hears of a write by gossip. The one that made it knows at once, the
+ * The API servers that answer: on Fly each keeps a copy of the state and hears of a write by gossip. The one that made it knows at once, the
  * others show what was before for a while. A cookie, `fly_flaps_affinity`, leads a client back to the server that made its last write.
  *
  * Only reads are late. Writes, waits and leases are answered by the machine's host, which knows.
  */
 import type { Core } from "../core/core.ts";
 import { notFound, unauthorized } from "../core/errors.ts";
+import type { AddressRow, AppRow, FlyState, MachineRow, VolumeRow } from "../core/fly-state.ts";
 import { type Random, seeded } from "../core/random.ts";
-import type { AddressRow, AppRow, MachineRow, VolumeRow, World } from "../core/world.ts";
 import type { Call, Handler, RouteTable } from "./request.ts";
 import type { Match } from "./router.ts";
 
@@ -52,9 +52,9 @@ interface Late {
   until: Map<string, number>;
 }
 
-/** @param readsOf routes over another view of the world, of which only reads are used */
+/** @param readsOf routes over another view of the state, of which only reads are used */
 export function createReplicas(core: Core, random: Random, readsOf: (core: Core) => RouteTable): Replicas {
-  const { world, clock } = core;
+  const { flyState, clock } = core;
   const { replicas: count, staleMs, affinityMs, newAppMs, replicaGoes, emptyLists } = core.settings.quirks;
   /** Lists that came back empty the last time. */
   const forgotten = new Set<string>();
@@ -96,21 +96,21 @@ export function createReplicas(core: Core, random: Random, readsOf: (core: Core)
     join();
   }
 
-  /** The world as a server knows it. Rows are those of the world itself, but for what is late. */
+  /** The state as one server knows it. Rows are those of the state itself, except for late ones. */
   function view(replica: Replica): Core {
-    const overlaid = <K extends "apps" | "machines" | "volumes">(kind: K): World[K] => {
+    const overlaid = <K extends "apps" | "machines" | "volumes">(kind: K): FlyState[K] => {
       const mine = lateAt(replica).filter((it) => it.kind === kind && !it.belowOnly);
-      if (mine.length === 0) return world[kind];
-      const rows = { ...world[kind] } as Record<string, Rows[K]>;
+      if (mine.length === 0) return flyState[kind];
+      const rows = { ...flyState[kind] } as Record<string, Rows[K]>;
       // The earliest of several: it has not heard of that one either.
       for (const { key, before } of mine.toReversed()) {
         if (before === undefined) delete rows[key];
         else rows[key] = before as Rows[K];
       }
-      return rows as World[K];
+      return rows as FlyState[K];
     };
-    const seen: World = {
-      ...world,
+    const seen: FlyState = {
+      ...flyState,
       get apps() {
         return overlaid("apps");
       },
@@ -122,16 +122,16 @@ export function createReplicas(core: Core, random: Random, readsOf: (core: Core)
       },
       get addresses() {
         const hidden = new Set(lateAt(replica).flatMap((it) => (it.kind === "addresses" ? [it.key] : [])));
-        return world.addresses.filter((it) => !hidden.has(addressKey(it)));
+        return flyState.addresses.filter((it) => !hidden.has(addressKey(it)));
       },
       get fullZones() {
-        return world.fullZones;
+        return flyState.fullZones;
       },
       get unreachableZones() {
-        return world.unreachableZones;
+        return flyState.unreachableZones;
       },
     };
-    return { ...core, world: seen };
+    return { ...core, flyState: seen };
   }
 
   return {
@@ -164,13 +164,13 @@ export function createReplicas(core: Core, random: Random, readsOf: (core: Core)
       if (servers.length === 1 || match.route.startsWith("GET ") || (deletes && !lateDeletes.has(match.route)))
         return () => ({});
       const { id = "" } = match.params;
-      const keys = keysOf(world);
-      const machine = changesMachine(match.route) ? structuredClone(world.machines[id]) : undefined;
-      const volume = structuredClone(world.volumes[id]);
+      const keys = keysOf(flyState);
+      const machine = changesMachine(match.route) ? structuredClone(flyState.machines[id]) : undefined;
+      const volume = structuredClone(flyState.volumes[id]);
       return () => {
         const before: [Kind, string, Rows[Kind] | undefined][] = [];
         for (const kind of ["apps", "machines", "volumes", "addresses"] as const)
-          for (const key of keysOf(world)[kind]) if (!keys[kind].has(key)) before.push([kind, key, undefined]);
+          for (const key of keysOf(flyState)[kind]) if (!keys[kind].has(key)) before.push([kind, key, undefined]);
         if (machine) before.push(["machines", id, match.route === "POST machines/:id" ? replaced(machine) : machine]);
         if (volume) before.push(["volumes", id, volume]);
         for (const [kind, key, row] of before) {
@@ -209,11 +209,11 @@ const lists = new Set(["GET machines", "GET volumes", "GET ip_assignments"]);
 
 const addressKey = ({ app, ip }: AddressRow) => `${app} ${ip}`;
 
-const keysOf = (world: World): Record<Kind, Set<string>> => ({
-  apps: new Set(Object.keys(world.apps)),
-  machines: new Set(Object.keys(world.machines)),
-  volumes: new Set(Object.keys(world.volumes)),
-  addresses: new Set(world.addresses.map(addressKey)),
+const keysOf = (flyState: FlyState): Record<Kind, Set<string>> => ({
+  apps: new Set(Object.keys(flyState.apps)),
+  machines: new Set(Object.keys(flyState.machines)),
+  volumes: new Set(Object.keys(flyState.volumes)),
+  addresses: new Set(flyState.addresses.map(addressKey)),
 });
 
 const changesMachine = (route: string): boolean =>

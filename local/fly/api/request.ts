@@ -2,8 +2,8 @@
 import type { z } from "zod";
 import type { Core } from "../core/core.ts";
 import { badRequest, invalidArgument, notFound, unavailable } from "../core/errors.ts";
+import type { AppRow, MachineRow, VolumeRow } from "../core/fly-state.ts";
 import { isBorn } from "../core/lags.ts";
-import type { AppRow, MachineRow, VolumeRow } from "../core/world.ts";
 
 export interface ApiRequest {
   method: string;
@@ -96,7 +96,7 @@ export const appOf = (core: Core, call: Call): AppRow => appNamed(core, call.par
 
 /** For calls that name their app in the body. */
 export function appNamed(core: Core, name: string): AppRow {
-  const app = core.world.apps[name];
+  const app = core.flyState.apps[name];
   if (!app || !isBorn(core, app)) throw notFound("app");
   return app;
 }
@@ -104,7 +104,7 @@ export function appNamed(core: Core, name: string): AppRow {
 /** A machine that still reads: destroyed ones do for a while. */
 export function machineOf(core: Core, call: Call): MachineRow {
   const app = appOf(core, call);
-  const machine = core.world.machines[call.param("id")];
+  const machine = core.flyState.machines[call.param("id")];
   if (!machine || machine.app !== app.name || isForgotten(core, machine) || !isBorn(core, machine))
     throw notFound("machine");
   return machine;
@@ -114,7 +114,7 @@ export function machineOf(core: Core, call: Call): MachineRow {
 export function liveMachineOf(core: Core, call: Call): MachineRow {
   const machine = machineOf(core, call);
   if (machine.state === "destroyed") throw notFound("machine");
-  if (core.world.unreachableZones.includes(machine.zone)) throw unavailable();
+  if (core.flyState.unreachableZones.includes(machine.zone)) throw unavailable();
   return machine;
 }
 
@@ -124,7 +124,7 @@ export const isForgotten = (core: Core, machine: MachineRow): boolean =>
 /** A volume that still reads: deleted ones do for a day. */
 export function volumeOf(core: Core, call: Call): VolumeRow {
   const app = appOf(core, call);
-  const volume = core.world.volumes[call.param("id")];
+  const volume = core.flyState.volumes[call.param("id")];
   if (!volume || volume.app !== app.name) throw notFound("volume");
   return volume;
 }

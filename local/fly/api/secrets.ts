@@ -5,7 +5,7 @@ import { z } from "zod";
 import { byKey } from "../../../lib/order.ts";
 import type { Core } from "../core/core.ts";
 import { invalidArgument, notFound } from "../core/errors.ts";
-import { type AppRow, rfc3339, secretsAt, secretsVersion } from "../core/world.ts";
+import { type AppRow, rfc3339, secretsAt, secretsVersion } from "../core/fly-state.ts";
 import { appOf, bodyOf, bodyWithNullsOf, type Call, json, type RouteTable } from "./request.ts";
 
 const namePattern = /^[A-Za-z_][A-Za-z0-9_]*$/;

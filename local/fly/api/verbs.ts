@@ -2,9 +2,9 @@
 import { z } from "zod";
 import type { Core } from "../core/core.ts";
 import { aborted, failedPrecondition, invalidArgument } from "../core/errors.ts";
+import { currentVersion, type MachineRow, type MachineState } from "../core/fly-state.ts";
 import { isStillActive } from "../core/lags.ts";
 import type { Process } from "../core/runner.ts";
-import { currentVersion, type MachineRow, type MachineState } from "../core/world.ts";
 import { record } from "../machines/events.ts";
 import { acquire, fence, readLease, release, renderLease } from "../machines/leases.ts";
 import type { Lifecycle } from "../machines/lifecycle.ts";

@@ -4,8 +4,8 @@ import { regionByCode } from "../../../fly/regions.ts";
 import { CreateVolume } from "../../../fly/wire.ts";
 import type { Core } from "../core/core.ts";
 import { badRequest, failedPrecondition, invalidArgument, unavailable, unimplemented } from "../core/errors.ts";
+import { type AppRow, rfc3339, type SnapshotRow, type VolumeRow } from "../core/fly-state.ts";
 import { holderOf } from "../core/lags.ts";
-import { type AppRow, rfc3339, type SnapshotRow, type VolumeRow } from "../core/world.ts";
 import { type Apart, isClosed, placeVolume } from "../machines/placement.ts";
 import { appOf, bodyOf, type Call, json, type RouteTable, volumeOf } from "./request.ts";
 
@@ -26,10 +26,10 @@ const Update = z.looseObject({
 const Extend = z.looseObject({ size_gb: z.number().int() });
 
 export function volumeRoutes(core: Core): RouteTable {
-  const { world, ids, clock, runner } = core;
+  const { flyState, ids, clock, runner } = core;
   const isGone = (volume: VolumeRow) => volume.deletedAt !== undefined && clock.now() - volume.deletedAt > keptMs;
   const forget = () => {
-    for (const volume of Object.values(world.volumes)) if (isGone(volume)) delete world.volumes[volume.id];
+    for (const volume of Object.values(flyState.volumes)) if (isGone(volume)) delete flyState.volumes[volume.id];
   };
   const liveVolumeOf = (call: Call): VolumeRow => {
     const volume = volumeOf(core, call);
@@ -38,7 +38,7 @@ export function volumeRoutes(core: Core): RouteTable {
   };
 
   const refuseUnreachable = ({ zone }: VolumeRow) => {
-    if (world.unreachableZones.includes(zone)) throw unavailable();
+    if (flyState.unreachableZones.includes(zone)) throw unavailable();
   };
 
   async function create(call: Call) {
@@ -72,11 +72,11 @@ export function volumeRoutes(core: Core): RouteTable {
       snapshots: [],
     };
     // The row first: a create beside this one must not be given the same host.
-    world.volumes[volume.id] = volume;
+    flyState.volumes[volume.id] = volume;
     try {
       await runner.createVolume({ id: volume.id, name: volume.name, app: app.name, region, sizeGb: size });
     } catch (error) {
-      delete world.volumes[volume.id];
+      delete flyState.volumes[volume.id];
       throw error;
     }
     core.changed();
@@ -87,7 +87,7 @@ export function volumeRoutes(core: Core): RouteTable {
   function refuseCopies(app: AppRow, body: CreateVolume, size: number): void {
     const { snapshot_id: snapshot, source_volume_id: source } = body;
     if (!snapshot && !source) return;
-    const original = Object.values(world.volumes).find(
+    const original = Object.values(flyState.volumes).find(
       (it) => it.app === app.name && (source ? it.id === source : it.snapshots.some((one) => one.id === snapshot)),
     );
     if (!original) throw badRequest(source ? "volume not found" : "snapshot not found");
@@ -153,7 +153,7 @@ export function volumeRoutes(core: Core): RouteTable {
       forget();
       return json(
         200,
-        Object.values(world.volumes)
+        Object.values(flyState.volumes)
           .filter((it) => it.app === app.name)
           .map((it) => renderVolume(core, it)),
       );
@@ -212,7 +212,7 @@ function renderVolume(core: Core, volume: VolumeRow) {
     snapshot_retention: volume.snapshotRetention,
     auto_backup_enabled: volume.autoBackup,
     host_dedication_key: "",
-    host_status: core.world.unreachableZones.includes(volume.zone) ? "unreachable" : "ok",
+    host_status: core.flyState.unreachableZones.includes(volume.zone) ? "unreachable" : "ok",
   };
 }
 

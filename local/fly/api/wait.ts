@@ -1,7 +1,7 @@
 /** GET .../wait: answers when a machine, or one version of it, is in a state; 408 when that takes too long. */
 import type { Core } from "../core/core.ts";
 import { badRequest, failedPrecondition, invalidArgument, notFound, timedOut } from "../core/errors.ts";
-import { isSettled, type MachineRow } from "../core/world.ts";
+import { isSettled, type MachineRow } from "../core/fly-state.ts";
 import { type Call, json, machineOf, type RouteTable } from "./request.ts";
 
 const states = ["started", "stopped", "suspended", "destroyed", "failed", "settled"];

@@ -40,24 +40,24 @@ export interface FaultPlan {
   add(rule: FaultRule): () => void;
   /** Strikes the next matching call. */
   next(match: string, fault: Fault | FaultWord): () => void;
-  /** Rules that have not struck as often as they were meant to. */
+  /** Rules that have not been applied as often as they should. */
   pending(): readonly FaultRule[];
   clear(): void;
   /** Calls that were answered and have not done their work yet. */
   landing: number;
   /** The faults of one call, in the order of their rules. Counts it. */
-  strike(route: string): Fault[];
+  faultsFor(route: string): Fault[];
 }
 
 export function createFaultPlan(routes: readonly string[]): FaultPlan {
-  const rules: { rule: FaultRule; seen: number; struck: number }[] = [];
+  const rules: { rule: FaultRule; seen: number; applied: number }[] = [];
   const methods = new Set(routes.map((it) => it.split(" ")[0]));
   const plan: FaultPlan = {
     landing: 0,
     add(rule) {
       if (rule.match !== "*" && !methods.has(rule.match) && !routes.includes(rule.match))
         throw new Error(`fault plan: no route is called ${JSON.stringify(rule.match)}. Routes: ${routes.join(", ")}`);
-      const entry = { rule, seen: 0, struck: 0 };
+      const entry = { rule, seen: 0, applied: 0 };
       rules.push(entry);
       return () => {
         const at = rules.indexOf(entry);
@@ -65,18 +65,18 @@ export function createFaultPlan(routes: readonly string[]): FaultPlan {
       };
     },
     next: (match, fault) => plan.add({ match, fault }),
-    pending: () => rules.filter((it) => it.struck < finite(it.rule.times)).map((it) => it.rule),
+    pending: () => rules.filter((it) => it.applied < finite(it.rule.times)).map((it) => it.rule),
     clear() {
       rules.length = 0;
     },
-    strike(route) {
+    faultsFor(route) {
       const faults: Fault[] = [];
       for (const entry of rules) {
         const { match, nth = 1, times = 1, fault } = entry.rule;
         if (match !== "*" && match !== route && match !== route.split(" ")[0]) continue;
         entry.seen++;
         if (entry.seen < nth || entry.seen >= nth + times) continue;
-        entry.struck++;
+        entry.applied++;
         faults.push(typeof fault === "string" ? { kind: fault } : fault);
       }
       return faults;
@@ -85,5 +85,5 @@ export function createFaultPlan(routes: readonly string[]): FaultPlan {
   return plan;
 }
 
-/** A rule without end has done its duty once it struck. */
+/** A rule without end has done its duty once it was applied. */
 const finite = (times = 1) => (Number.isFinite(times) ? times : 1);

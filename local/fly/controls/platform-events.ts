@@ -1,6 +1,6 @@
 /** What the platform does to machines without being asked. Levers for tests and simulation; nothing calls them in a server people use. */
 import { type Core, networkOfApp } from "../core/core.ts";
-import type { MachineRow } from "../core/world.ts";
+import type { MachineRow } from "../core/fly-state.ts";
 import { acquire } from "../machines/leases.ts";
 import { zonesOf } from "../machines/placement.ts";
 
@@ -21,33 +21,33 @@ export interface PlatformEvents {
 }
 
 export function createPlatformEvents(core: Core): PlatformEvents {
-  const { world } = core;
+  const { flyState } = core;
   const zones = (place: string) => (place.includes("-") ? [place] : zonesOf(core, place));
   const without = (list: string[], gone: string[]) => list.filter((it) => !gone.includes(it));
   const machine = (id: string): MachineRow => {
-    const found = world.machines[id];
+    const found = flyState.machines[id];
     if (!found) throw new Error(`platform event: no machine ${id}`);
     return found;
   };
   const events: PlatformEvents = {
     full(place) {
-      world.fullZones = [...without(world.fullZones, zones(place)), ...zones(place)];
+      flyState.fullZones = [...without(flyState.fullZones, zones(place)), ...zones(place)];
       core.changed();
     },
     roomAgain(place) {
-      world.fullZones = without(world.fullZones, zones(place));
+      flyState.fullZones = without(flyState.fullZones, zones(place));
       core.changed();
     },
     hostDown(zone) {
-      world.unreachableZones = [...without(world.unreachableZones, [zone]), zone];
+      flyState.unreachableZones = [...without(flyState.unreachableZones, [zone]), zone];
       core.changed();
     },
     hostUp(zone) {
-      world.unreachableZones = without(world.unreachableZones, [zone]);
+      flyState.unreachableZones = without(flyState.unreachableZones, [zone]);
       core.changed();
     },
     wedge(volumeId) {
-      const volume = world.volumes[volumeId];
+      const volume = flyState.volumes[volumeId];
       if (!volume) throw new Error(`platform event: no volume ${volumeId}`);
       volume.wedged = true;
       core.changed();
@@ -63,14 +63,14 @@ export function createPlatformEvents(core: Core): PlatformEvents {
       const moved = machine(machineId);
       const zone = zonesOf(core, moved.region).find((it) => it !== moved.zone) ?? moved.zone;
       moved.zone = zone;
-      const app = world.apps[moved.app];
+      const app = flyState.apps[moved.app];
       if (app) moved.privateIp = core.ids.privateIp(networkOfApp(core, app), zone);
-      const old = Object.values(world.volumes).find((it) => it.attachedMachine === machineId);
+      const old = Object.values(flyState.volumes).find((it) => it.attachedMachine === machineId);
       if (!old) return { volume: undefined };
       const volume = { ...old, id: core.ids.volume(), zone };
       await core.runner.createVolume({ ...volume });
-      delete world.volumes[old.id];
-      world.volumes[volume.id] = volume;
+      delete flyState.volumes[old.id];
+      flyState.volumes[volume.id] = volume;
       for (const { received, rendered } of moved.versions)
         for (const mount of [...(received.mounts ?? []), ...(rendered.mounts ?? [])])
           if (mount.volume === old.id) mount.volume = volume.id;

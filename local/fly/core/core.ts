@@ -1,11 +1,11 @@
-/** What the rooms of local Fly share: the world, its clock, and how a change of the world becomes known. */
+/** What the folders of local Fly share: its state, its clock, and how a change of the state is announced. */
 import type { Clock } from "../../../lib/clock.ts";
+import type { AppRow, FlyState, MachineRow } from "./fly-state.ts";
 import type { Ids } from "./ids.ts";
 import type { PrivateNetwork } from "./private-network.ts";
 import { noQuirks, type Quirks } from "./quirks.ts";
 import type { Runner } from "./runner.ts";
 import type { Store } from "./store.ts";
-import type { AppRow, MachineRow, World } from "./world.ts";
 
 export interface Settings {
   /** Region of a machine or volume whose request names none: "near the caller". */
@@ -37,7 +37,7 @@ export interface Core {
   readonly runner: Runner;
   readonly ids: Ids;
   readonly settings: Settings;
-  readonly world: World;
+  readonly flyState: FlyState;
   /** After every change: the store is notified, waits on the machine check again, and the edge may read its routes again. */
   changed(machine?: MachineRow): void;
   /** Calls `look` after every change of the machine. Returns what ends it. */
@@ -63,7 +63,7 @@ export function createCore(parts: {
   ids: Ids;
   settings: Settings;
   store: Store;
-  world: World;
+  flyState: FlyState;
 }): Core {
   const perMachine = new Map<string, Set<() => void>>();
   const everywhere = new Set<() => void>();
@@ -80,7 +80,7 @@ export function createCore(parts: {
   };
   const flush = () => {
     if (!dirty || closed) return;
-    parts.store.save(parts.world);
+    parts.store.save(parts.flyState);
     dirty = false;
   };
   const flushSoon = () => {

@@ -1,6 +1,6 @@
 /** What the API shows of rows while live Fly's lags hold, by the quirks of the server. */
 import type { Core } from "./core.ts";
-import type { MachineRow, VolumeRow } from "./world.ts";
+import type { MachineRow, VolumeRow } from "./fly-state.ts";
 
 export const isBorn = (core: Core, row: { createdAt: number }): boolean =>
   core.clock.now() - row.createdAt >= core.settings.quirks.bornMs;

@@ -21,7 +21,7 @@ export interface Quirks {
   namedChecksOnlyWatch: boolean;
   /** Fly's documented limits: an action on one object once a second, burst 3; reading a machine 5 a second, burst 10. */
   rateLimits: boolean;
-  /** API servers that answer, each with a copy of the world (replicas.ts). 1: one that knows everything. */
+  /** API servers that answer, each with a copy of the state (replicas.ts). 1: one that knows everything. */
   replicas: number;
   /** The longest that a read of a server which did not make a write itself shows what was before it. */
   staleMs: number;

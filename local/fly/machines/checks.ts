@@ -6,9 +6,9 @@
 import { parseDuration } from "../../../fly/durations.ts";
 import type { Check, MachineConfig } from "../../../fly/wire.ts";
 import type { Core } from "../core/core.ts";
+import { type CheckRow, currentVersion, type MachineRow } from "../core/fly-state.ts";
 import { noQuirks, type Quirks } from "../core/quirks.ts";
 import type { ProbeResult } from "../core/runner.ts";
-import { type CheckRow, currentVersion, type MachineRow } from "../core/world.ts";
 
 /** Fly's documents leave the defaults to flyctl, which writes these into a config. */
 const defaults = { intervalMs: 15_000, timeoutMs: 2000, graceMs: 0 };

@@ -1,6 +1,6 @@
 import type { Core } from "../core/core.ts";
+import type { EventRow, MachineRow } from "../core/fly-state.ts";
 import type { Exit } from "../core/runner.ts";
-import type { EventRow, MachineRow } from "../core/world.ts";
 
 /** Fly keeps no more of them. */
 const kept = 20;

@@ -1,8 +1,8 @@
 /** What a runner is given to boot: one version of a machine with its environment and files, secrets resolved. */
 
+import { type AppRow, type MachineRow, secretsAt, type VersionRow, versionOf } from "../core/fly-state.ts";
 import { pinned } from "../core/image-ref.ts";
 import type { Instance } from "../core/runner.ts";
-import { type AppRow, type MachineRow, secretsAt, type VersionRow, versionOf } from "../core/world.ts";
 
 /** @param of the version; default the newest */
 export function instanceOf(app: AppRow, machine: MachineRow, of = machine.version): Instance {

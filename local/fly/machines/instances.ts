@@ -1,8 +1,8 @@
 /** The running side of a machine: its image, its boot and its end, as the runner does them and the row shows them. */
 
 import type { Core } from "../core/core.ts";
+import { currentVersion, type MachineRow } from "../core/fly-state.ts";
 import { pinned } from "../core/image-ref.ts";
-import { currentVersion, type MachineRow } from "../core/world.ts";
 import type { Checks } from "./checks.ts";
 import { instanceOf } from "./instance.ts";
 
@@ -16,7 +16,7 @@ export interface Instances {
 }
 
 export function createInstances(core: Core, checks: Checks): Instances {
-  const { runner, world } = core;
+  const { runner, flyState } = core;
   /** Boots the runner has not answered yet: a stop must outlive them, or they would come up after it. */
   const boots = new Map<string, Promise<void>>();
 
@@ -32,7 +32,7 @@ export function createInstances(core: Core, checks: Checks): Instances {
     },
 
     async boot(machine) {
-      const app = world.apps[machine.app];
+      const app = flyState.apps[machine.app];
       if (!app) throw new Error(`machine ${machine.id} belongs to app ${machine.app}, which is gone`);
       const booting = runner.start(instanceOf(app, machine));
       const settled = booting.catch(() => {});

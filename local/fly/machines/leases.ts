@@ -1,7 +1,7 @@
 /** Leases: one holder at a time may change a machine. They end by themselves, so nothing here needs a timer. */
 import type { Core } from "../core/core.ts";
 import { ApiError, aborted, leaseError, notFound } from "../core/errors.ts";
-import { type LeaseRow, type MachineRow, rfc3339 } from "../core/world.ts";
+import { type LeaseRow, type MachineRow, rfc3339 } from "../core/fly-state.ts";
 
 /** Fly documents neither a default nor a maximum; a client that dies must not block a machine for long. */
 const defaultTtlSeconds = 120;

@@ -4,8 +4,8 @@
  */
 import { sleep } from "../../../lib/clock.ts";
 import type { Core } from "../core/core.ts";
+import { currentVersion, type MachineRow, type MachineState, type Operation, versionOf } from "../core/fly-state.ts";
 import type { Exit } from "../core/runner.ts";
-import { currentVersion, type MachineRow, type MachineState, type Operation, versionOf } from "../core/world.ts";
 import { createChecks } from "./checks.ts";
 import { record, recordExit } from "./events.ts";
 import { createInstances } from "./instances.ts";
@@ -46,13 +46,13 @@ export interface Lifecycle {
 const asleep: readonly MachineState[] = ["stopped", "suspended", "failed", "created"];
 
 export function createLifecycle(core: Core): Lifecycle {
-  const { runner, world, clock } = core;
+  const { runner, flyState, clock } = core;
   const { begin, end, enter } = createOperations(core);
   const checks = createChecks(core);
   const instances = createInstances(core, checks);
 
   runner.onExit = (machineId, exit) => {
-    const machine = world.machines[machineId];
+    const machine = flyState.machines[machineId];
     if (machine && !core.closed) exited(machine, exit);
   };
 
@@ -73,7 +73,7 @@ export function createLifecycle(core: Core): Lifecycle {
   function isUp(machine: MachineRow): void {
     machine.runs = machine.version;
     machine.bootedAt = clock.now();
-    for (const volume of Object.values(world.volumes))
+    for (const volume of Object.values(flyState.volumes))
       if (volume.attachedMachine === machine.id) delete volume.fileSystemGb;
     record(core, machine, { type: "start", status: "started", source: "flyd" });
     enter(machine, "started");
@@ -192,7 +192,7 @@ export function createLifecycle(core: Core): Lifecycle {
       const { destroyingMs } = core.settings.quirks;
       if (destroyingMs > 0) await sleep(clock, destroyingMs);
       if (!alive()) return;
-      for (const volume of Object.values(world.volumes)) {
+      for (const volume of Object.values(flyState.volumes)) {
         if (volume.attachedMachine !== machine.id) continue;
         volume.attachedMachine = null;
         volume.released = { machine: machine.id, at: clock.now() };

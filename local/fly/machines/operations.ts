@@ -1,6 +1,6 @@
 /** One operation a machine at a time: a newer one takes over from an older, which notices at its next step and stops there. */
 import type { Core } from "../core/core.ts";
-import type { MachineRow, MachineState, Operation } from "../core/world.ts";
+import type { MachineRow, MachineState, Operation } from "../core/fly-state.ts";
 import { record } from "./events.ts";
 
 export interface Operations {

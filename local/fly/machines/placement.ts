@@ -2,7 +2,7 @@
 import { regionByCode, regions } from "../../../fly/regions.ts";
 import type { Core } from "../core/core.ts";
 import { badRequest, failedPrecondition, invalidArgument, unprocessable } from "../core/errors.ts";
-import type { VolumeRow } from "../core/world.ts";
+import type { VolumeRow } from "../core/fly-state.ts";
 
 const continents: Record<string, readonly string[]> = {
   apac: ["asia_pacific"],
@@ -19,7 +19,7 @@ export function zonesOf(core: Core, region: string): string[] {
 }
 
 const isFull = (core: Core, zone: string) =>
-  core.world.fullZones.includes(zone) || core.world.unreachableZones.includes(zone);
+  core.flyState.fullZones.includes(zone) || core.flyState.unreachableZones.includes(zone);
 
 export const hasRoomIn = (core: Core, zone: string): boolean => !isFull(core, zone);
 
@@ -73,7 +73,7 @@ export type Apart = "name" | "app" | "none";
 export function placeVolume(core: Core, app: string, region: string, name: string, apart: Apart): string {
   const open = zonesOf(core, region).filter((it) => !isFull(core, it));
   if (open.length === 0) throw badRequest("no capacity");
-  const taken = Object.values(core.world.volumes)
+  const taken = Object.values(core.flyState.volumes)
     .filter(
       (it) => it.app === app && it.state === "created" && (apart === "app" || (apart === "name" && it.name === name)),
     )
@@ -89,7 +89,7 @@ export function placeVolume(core: Core, app: string, region: string, name: strin
 /** Hosts are packed: two objects that nothing keeps apart come to lie on one. */
 function fullest(core: Core, zones: string[]): string | undefined {
   const load = (zone: string) =>
-    Object.values(core.world.machines).filter((it) => it.zone === zone && it.state !== "destroyed").length +
-    Object.values(core.world.volumes).filter((it) => it.zone === zone && it.state === "created").length;
+    Object.values(core.flyState.machines).filter((it) => it.zone === zone && it.state !== "destroyed").length +
+    Object.values(core.flyState.volumes).filter((it) => it.zone === zone && it.state === "created").length;
   return zones.map((zone) => ({ zone, load: load(zone) })).sort((a, b) => b.load - a.load)[0]?.zone;
 }

@@ -1,6 +1,6 @@
 /** After a restart of the server: machines kept running, and operations in progress are continued. */
 import type { Core } from "../core/core.ts";
-import type { MachineRow, Operation } from "../core/world.ts";
+import type { MachineRow, Operation } from "../core/fly-state.ts";
 import type { Lifecycle } from "./lifecycle.ts";
 
 /** What the host's going down looks like to the restart policy: any other end by force. */
@@ -8,7 +8,7 @@ const hostWentDown = { exitCode: 137, signal: 9, oomKilled: false };
 
 /** @param running ids of the machines that run, as the runner found them */
 export function recover(core: Core, lifecycle: Lifecycle, running: ReadonlySet<string>): void {
-  for (const machine of Object.values(core.world.machines)) {
+  for (const machine of Object.values(core.flyState.machines)) {
     const runs = running.has(machine.id);
     if (machine.operation) carryOn(lifecycle, machine, machine.operation, runs);
     else if (machine.state === "started" && runs) lifecycle.watch(machine);

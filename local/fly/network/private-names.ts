@@ -1,7 +1,7 @@
 /** The name server of the private network: what local Fly knows, as names, to the machine that asks. */
 import { type Core, networkOfApp } from "../core/core.ts";
+import { currentVersion } from "../core/fly-state.ts";
 import { isOnNetwork } from "../core/private-network.ts";
-import { currentVersion } from "../core/world.ts";
 import { respond } from "./dns-message.ts";
 import { type Answer, type Asker, answer, type Directory } from "./names.ts";
 
@@ -28,11 +28,11 @@ export function createPrivateNames(core: Core): PrivateNames {
   return names;
 }
 
-function directoryOf({ world }: Core): Directory {
-  const networks = new Map(Object.values(world.apps).map((it) => [it.name, it.networkNumber]));
+function directoryOf({ flyState }: Core): Directory {
+  const networks = new Map(Object.values(flyState.apps).map((it) => [it.name, it.networkNumber]));
   return {
     apps: [...networks].map(([name, network]) => ({ name, network })),
-    machines: Object.values(world.machines).flatMap((machine) => {
+    machines: Object.values(flyState.machines).flatMap((machine) => {
       const network = networks.get(machine.app);
       if (network === undefined || machine.state === "destroyed") return [];
       const { metadata, dns } = currentVersion(machine).rendered;
@@ -58,12 +58,12 @@ const canonical = (address: string): string => new URL(`http://[${address}]`).ho
 
 /** Every client on one of our networks may ask. The region is known only for machines. */
 function askerAt(core: Core, from: string): Asker | undefined {
-  const { world, settings } = core;
+  const { flyState, settings } = core;
   const address = canonical(from);
-  const machine = Object.values(world.machines).find(
+  const machine = Object.values(flyState.machines).find(
     (it) => it.state !== "destroyed" && canonical(it.privateIp) === address,
   );
-  const app = Object.values(world.apps).find((it) =>
+  const app = Object.values(flyState.apps).find((it) =>
     machine ? it.name === machine.app : isOnNetwork(address, networkOfApp(core, it)),
   );
   return app && { network: app.networkNumber, region: machine?.region ?? settings.defaultRegion };

@@ -2,26 +2,26 @@
 import type { Service, ServicePort } from "../../../fly/wire.ts";
 import type { Backend, Listener, Routes } from "../../edge/routes.ts";
 import type { Core } from "../core/core.ts";
-import { type MachineRow, versionOf } from "../core/world.ts";
+import { type MachineRow, versionOf } from "../core/fly-state.ts";
 
 const anycast = ["v4", "v6", "shared_v4"];
 /** Fly's default when a service sets none. */
 const defaultSoftLimit = 20;
 
 export function createRoutes(core: Core): Routes {
-  const { world, runner } = core;
+  const { flyState, runner } = core;
 
   const machinesOf = (app: string) =>
-    Object.values(world.machines)
+    Object.values(flyState.machines)
       .filter((it) => it.app === app && it.state !== "destroyed" && it.state !== "destroying")
       .sort((a, b) => (a.id < b.id ? -1 : 1));
 
   function listeners(): Listener[] {
-    return Object.keys(world.apps)
+    return Object.keys(flyState.apps)
       .sort()
       .flatMap((app) => {
         const ports = new Set(machinesOf(app).flatMap((it) => tcpPorts(it).flatMap(({ port }) => numbers(port))));
-        return world.addresses
+        return flyState.addresses
           .filter((it) => it.app === app && anycast.includes(it.type))
           .flatMap(({ ip }) => [...ports].sort((a, b) => a - b).map((port) => ({ app, ip, port })));
       });

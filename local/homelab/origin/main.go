@@ -53,10 +53,10 @@ func main() {
 		log.Fatalf("origin: cannot serve: %v", err)
 	case <-stopped.Done():
 	}
-	patience, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+	timeout, cancel := context.WithTimeout(context.Background(), 3*time.Second)
 	defer cancel()
 	for _, server := range servers {
-		_ = server.Shutdown(patience) // what is still open then is cut by the exit
+		_ = server.Shutdown(timeout) // what is still open then is cut by the exit
 	}
 }
 

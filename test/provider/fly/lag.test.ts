@@ -377,7 +377,7 @@ test.each(lateDeeds.flatMap(([name, fault]) => [1, 2, 3].map((seed) => [name, se
     await fixture.local.clock.advance(120_000);
     expect(fixture.local.volumes().map((it) => it.id)).toEqual([volume.id]);
     expect(fixture.local.machines().map((it) => it.id)).toEqual([machine.id]);
-    expect(fixture.local.world().addresses.map((it) => it.ip)).toEqual([address.id]);
+    expect(fixture.local.flyState().addresses.map((it) => it.ip)).toEqual([address.id]);
   },
 );
 
@@ -390,7 +390,7 @@ test("a list that forgets makes nothing twice", async () => {
   await addressHandler.create({ app, type: "v4" }, fixture.context);
   await machineHandler.create(fixture.inputs, fixture.context);
   expect(fixture.local.volumes()).toHaveLength(1);
-  expect(fixture.local.world().addresses).toHaveLength(1);
+  expect(fixture.local.flyState().addresses).toHaveLength(1);
   expect(fixture.local.machines()).toHaveLength(1);
   expect(fixture.local.faults.pending()).toEqual([]);
 });
@@ -434,7 +434,7 @@ test("nor does one of addresses, which Fly does not count", async () => {
   await addressHandler.create({ app, type: "v4" }, fixture.context);
   fixture.local.faults.add({ match: "GET ip_assignments", times: 5, fault: "empty list" });
   await addressHandler.create({ app, type: "v4" }, fixture.context);
-  expect(fixture.local.world().addresses).toHaveLength(1);
+  expect(fixture.local.flyState().addresses).toHaveLength(1);
   expect(fixture.local.faults.pending()).toEqual([]);
 });
 
@@ -475,7 +475,7 @@ test.each(lateDeeds)("an app is made once with %s", async (_, fault) => {
   await using fixture = await handlerFixture({ withApp: false, quirks: late });
   fixture.local.faults.next("POST apps", fault);
   await appHandler.create(appInputs, fixture.context);
-  expect(Object.keys(fixture.local.world().apps)).toEqual([app]);
+  expect(Object.keys(fixture.local.flyState().apps)).toEqual([app]);
 });
 
 test("an app whose lists come back empty again and again stays, by Fly's own counts", async () => {
@@ -484,7 +484,7 @@ test("an app whose lists come back empty again and again stays, by Fly's own cou
   for (const match of ["GET volumes", "GET machines"])
     fixture.local.faults.add({ match, times: Number.POSITIVE_INFINITY, fault: "empty list" });
   await appHandler.delete(app, appOuts, fixture.context);
-  expect(Object.keys(fixture.local.world().apps)).toEqual([app]);
+  expect(Object.keys(fixture.local.flyState().apps)).toEqual([app]);
   expect(fixture.logLines.at(-1)).toBe(
     `app ${app} is kept: it still holds 1 volume (Fly counts them, but lists 0), which this stack does not own or is configured to keep`,
   );
@@ -500,11 +500,11 @@ test("an app goes when lists and counts say nothing, at two looks; what appears 
     return send(exchange);
   });
   await appHandler.delete(app, appOuts, context);
-  expect(Object.keys(fixture.local.world().apps)).toEqual([app]);
+  expect(Object.keys(fixture.local.flyState().apps)).toEqual([app]);
   const [volume] = fixture.local.volumes();
   await fixture.local.call("DELETE", `/apps/${app}/volumes/${volume?.id}`);
   await appHandler.delete(app, appOuts, fixture.context);
-  expect(fixture.local.world().apps).toEqual({});
+  expect(fixture.local.flyState().apps).toEqual({});
 });
 
 test.each(seeds)("an app goes although some servers still show what was deleted in it, seed %i", async (seed) => {
@@ -515,7 +515,7 @@ test.each(seeds)("an app goes although some servers still show what was deleted 
   fixture.local.fly.calls.clear();
   await appHandler.delete(app, appOuts, fixture.context);
   expect(fixture.logLines.filter((line) => line.includes("stays"))).toEqual([]);
-  expect(fixture.local.world().apps).toEqual({});
+  expect(fixture.local.flyState().apps).toEqual({});
 });
 
 test.each(seeds)("an app that stays names what is in it, not what was deleted in it, seed %i", async (seed) => {
@@ -554,7 +554,7 @@ test.each(seeds)(
     );
     const again = overWire(fixture, (send) => send);
     const { id } = await volumeHandler.create(volumeInputs(), again);
-    expect(fixture.local.world().volumes[id]?.state).toBe("created");
+    expect(fixture.local.flyState().volumes[id]?.state).toBe("created");
     const adopting = volumeHandler.create(volumeInputs({ adopt: fixture.inputs.volume }), again);
     expect(await errorMessage(adopting)).toMatch(
       /^cdg-1: volume vol_\w+ cannot be adopted, (it was deleted\.|my-edge has no such volume\.)/,

@@ -11,7 +11,7 @@ test.each([
   await using fly = await localFly();
   const reply = await fly.call("POST", "/apps", app, headers);
   expect(reply).toMatchObject({ status: 401, body: { error: "unauthorized" } });
-  expect(fly.world().apps).toEqual({});
+  expect(fly.flyState().apps).toEqual({});
 });
 
 test.each(["Bearer ", "bearer ", "FlyV1 ", "FlyV1 Bearer ", ""])(
@@ -111,7 +111,7 @@ test("an app takes machines, volumes and addresses with it, leases or not, and f
   expect(await fly.call("DELETE", "/apps/edge")).toMatchObject({ status: 202, body: undefined });
   expect((await waiting).status).toBe(404);
   expect((await fly.call("GET", "/apps/edge")).body).toEqual({ error: "app not found" });
-  expect(fly.world()).toMatchObject({ apps: {}, machines: {}, volumes: {}, addresses: [] });
+  expect(fly.flyState()).toMatchObject({ apps: {}, machines: {}, volumes: {}, addresses: [] });
   expect(fly.runner.running()).toEqual([]);
   expect(fly.runner.volumes.size).toBe(0);
   expect((await fly.call("POST", "/apps", app)).status).toBe(201);

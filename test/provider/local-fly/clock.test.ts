@@ -124,7 +124,7 @@ async function transcript(seed: number, road: "sockets" | "in process"): Promise
   }
   await call("GET", `${path}/wait?state=stopped&timeout=3`);
   await call("GET", path);
-  lines.push(JSON.stringify(fly.world()));
+  lines.push(JSON.stringify(fly.flyState()));
   return lines;
 }
 

@@ -2,8 +2,8 @@ import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, wr
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { emptyFlyState, type FlyState } from "../../../local/fly/core/fly-state.ts";
 import { fileStore, memoryStore } from "../../../local/fly/core/store.ts";
-import { emptyWorld, type World } from "../../../local/fly/core/world.ts";
 import { type LocalFlyUnderTest, localFly } from "../../support/local-fly.ts";
 
 const image = "registry.example/pop:1";
@@ -38,8 +38,8 @@ test("what was answered is on disk, readable by its owner alone, and back after 
 test("a world that cannot be written leaves the old one whole", () => {
   const path = join(folder, "world.json");
   const store = fileStore(path);
-  store.save({ ...emptyWorld(), counter: 1 });
-  const circular = emptyWorld() as unknown as Record<string, unknown>;
+  store.save({ ...emptyFlyState(), counter: 1 });
+  const circular = emptyFlyState() as unknown as Record<string, unknown>;
   circular.apps = { circular };
   expect(() => store.save(circular as never)).toThrow();
   expect(store.load().counter).toBe(1);
@@ -48,9 +48,9 @@ test("a world that cannot be written leaves the old one whole", () => {
 test("a store that cannot write: the answer says so instead of promising, the server lives, the next answer writes all", async () => {
   const store = memoryStore();
   let full = false;
-  const save = (world: World) => {
+  const save = (flyState: FlyState) => {
     if (full) throw new Error("ENOSPC: no space left on device");
-    store.save(structuredClone(world));
+    store.save(structuredClone(flyState));
   };
   await using fly = await localFly({ store: { load: store.load, save } });
   const create = (name: string) => fly.call("POST", "/apps", { name, org_slug: "personal" });
@@ -64,13 +64,13 @@ test("a store that cannot write: the answer says so instead of promising, the se
 
 test("a world of another schema is refused in a sentence", () => {
   const path = join(folder, "world.json");
-  writeFileSync(path, JSON.stringify({ ...emptyWorld(), schemaVersion: 2 }));
+  writeFileSync(path, JSON.stringify({ ...emptyFlyState(), schemaVersion: 2 }));
   chmodSync(path, 0o600);
   expect(() => fileStore(path).load()).toThrow(/\(schema 2, this one reads 1\)\. Nothing was changed\./);
 });
 
 test("no file is an empty world", () => {
-  expect(fileStore(join(folder, "none.json")).load()).toEqual(emptyWorld());
+  expect(fileStore(join(folder, "none.json")).load()).toEqual(emptyFlyState());
 });
 
 // A restart in the middle of everything: the same end as without.
@@ -212,9 +212,9 @@ test("what runs and nobody knows is removed", async () => {
 test("a closed server acts no more", async () => {
   await using fly = await localFly();
   const { id } = await born(fly);
-  const before = fly.world();
+  const before = fly.flyState();
   fly.fly.close();
   await fly.clock.advance(60_000);
-  expect(fly.world()).toEqual(before);
+  expect(fly.flyState()).toEqual(before);
   expect(before.machines[id]?.state).toBe("created");
 });

@@ -1,8 +1,8 @@
 /** The private network of machines that are rows: what addresses they have when, and what the name server tells which of them. */
 import dns from "dns-packet";
 import { beforeEach, expect, test } from "vitest";
+import { emptyFlyState, type FlyState } from "../../../local/fly/core/fly-state.ts";
 import { memoryStore } from "../../../local/fly/core/store.ts";
-import { emptyWorld, type World } from "../../../local/fly/core/world.ts";
 import { type LocalFlyUnderTest, localFly } from "../../support/local-fly.ts";
 
 const config = { image: "registry.example/pop:1" };
@@ -137,7 +137,7 @@ test("the runner's machines ask in bytes, and their address in any writing is th
 
 test("machines of an older store get addresses of their network, once", async () => {
   const made: Made = await fly.machine({ config });
-  const old = structuredClone(fly.world());
+  const old = structuredClone(fly.flyState());
   const [row] = Object.values(old.machines);
   if (row) row.privateIp = "fdaa:1:a3f:a7b:12:34:56:2";
   await using again = await localFly({ store: storeOf(old) });
@@ -148,8 +148,8 @@ test("machines of an older store get addresses of their network, once", async ()
   expect(made.id).toBe(again.machines()[0]?.id);
 });
 
-function storeOf(world: World) {
+function storeOf(flyState: FlyState) {
   const store = memoryStore();
-  store.save({ ...emptyWorld(), ...world });
+  store.save({ ...emptyFlyState(), ...flyState });
   return store;
 }

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import type { MachineState } from "../../../local/fly/core/world.ts";
+import type { MachineState } from "../../../local/fly/core/fly-state.ts";
 import { type LocalFlyUnderTest, localFly } from "../../support/local-fly.ts";
 
 const image = "registry.example/pop:1";

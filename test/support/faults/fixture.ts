@@ -1,10 +1,10 @@
 /** Local Fly's rules and the handlers' context in one process, without sockets, on a virtual clock: a case of the fault table takes milliseconds. */
 
 import { Fly } from "../../../fly/api.ts";
+import type { FlyState, MachineRow } from "../../../local/fly/core/fly-state.ts";
 import { lagging, type Quirks } from "../../../local/fly/core/quirks.ts";
 import { seeded } from "../../../local/fly/core/random.ts";
 import { memoryStore } from "../../../local/fly/core/store.ts";
-import type { MachineRow, World } from "../../../local/fly/core/world.ts";
 import { createLocalFly, type LocalFly } from "../../../local/fly/create.ts";
 import { createStateRunner, type StateRunner } from "../../../local/fly/runners/state-runner.ts";
 import type { Context } from "../../../providers/handler.ts";
@@ -65,10 +65,10 @@ export async function faultFixture({ quirks = {} }: { quirks?: Partial<Quirks> }
   };
 }
 
-export const liveMachines = (world: World): MachineRow[] =>
+export const liveMachines = (world: FlyState): MachineRow[] =>
   Object.values(world.machines).filter(({ state }) => state !== "destroyed" && state !== "destroying");
 
-export const liveVolumes = (world: World): World["volumes"][string][] =>
+export const liveVolumes = (world: FlyState): FlyState["volumes"][string][] =>
   Object.values(world.volumes).filter(({ state }) => state === "created");
 
 /** The image whose instance runs, has all its checks passing and is not cordoned. */

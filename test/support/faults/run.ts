@@ -1,5 +1,5 @@
 /** Runs an operation with one fault at one call, looks whether all that was promised holds, then runs it again as the next `up` would. */
-import type { World } from "../../../local/fly/core/world.ts";
+import type { FlyState } from "../../../local/fly/core/fly-state.ts";
 import { PartialResourceError } from "../../../providers/handler.ts";
 import { type FaultFixture, faultFixture, liveMachines, liveVolumes, served, token, worstQuirks } from "./fixture.ts";
 import { type FaultKind, faultKinds, ruleAt } from "./kinds.ts";
@@ -156,7 +156,7 @@ const admitsUncertainty = (message: string) =>
 function findFalseClaims(
   { operation, kind }: Case,
   error: Error,
-  { before, after, answered }: { before: string; after: World; answered: number | undefined },
+  { before, after, answered }: { before: string; after: FlyState; answered: number | undefined },
 ): string[] {
   const broken: string[] = [];
   const must = (promise: string, kept: boolean) => {
@@ -183,7 +183,7 @@ function findFalseClaims(
 }
 
 /** If no process is left to repair it, a machine may stay cordoned, or keep the failed version. The error then says so, if it can. */
-function servesExpectedVersion({ operation, kind }: Case, world: World, error: Error | undefined): boolean {
+function servesExpectedVersion({ operation, kind }: Case, world: FlyState, error: Error | undefined): boolean {
   const { images, verb } = operation;
   const [machine] = liveMachines(world);
   if (!images || verb === "delete") return true;
@@ -194,11 +194,11 @@ function servesExpectedVersion({ operation, kind }: Case, world: World, error: E
   return image !== undefined && [images.before, images.after].includes(image) && cordonedRightly;
 }
 
-const isLeased = (world: World, now: number): boolean =>
+const isLeased = (world: FlyState, now: number): boolean =>
   liveMachines(world).some(({ lease }) => lease && lease.expiresAt > now);
 
 /** Names are unique in an app; our volumes are, a region; of each type there is one address. */
-function hasNoDuplicates(world: World): boolean {
+function hasNoDuplicates(world: FlyState): boolean {
   const names = [
     ...liveMachines(world).map((it) => `machine ${it.name}`),
     ...liveVolumes(world).map((it) => `volume ${it.name} ${it.region}`),
@@ -208,7 +208,7 @@ function hasNoDuplicates(world: World): boolean {
 }
 
 /** Whatever a sentence such as "Nothing was changed" is about. */
-const fingerprint = (world: World): string =>
+const fingerprint = (world: FlyState): string =>
   JSON.stringify([
     Object.keys(world.apps),
     liveMachines(world).map(({ id, version, cordoned }) => [id, version, cordoned]),
@@ -216,7 +216,7 @@ const fingerprint = (world: World): string =>
     world.addresses.map(({ ip }) => ip),
   ]);
 
-function isThere({ kind, verb, images, cordons }: Operation, world: World): boolean {
+function isThere({ kind, verb, images, cordons }: Operation, world: FlyState): boolean {
   const machines = liveMachines(world);
   const count = {
     App: Object.keys(world.apps).length,

@@ -74,7 +74,7 @@ interface Running {
 const defaultTermGraceMs = 2_000;
 
 /** After SIGKILL only a kernel that waits for a disk or a broken engine keeps a process. */
-const killPatienceMs = 30_000;
+const killTimeoutMs = 30_000;
 
 /** @throws RunnerError "engine" when no engine answers. */
 export async function startDockerRunner(options: DockerRunnerOptions): Promise<Runner> {
@@ -234,16 +234,16 @@ class DockerRunner implements Runner {
     if (!running) return;
     await running.started.promise; // before that there is nothing a signal would reach
     const { termGraceMs = defaultTermGraceMs } = this.#options;
-    const kill = ["SIGKILL", killPatienceMs] as const;
+    const kill = ["SIGKILL", killTimeoutMs] as const;
     const steps = [[signal, timeoutMs], ["SIGTERM", termGraceMs], kill] as const;
     // A suspended machine is not woken to be asked: its memory is dropped.
-    for (const [name, patienceMs] of running.suspended ? [kill] : steps) {
+    for (const [name, timeoutMs] of running.suspended ? [kill] : steps) {
       await this.#kill(running, name);
-      if (await this.#within(running.gone.promise, patienceMs)) return;
+      if (await this.#within(running.gone.promise, timeoutMs)) return;
     }
     throw new RunnerError(
       "engine",
-      `machine ${machineId}: still there ${killPatienceMs / 1000} s after SIGKILL. Look at "docker ps".`,
+      `machine ${machineId}: still there ${killTimeoutMs / 1000} s after SIGKILL. Look at "docker ps".`,
     );
   }
 
@@ -318,7 +318,7 @@ class DockerRunner implements Runner {
     if (running) {
       await running.started.promise;
       await this.#kill(running, "SIGKILL");
-      await this.#within(running.gone.promise, killPatienceMs);
+      await this.#within(running.gone.promise, killTimeoutMs);
     }
     await this.#removeContainers(machineId);
   }

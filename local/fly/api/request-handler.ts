@@ -4,14 +4,14 @@ import type { FaultPlan } from "../controls/faults.ts";
 import type { Core } from "../core/core.ts";
 import { ApiError, Dropped, unauthorized } from "../core/errors.ts";
 import { RunnerError } from "../core/runner.ts";
+import { createFaultApplier } from "./apply-faults.ts";
 import type { CallLog } from "./call-log.ts";
 import { createRateLimits } from "./rate-limits.ts";
 import type { Replicas } from "./replicas.ts";
 import type { ApiRequest, ApiResponse, Call } from "./request.ts";
 import type { Match, Router } from "./router.ts";
-import { createStrike } from "./strike.ts";
 
-export interface DeskParts {
+export interface RequestHandlerParts {
   core: Core;
   router: Router;
   faults: FaultPlan;
@@ -20,9 +20,9 @@ export interface DeskParts {
   token: string;
 }
 
-export function createDesk({ core, router, faults, replicas, calls, token }: DeskParts) {
+export function createRequestHandler({ core, router, faults, replicas, calls, token }: RequestHandlerParts) {
   const limits = createRateLimits(core.clock);
-  const strike = createStrike({ core, faults, replicas });
+  const applyFaults = createFaultApplier({ core, faults, replicas });
   return async function handle(request: ApiRequest): Promise<ApiResponse> {
     const query = new URLSearchParams(request.query ?? {});
     const headers = request.headers ?? {};
@@ -53,7 +53,7 @@ export function createDesk({ core, router, faults, replicas, calls, token }: Des
       const waitMs = core.settings.quirks.rateLimits ? limits.ask(match.route, objectOf(match)) : 0;
       if (waitMs > 0)
         return respondJson(429, { error: "rate limit exceeded" }, { "retry-after": String(Math.ceil(waitMs / 1000)) });
-      const answer = await strike(match, call(match, query, headers, body));
+      const answer = await applyFaults(match, call(match, query, headers, body));
       core.flush();
       return respondJson(answer.status, answer.json, answer.headers);
     } catch (error) {

@@ -8,21 +8,21 @@ import type { Replicas } from "./replicas.ts";
 import type { Answer, Call } from "./request.ts";
 import type { Match } from "./router.ts";
 
-export type Struck = Answer & { headers?: Record<string, string> };
+export type FaultedResponse = Answer & { headers?: Record<string, string> };
 
-export function createStrike({ core, faults, replicas }: { core: Core; faults: FaultPlan; replicas: Replicas }) {
-  return async function strike(match: Match, call: Call): Promise<Struck> {
-    const plan = faults.strike(match.route);
+export function createFaultApplier({ core, faults, replicas }: { core: Core; faults: FaultPlan; replicas: Replicas }) {
+  return async function applyFaults(match: Match, call: Call): Promise<FaultedResponse> {
+    const plan = faults.faultsFor(match.route);
     if (plan.some(({ kind }) => kind === "server goes")) replicas.goes(call.headers);
     const replica = replicas.choose(call.headers);
-    const work = async (): Promise<Struck> => {
+    const work = async (): Promise<FaultedResponse> => {
       replicas.refuseUnknownApp(replica, match);
       const written = replicas.writing(replica, match, call.query);
       const answer = await replicas.handlerOf(replica, match)(call);
       const headers = written();
       return replicas.forgets(match) ? { ...emptied(answer), headers } : { ...answer, headers };
     };
-    let end: ((answer: () => Promise<Struck>) => Promise<Struck>) | undefined;
+    let end: ((answer: () => Promise<FaultedResponse>) => Promise<FaultedResponse>) | undefined;
     for (const fault of plan) {
       switch (fault.kind) {
         case "slow":
@@ -69,7 +69,7 @@ export function createStrike({ core, faults, replicas }: { core: Core; faults: F
   };
 
   /** The client knows nothing of it any more, neither what it answers nor that it fails. */
-  function land(ms: number, work: () => Promise<Struck>): void {
+  function land(ms: number, work: () => Promise<FaultedResponse>): void {
     faults.landing++;
     core.clock.after(ms, () => {
       work()
@@ -81,7 +81,7 @@ export function createStrike({ core, faults, replicas }: { core: Core; faults: F
   }
 
   function endLease(match: Match, thief?: { owner: string; ttlSeconds: number }): void {
-    const machine = core.world.machines[match.params.id ?? ""];
+    const machine = core.flyState.machines[match.params.id ?? ""];
     if (!machine) return;
     delete machine.lease;
     if (thief) acquire(core, machine, thief);
@@ -93,14 +93,14 @@ const statusOf = ({
   status,
   body,
   headers = {},
-}: Pick<Extract<Fault, { kind: "status" }>, "status" | "body" | "headers">): Struck => ({
+}: Pick<Extract<Fault, { kind: "status" }>, "status" | "body" | "headers">): FaultedResponse => ({
   status,
   json: body ?? { error: `fault plan: ${status}` },
   headers,
 });
 
 /** The same list with nothing in it, in either of the shapes lists have. */
-function emptied({ status, json }: Struck): Struck {
+function emptied({ status, json }: FaultedResponse): FaultedResponse {
   if (Array.isArray(json)) return { status, json: [] };
   return {
     status,

@@ -4,7 +4,7 @@ type Ring = readonly (readonly [longitude: number, latitude: number])[];
 
 // A shape a paragraph, read as text.
 // biome-ignore format: coordinates
-const land: readonly Ring[] = [
+const continents: readonly Ring[] = [
   // North and Central America
   [[-168, 66], [-162, 70], [-156, 71], [-140, 70], [-128, 70], [-115, 68], [-95, 68], [-94, 72], [-86, 70], [-82, 68], [-86, 66], [-94, 61], [-92, 57],
    [-85, 55], [-80, 51], [-79, 55], [-77, 60], [-78, 62], [-72, 61], [-66, 58], [-62, 57], [-57, 53], [-60, 50], [-66, 50], [-64, 47], [-61, 46],
@@ -69,11 +69,11 @@ const water: readonly Ring[] = [[[47, 45], [53, 46.5], [54, 41], [54, 37], [49, 
 
 /** Whether there is land at a place, in degrees. */
 export const isLand = (longitude: number, latitude: number): boolean =>
-  boxed.some((it) => isNear(it, longitude, latitude) && isInside(it.ring, longitude, latitude)) &&
+  ringsWithBounds.some((it) => isNear(it, longitude, latitude) && isInside(it.ring, longitude, latitude)) &&
   !water.some((ring) => isInside(ring, longitude, latitude));
 
 /** Each ring with the box around it, which spares most rings most of the work. */
-const boxed = land.map((ring) => {
+const ringsWithBounds = continents.map((ring) => {
   const [longitudes, latitudes] = [ring.map(([it]) => it), ring.map(([, it]) => it)];
   return {
     ring,
@@ -84,7 +84,7 @@ const boxed = land.map((ring) => {
   };
 });
 
-const isNear = (it: (typeof boxed)[number], longitude: number, latitude: number): boolean =>
+const isNear = (it: (typeof ringsWithBounds)[number], longitude: number, latitude: number): boolean =>
   it.west <= longitude && longitude <= it.east && it.south <= latitude && latitude <= it.north;
 
 /** A ray to the east crosses the border of what it starts in an odd number of times. */

@@ -4,7 +4,7 @@
  */
 import type { ImageRef, MachineConfig } from "../../../fly/wire.ts";
 
-export interface World {
+export interface FlyState {
   schemaVersion: 1;
   apps: Record<string, AppRow>;
   machines: Record<string, MachineRow>;
@@ -193,7 +193,7 @@ export interface AddressRow {
   network: { name: string; organization: string } | null;
 }
 
-export const emptyWorld = (): World => ({
+export const emptyFlyState = (): FlyState => ({
   schemaVersion: 1,
   apps: {},
   machines: {},
