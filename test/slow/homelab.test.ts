@@ -84,7 +84,7 @@ test("a pair in the vault that does not belong together is refused, health says 
   await waitUntil(
     60,
     () => healthOf(it, "cdg-1"),
-    ({ components }) => /refused/.test(components.certificates?.reason ?? ""),
+    ({ components }) => /the key does not belong to/.test(components.certificates?.reason ?? ""),
   );
   expect((await servedCertificate(status, host)).serialNumber).toBe(before.serialNumber);
   expect(await fetchPage(status.edge.https, host, rootsOf(status))).toMatchObject({ status: 200 });
