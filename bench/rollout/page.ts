@@ -1,6 +1,6 @@
 /** docs/rollout.md from what was simulated. Pure. */
 import { nameOf } from "./picture.ts";
-import { drainSeconds, pace, type Step } from "./simulation.ts";
+import { drainSeconds, hosts, pace, type Step } from "./simulation.ts";
 
 /** Fly's own limits on what a first `up` does to one app, calls a second and burst; fly/rate-limit.ts keeps them. */
 const createLimit = { perSecond: 1, burst: 3 };
@@ -62,8 +62,8 @@ seed is fixed, so the same code gives the same numbers.
 ## What limits a rollout
 
 - **A first \`up\`** is limited by Fly: ${createLimit.perSecond} create per second in one app, after ${createLimit.burst} at once, for volumes and for machines. So ${pops} PoPs take
-  at least ${duration(createFloor(pops))}, if volumes and machines are created side by side. Here they took ${duration(first?.seconds ?? 0)}. With so many PoPs per region most volumes
-  find no separate host. Each of these takes a rejected create, reads, and a second create. Our client keeps to the limits, so Fly rejects nothing with 429.
+  at least ${duration(createFloor(pops))}, if volumes and machines are created side by side. Here they took ${duration(first?.seconds ?? 0)}.
+  Our client keeps to the limits, so Fly rejects nothing with 429.
 - **A new image** is limited by the width, \`rollout.maxUnavailable\`. Fly counts updates, leases, cordons and reads per machine, not per app. No machine gets
   near one of these limits, at any width. The step of one PoP takes ${duration(each)}, of which the drain takes ${drainSeconds} s. The whole rollout takes the
   canary's step, and then one step for each group of PoPs that are updated at once.
@@ -75,6 +75,7 @@ seed is fixed, so the same code gives the same numbers.
 ## Assumptions
 
 - A call takes ${pace.latency} ms.
+- A region has ${hosts} hosts, so that each PoP finds a host of its own. A PoP that finds none takes a rejected create, reads, and a second create.
 - The new image arrives after ${pace.pull / 1000} s, boots in ${pace.boot / 1000} s and passes its health check ${pace.healthy / 1000} s later.
 - The old instance ends within ${pace.stop / 1000} s, and serves until then.
 - Nothing fails. [Another page](faults.md) describes failures.

@@ -31,6 +31,9 @@ export const pace = {
   stop: 1_000,
 } as const;
 
+/** Hosts of a region: more than PoPs in it, so that each has a host of its own. */
+export const hosts = 40;
+
 /** Seconds between cordon and stop, the default of the stack file. */
 export const drainSeconds = 10;
 
@@ -80,7 +83,8 @@ export async function simulate(count: number, rollouts: readonly number[]): Prom
     store: memoryStore(),
     token,
     // Of a thousand PoPs some stand in regions that Fly has closed since.
-    settings: { closedRegions: [] },
+    // Each PoP of a region finds a host of its own: see the page's assumptions.
+    settings: { closedRegions: [], hostsPerRegion: hosts },
     quirks: { rateLimits: true },
   });
   const routing = watchRouting(local);
