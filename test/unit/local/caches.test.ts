@@ -14,6 +14,7 @@ import {
   sizeOf,
 } from "../../../local/docker/caches.ts";
 import { paths } from "../../../local/paths.ts";
+import { movePaths } from "../../support/local-paths.ts";
 
 test.each([
   [0, "0 B"],
@@ -121,7 +122,7 @@ test("registries are known from all starts, and outlive `down`, as the images do
   expect(relative(paths.root, paths.registries)).toMatch(/^\.\./);
   const folder = mkdtempSync(join(tmpdir(), "fly-pops-registries-"));
   onTestFinished(() => rmSync(folder, { recursive: true }));
-  Object.assign(paths, { registries: join(folder, "registries") });
+  onTestFinished(movePaths({ registries: join(folder, "registries") }));
   expect(knownRegistries()).toEqual([]);
   for (const port of [5055, 5056, 5055]) rememberRegistry(`127.0.0.1:${port}`);
   expect(knownRegistries()).toEqual(["127.0.0.1:5055", "127.0.0.1:5056"]);

@@ -1,4 +1,4 @@
-import { expect, test, vi } from "vitest";
+import { expect, onTestFinished, test } from "vitest";
 import {
   aheadText,
   expectedMs,
@@ -10,9 +10,7 @@ import {
   type Times,
   timesWith,
 } from "../../../local/progress/estimates.ts";
-
-// Below a file, where no folder can be.
-vi.mock("../../../local/paths.ts", () => ({ paths: { times: `${import.meta.filename}/times.json` } }));
+import { movePaths } from "../../support/local-paths.ts";
 
 test.each([
   [0, "1 s"],
@@ -89,5 +87,7 @@ test("a start with a homelab after one without compiles, as the homelab has yet 
 });
 
 test("a time that cannot be written down fails nothing", () => {
+  // Below a file, where no folder can be.
+  onTestFinished(movePaths({ times: `${import.meta.filename}/times.json` }));
   expect(() => rememberTime("create", "page", 5)).not.toThrow();
 });

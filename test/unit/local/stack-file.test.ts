@@ -2,21 +2,20 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
-import { afterAll, afterEach, expect, test, vi } from "vitest";
+import { afterAll, afterEach, expect, test } from "vitest";
 import { parse } from "yaml";
 import { paths, projectDir } from "../../../local/paths.ts";
 import { localEnvironment } from "../../../local/stack/environment.ts";
 import { appName, firstStage, stackConfig } from "../../../local/stack/stack-file.ts";
+import { movePaths } from "../../support/local-paths.ts";
 
-const { folder } = vi.hoisted(() => ({ folder: { name: "" } }));
-vi.mock("../../../local/paths.ts", async (original) => {
-  const real = await original<typeof import("../../../local/paths.ts")>();
-  folder.name = mkdtempSync(join(tmpdir(), "fly-pops-stack-file-"));
-  Object.assign(real.paths, { firstStage: join(folder.name, "Pulumi.local.yaml"), daemon: join(folder.name, "none") });
-  return real;
-});
+const folder = mkdtempSync(join(tmpdir(), "fly-pops-stack-file-"));
+const restore = movePaths({ firstStage: join(folder, "Pulumi.local.yaml"), daemon: join(folder, "none") });
 afterEach(() => rmSync(paths.firstStage, { force: true }));
-afterAll(() => rmSync(folder.name, { recursive: true }));
+afterAll(() => {
+  restore();
+  rmSync(folder, { recursive: true });
+});
 
 const fileOf = async (command?: string) => (await localEnvironment(command)).PULUMI_OPTION_CONFIG_FILE;
 
