@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { isAllowed, sentences, type Violation, width, words } from "../support/style/check.ts";
-import { allowed, mostAllowed, rules, sentencePages } from "../support/style/rules.ts";
+import { allowed, mostAllowed, type Rule, rules, sentencePages } from "../support/style/rules.ts";
 
 const root = join(import.meta.dirname, "..", "..");
 
@@ -51,6 +51,12 @@ describe("docs/style.md and the rules agree", () => {
   );
 
   test("the table has the words", () => expect(rows.length).toBeGreaterThan(15));
+
+  test("each rule has a row", () => {
+    const texts = rows.flatMap(([avoid]) => avoid.split(/[,;] /));
+    const finds = (rule: Rule) => texts.some((text) => words([rule])("x.ts", `// ${text}`).length > 0);
+    expect(rules.filter((rule) => !finds(rule))).toEqual([]);
+  });
 
   test.each(rows)("%s is found, %s is not", (avoid, write) => {
     for (const text of avoid.split(/[,;] /)) expect(checkWords("x.ts", `// ${text}`), text).toHaveLength(1);
