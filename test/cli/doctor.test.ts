@@ -196,7 +196,7 @@ test("a registry: open, closed, logged in, away", async () => {
   });
 });
 
-test("a deploy token of one app is reported from one of the organization, with the command that makes the latter", async () => {
+test("a deploy token of one app is told from one of the organization, with the command that makes the latter", async () => {
   await using it = await cli();
   const tokens = [{ token_id: "t", org_slug: "personal", apps: ["my-edge"] }];
   it.local.faults.next("GET tokens/current", { kind: "status", status: 200, body: { tokens } });

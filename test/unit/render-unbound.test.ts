@@ -81,7 +81,7 @@ test("user input cannot break out of its place", () => {
     fc.property(hostile, hostile, (zone, server) => {
       for (const seen of [attempt(() => forward(zone, "192.0.2.1")), attempt(() => forward("a.test", server))]) {
         if (seen === "refused") continue;
-        expect(Math.abs(seen.split("\n").length - lines)).toBeLessThanOrEqual(4); // the root and loopback are reported apart
+        expect(Math.abs(seen.split("\n").length - lines)).toBeLessThanOrEqual(4); // the root and loopback are told apart
         for (const [, name] of seen.matchAll(/^\s+name: (.*)$/gm)) expect(name).toMatch(/^"[a-z0-9._-]+"$|^"\."$/);
         for (const [, address] of seen.matchAll(/^\s+forward-addr: (.*)$/gm))
           expect(address).toMatch(/^[0-9a-f.:]+(@\d+)?$/);

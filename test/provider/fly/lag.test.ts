@@ -240,7 +240,7 @@ test("nor is one that is no longer well once a late cordon has landed", async ()
   expect(await errorMessage(fixture.update())).toMatch(notBack);
 });
 
-test("an image that cannot be pulled is reported from a late read by the machine's events, at once", async () => {
+test("an image that cannot be pulled is told from a late read by the machine's events, at once", async () => {
   await using fixture = await pop({ quirks: late });
   fixture.local.runner.image(image(2), { pull: "fails" });
   const began = fixture.local.clock.now();
