@@ -80,11 +80,11 @@ test("while a PoP is updated the others renew, and no look is lost", async () =>
 });
 
 test("all sites renewed at all PoPs at once: one order each, and no request fails", async () => {
-  const [orders, failed] = [authority.orders(), authority.failedValidations()];
+  const [orders, failed] = [authority.orders(), authority.failedOrders()];
   const old = await Promise.all(pops.map((pop) => renew(pop, allHosts)));
   const renewed = Promise.all(pops.map((pop, n) => untilTrusted(pop, old[n])));
   const statuses = await statusesUntil(renewed);
-  const made = { orders: authority.orders() - orders, failed: authority.failedValidations() - failed };
+  const made = { orders: authority.orders() - orders, failed: authority.failedOrders() - failed };
   report("renewals of all sites at all PoPs: orders, requests by status", [made, statuses]);
   expect(Object.keys(statuses)).toEqual(["200"]);
   expect(made.orders - made.failed).toBe(pops.length * sites.length);

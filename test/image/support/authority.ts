@@ -21,8 +21,8 @@ export interface Authority {
   root: string;
   /** Number of orders so far. */
   orders(): number;
-  /** Number of names that were not proved so far. Each ends its order. The authority waits five seconds for a PoP, which a busy machine can exceed. */
-  failedValidations(): number;
+  /** Number of orders that ended with a name that was not proved. The authority waits five seconds for a PoP, which a busy machine can exceed. */
+  failedOrders(): number;
   /** Number of accounts so far. */
   accounts(): number;
   /** Makes it request the renewal of a certificate (PEM) now. */
@@ -107,7 +107,8 @@ export async function startAuthority({
     directory: `https://${originName}:${port}/dir`,
     root,
     orders: () => log.match(/Added order /g)?.length ?? 0,
-    failedValidations: () => log.match(/ set INVALID by /g)?.length ?? 0,
+    // One line per name, beside one of its authorization.
+    failedOrders: () => new Set(log.match(/order \S+ set INVALID by /g)).size,
     accounts: () => log.match(/There are now \d+ accounts/g)?.length ?? 0,
     renew: async (certificate) => {
       const ago = (hours: number): string => new Date(Date.now() - hours * 3_600_000).toISOString();
