@@ -34,8 +34,10 @@ const quick = { order: 0, maxWorkers: cores, isolate: false };
 const simulation = { order: 1, maxWorkers: 1 };
 /** Waits for processes to start, for containers and for certificates more than it computes. */
 const real = { order: 2, maxWorkers: cores + 3 };
+/** After the short tests of the same features, whose labs they share: e2e/acme-pops.ts has one network and fixed ports. */
+const stories = { ...real, order: 3 };
 /** Load and patience are measured: nothing beside it. */
-const alone = { order: 3, maxWorkers: 1 };
+const alone = { order: 4, maxWorkers: 1 };
 
 export default defineConfig({
   test: {
@@ -50,7 +52,7 @@ export default defineConfig({
       project("image", 1_800_000, real),
       project("e2e", 1_800_000, real),
       // Stories of a minute and more each, by the real CLI or in real containers: npm run test:slow.
-      project("slow", 1_800_000, real),
+      project("slow", 1_800_000, stories),
       // Minutes of load and waiting: npm run soak.
       project("soak", 1_800_000, alone),
     ],
