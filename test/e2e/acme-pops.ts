@@ -22,7 +22,7 @@ import { createRolloutGate } from "../../providers/rollout-gate.ts";
 import { type Authority, startAuthority } from "../image/support/authority.ts";
 import { http, https, trustedCertificate, type Visited } from "../image/support/client.ts";
 import { type NameServer, startNameServer } from "../image/support/dns.ts";
-import { Bench, build, until } from "../image/support/pop.ts";
+import { Bench, build, health, until } from "../image/support/pop.ts";
 import { originName } from "../image/support/spec.ts";
 import { app, machineInputs, volumeInputs } from "../support/context.ts";
 import { cleanUp, docker, lab, newStack } from "../support/docker.ts";
@@ -208,13 +208,8 @@ export async function exec({ id, name }: Made, ...command: string[]): Promise<st
   return stdout ?? "";
 }
 
-async function healthOf(pop: Made): Promise<Health | undefined> {
-  try {
-    return (await (await fetch(`http://127.0.0.1:${at(pop, ports.health)}/healthz`)).json()) as Health;
-  } catch {
-    return undefined;
-  }
-}
+const healthOf = async (pop: Made): Promise<Health | undefined> =>
+  (await health({ health: at(pop, ports.health) }))?.report;
 
 const certificateOf = (pop: Made, servername: string) =>
   trustedCertificate(at(pop, ports.https), servername, authority.root);
