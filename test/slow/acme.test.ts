@@ -4,6 +4,7 @@ import { machineHandler } from "../../providers/fly/machine.ts";
 import {
   allHosts,
   authority,
+  bootedAt,
   challenge,
   close,
   context,
@@ -93,7 +94,10 @@ test("all sites renewed at all PoPs at once: one order each, and no request fail
 
 test("one that starts again has its certificates from the volume", async () => {
   const [, , gone] = pops;
-  const orders = authority.orders();
+  const [orders, booted] = [authority.orders(), bootedAt(gone)];
+  // The update has started it.
+  await fly.stopMachine(app, gone.id);
+  await fly.waitMachine(app, gone.id, { states: ["stopped"], seconds: 60 });
   await fly.startMachine(app, gone.id);
   await fly.waitMachine(app, gone.id, { states: ["started"], seconds: 60 });
   await untilTrusted(gone);
@@ -102,6 +106,7 @@ test("one that starts again has its certificates from the volume", async () => {
     (count) => count === pops.length,
     120,
   );
+  expect(bootedAt(gone)).toBeGreaterThan(booted);
   expect(authority.orders()).toBe(orders);
 });
 
