@@ -1,7 +1,8 @@
 /** `node tools/times/commit.ts`: writes tools/times/measured.json from the times of this checkout's last runs. */
-import { writeFileSync } from "node:fs";
+import { existsSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { optionsOf, runScript } from "../../setup/options.mjs";
-import { committed, knownTimes } from "./times.ts";
+import { committed, knownTimes, tests } from "./times.ts";
 
 /** Shorter files need no order. */
 const leastSeconds = 5;
@@ -9,7 +10,7 @@ const leastSeconds = 5;
 await runScript("times", (args) => {
   optionsOf(args, {});
   const long = Object.entries(knownTimes())
-    .filter(([, seconds]) => seconds >= leastSeconds)
+    .filter(([file, seconds]) => seconds >= leastSeconds && existsSync(join(tests, file)))
     .toSorted(([, a], [, b]) => b - a);
   writeFileSync(
     committed,

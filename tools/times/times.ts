@@ -9,7 +9,9 @@ const own = join(import.meta.dirname, "..", "..", ".cache", "test-times.json");
 /** The longest ones, from a machine with two cores. */
 export const committed = join(import.meta.dirname, "measured.json");
 
-export const fileOf = (moduleId: string): string => relative(join(import.meta.dirname, "..", "..", "test"), moduleId);
+export const tests = join(import.meta.dirname, "..", "..", "test");
+
+export const fileOf = (moduleId: string): string => relative(tests, moduleId);
 
 /** What this checkout measured last, file by file, and for files that it has not run what another did. */
 export const knownTimes = (): Times => ({ ...read(committed), ...read(own) });
