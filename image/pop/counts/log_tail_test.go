@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// fixture is a file and the lines that were read of f.
+// fixture is a file and the lines that were read of it.
 type fixture struct {
 	t    *testing.T
 	tail *logTail
