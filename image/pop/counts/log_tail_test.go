@@ -91,6 +91,19 @@ func TestATruncatedFileIsReadFromItsStart(t *testing.T) {
 	}
 }
 
+func TestATruncatedFileHasNoRestOfALongLine(t *testing.T) {
+	f := newFixture(t)
+	f.append(strings.Repeat("x", 2*maxLineLength))
+	f.read()
+	if err := os.Truncate(f.tail.path, 0); err != nil {
+		t.Fatal(err)
+	}
+	f.append("a 1\nb 2\n")
+	if seen := f.read(); strings.Join(seen, "|") != "a 1|b 2" {
+		t.Errorf("%q", seen)
+	}
+}
+
 // However long nginx writes, and after a restart of the reader: no line is read twice, none is lost, and the file stays small.
 func TestSpaceIsFreed(t *testing.T) {
 	f := newFixture(t)
