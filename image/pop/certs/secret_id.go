@@ -90,8 +90,8 @@ func (a *agent) lookAtSecretID(ctx context.Context) {
 // stated is the status from the configuration, for when the vault does not tell.
 func (a *agent) stated(unknown string) *SecretIDStatus {
 	status := &SecretIDStatus{Unknown: unknown}
-	if last := a.config.SecretID; last != nil {
-		status.CreatedAt, status.EndsAt = &last.CreatedAt, &last.EndsAt
+	if configured := a.config.SecretID; configured != nil {
+		status.CreatedAt, status.EndsAt = &configured.CreatedAt, &configured.EndsAt
 	}
 	return status
 }
