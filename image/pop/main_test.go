@@ -3,10 +3,21 @@ package main
 import (
 	"strings"
 	"testing"
+
+	"fly-pops/pop/internal/exit"
 )
 
-func TestCommands(t *testing.T) {
-	if err := run(nil); err == nil || !strings.Contains(err.Error(), "usage:") {
-		t.Errorf("error is %v", err)
+func TestInvalidCommandsAreUsageErrors(t *testing.T) {
+	for says, arguments := range map[string]string{
+		"no command":                 "",
+		"fly: no such command":       "fly",
+		"ask nginx: no such command": "ask nginx",
+		"check: no such command":     "check",
+		"health now: no such":        "health now",
+	} {
+		err := run(strings.Fields(arguments))
+		if exit.Code(err) != exit.Usage || !strings.HasPrefix(err.Error(), says) || !strings.Contains(err.Error(), "\nusage:\n  pop identity") {
+			t.Errorf("%q: error is %v", arguments, err)
+		}
 	}
 }

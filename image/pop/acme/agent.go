@@ -97,9 +97,6 @@ func (a *Agent) prepare(ctx context.Context) {
 	a.share, a.shareError = a.config.sharing()
 }
 
-// StatusPath is the path of the status file.
-func (a *Agent) StatusPath() string { return a.config.Status }
-
 // Round does what is due, and returns the pause until the next one.
 func (a *Agent) Round(ctx context.Context) time.Duration {
 	a.prepare(ctx)

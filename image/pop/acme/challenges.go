@@ -39,9 +39,9 @@ type challengeServer struct {
 	client  *http.Client
 }
 
-func newChallengeServer(held *tokenStore, peers Peers, own netip.Addr, port int) *challengeServer {
+func newChallengeServer(tokens *tokenStore, peers Peers, own netip.Addr, port int) *challengeServer {
 	return &challengeServer{
-		tokens: held, peers: peers, ownAddress: own, port: port, listening: map[string]bool{},
+		tokens: tokens, peers: peers, ownAddress: own, port: port, listening: map[string]bool{},
 		limit: rate.NewLimiter(peerRate, peerBurst), slots: make(chan struct{}, maxPeerQuestions), timeout: peerTimeout,
 		client: &http.Client{
 			Transport:     &http.Transport{DisableKeepAlives: true, MaxResponseHeaderBytes: 4 << 10},

@@ -35,59 +35,60 @@ func byDNS(t *testing.T, server *testdns.Server, change func(*DNS)) *fixture {
 		change(f.config.DNS)
 	}
 	f.start()
-	f.agent.ByDNS()
 	return f
 }
 
-func servers(t *testing.T) map[string]func(testing.TB) *testdns.Server {
-	all := map[string]func(testing.TB) *testdns.Server{
-		"in this process": func(t testing.TB) *testdns.Server { return testdns.InProcess(t, testdns.Faults{}) },
+func (f *fixture) prover() *dnsProver { return newDNSProver(*f.config.DNS, f.config.NameServer) }
+
+// expectNoRecords of this PoP. What another PoP has set stays.
+func expectNoRecords(t *testing.T, server *testdns.Server) {
+	t.Helper()
+	if left := server.TXT(t, challengeName); !slices.Equal(left, []string{"of-another-pop"}) {
+		t.Errorf("left is %v", left)
 	}
+}
+
+// withEachServer runs a test with a name server in this process, and with knot.
+func withEachServer(t *testing.T, test func(*testing.T, *testdns.Server)) {
+	t.Helper()
+	t.Run("in this process", func(t *testing.T) { test(t, testdns.InProcess(t, testdns.Faults{})) })
 	if testdns.HasKnot() {
-		all["knot"] = testdns.Knot
+		t.Run("knot", func(t *testing.T) { test(t, testdns.Knot(t)) })
 	} else {
 		t.Log("knotd is not here: the image's build has it")
 	}
-	return all
 }
 
 // A wildcard beside its own name takes two records of one name, and both are gone afterwards; what another PoP has there stays.
 func TestAWildcardByDNS(t *testing.T) {
-	for name, start := range servers(t) {
-		t.Run(name, func(t *testing.T) {
-			server := start(t)
-			f := byDNS(t, server, nil)
-			f.addresses = map[string][]string{alias: {}} // Names need not lead anywhere.
-			f.mustRun()
-			leaf := f.leaf(alias)
-			if !slices.Equal(leaf.DNSNames, []string{alias, "*." + alias}) || leaf.VerifyHostname("any."+alias) != nil {
-				t.Errorf("is for %v", leaf.DNSNames)
-			}
-			if served := f.served("*." + alias); served != f.served(alias) {
-				t.Errorf("of the wildcard is served %s", served)
-			}
-			if left := server.TXT(t, challengeName); !slices.Equal(left, []string{"of-another-pop"}) {
-				t.Errorf("left is %v", left)
-			}
-			if f.status.Held || f.authority.Count("challenge") != 2 {
-				t.Errorf("%+v, %d challenges", f.status, f.authority.Count("challenge"))
-			}
-		})
-	}
+	withEachServer(t, func(t *testing.T, server *testdns.Server) {
+		f := byDNS(t, server, nil)
+		f.addresses = map[string][]string{alias: {}} // Names need not lead anywhere.
+		f.mustRun()
+		leaf := f.leaf(alias)
+		if !slices.Equal(leaf.DNSNames, []string{alias, "*." + alias}) || leaf.VerifyHostname("any."+alias) != nil {
+			t.Errorf("is for %v", leaf.DNSNames)
+		}
+		if served := f.served("*." + alias); served != f.served(alias) {
+			t.Errorf("of the wildcard is served %s", served)
+		}
+		expectNoRecords(t, server)
+		if f.status.Held || f.authority.Count("challenge") != 2 {
+			t.Errorf("%+v, %d challenges", f.status, f.authority.Count("challenge"))
+		}
+	})
 }
 
 func TestAWildcardAlone(t *testing.T) {
 	f := byDNS(t, testdns.InProcess(t, testdns.Faults{}), nil)
 	f.config.Certificates = []Certificate{{Names: []string{"*." + alias}}}
 	f.start()
-	f.agent.ByDNS()
 	f.mustRun()
 	if leaf := f.leafOf("*."+alias, "any."+alias); !slices.Equal(leaf.DNSNames, []string{"*." + alias}) {
 		t.Errorf("is for %v", leaf.DNSNames)
 	}
 	// It is there after a restart too.
 	f.start()
-	f.agent.ByDNS()
 	f.mustRun()
 	if orders := f.authority.Count("order"); orders != 1 {
 		t.Errorf("%d orders", orders)
@@ -96,25 +97,22 @@ func TestAWildcardAlone(t *testing.T) {
 
 // A zone that takes no updates may hand the name over to one that does, by a CNAME.
 func TestARecordThatIsHandedOver(t *testing.T) {
-	for name, start := range servers(t) {
-		t.Run(name, func(t *testing.T) {
-			server := start(t)
-			f := byDNS(t, server, nil)
-			prover, record := newDNSProver(*f.config.DNS, f.config.NameServer), challengeRecord{"_acme-challenge.handed." + alias, "value"}
-			if err := prover.set(t.Context(), record); err != nil {
-				t.Fatal(err)
-			}
-			if found := server.TXT(t, "handed.acme."+testdns.Zone); !slices.Equal(found, []string{"value"}) {
-				t.Errorf("there is %v", found)
-			}
-			if err := prover.remove(t.Context(), record); err != nil {
-				t.Error(err)
-			}
-			if found := server.TXT(t, "handed.acme."+testdns.Zone); len(found) != 0 {
-				t.Errorf("left is %v", found)
-			}
-		})
-	}
+	withEachServer(t, func(t *testing.T, server *testdns.Server) {
+		f := byDNS(t, server, nil)
+		prover, record := f.prover(), challengeRecord{"_acme-challenge.handed." + alias, "value"}
+		if err := prover.set(t.Context(), record); err != nil {
+			t.Fatal(err)
+		}
+		if found := server.TXT(t, "handed.acme."+testdns.Zone); !slices.Equal(found, []string{"value"}) {
+			t.Errorf("there is %v", found)
+		}
+		if err := prover.remove(t.Context(), record); err != nil {
+			t.Error(err)
+		}
+		if found := server.TXT(t, "handed.acme."+testdns.Zone); len(found) != 0 {
+			t.Errorf("left is %v", found)
+		}
+	})
 }
 
 // The reason why a record cannot be set is reported, and no challenge is initiated that would fail.
@@ -139,9 +137,9 @@ func TestRecordsThatCannotBeSet(t *testing.T) {
 		"a secret of words": {write("planted-hmac secret"), "is not base64 of at least 16 bytes"},
 		"a short secret":    {write("c2hvcnQ="), "is not base64 of at least 16 bytes"},
 	} {
-		for kind, start := range servers(t) {
-			t.Run(name+", "+kind, func(t *testing.T) {
-				f := byDNS(t, start(t), test.change)
+		t.Run(name, func(t *testing.T) {
+			withEachServer(t, func(t *testing.T, server *testdns.Server) {
+				f := byDNS(t, server, test.change)
 				f.round()
 				if said := f.own().Error; !strings.Contains(said, test.says) {
 					t.Errorf("says %q, expected %q", said, test.says)
@@ -153,7 +151,7 @@ func TestRecordsThatCannotBeSet(t *testing.T) {
 					t.Error("it is put into service, though others serve")
 				}
 			})
-		}
+		})
 	}
 }
 
@@ -181,7 +179,7 @@ func TestNameServersThatMisbehave(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			server := testdns.InProcess(t, test.faults)
 			f := byDNS(t, server, nil)
-			prover := newDNSProver(*f.config.DNS, f.config.NameServer)
+			prover := f.prover()
 			prover.timeout, prover.pause = 50*time.Millisecond, 10*time.Millisecond
 			if err := prover.set(t.Context(), challengeRecord{"_acme-challenge." + alias, "value"}); err == nil || !strings.Contains(err.Error(), test.says) {
 				t.Errorf("%v, expected %q", err, test.says)
@@ -195,8 +193,9 @@ func TestARecordOfAnUpdateWithoutAResponseIsRemoved(t *testing.T) {
 	server := testdns.InProcess(t, testdns.Faults{Unsigned: true})
 	f := byDNS(t, server, nil)
 	f.round()
-	if left := server.TXT(t, challengeName); !slices.Equal(left, []string{"of-another-pop"}) || server.Updates() == 0 {
-		t.Errorf("left is %v after %d updates", left, server.Updates())
+	expectNoRecords(t, server)
+	if server.Updates() == 0 {
+		t.Error("the record was never set")
 	}
 }
 
@@ -206,11 +205,7 @@ func TestRecordsOfAProcessThatWasKilled(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			server := testdns.InProcess(t, testdns.Faults{})
 			f := byDNS(t, server, nil)
-			f.authority.Problem("finalize", "serverInternal", 500, "")
-			f.round()
-			f.authority.Fault(nil)
-			// What the process that was killed had set.
-			f.setRecordsOfTheOrder()
+			f.leaveRecords()
 			if found := server.TXT(t, challengeName); len(found) != 3 {
 				t.Fatalf("set is %v", found)
 			}
@@ -219,18 +214,18 @@ func TestRecordsOfAProcessThatWasKilled(t *testing.T) {
 			}
 			f.clock = f.clock.Add(time.Hour)
 			f.start()
-			f.agent.ByDNS()
 			f.round()
-			if left := server.TXT(t, challengeName); !slices.Equal(left, []string{"of-another-pop"}) {
-				t.Errorf("left is %v", left)
-			}
+			expectNoRecords(t, server)
 		})
 	}
 }
 
-// setRecordsOfTheOrder in progress, as the process did that was killed: on the volume and at the name server.
-func (f *fixture) setRecordsOfTheOrder() {
+// leaveRecords of an order, as a process does that is killed: on the volume and at the name server.
+func (f *fixture) leaveRecords() {
 	f.Helper()
+	f.authority.Problem("finalize", "serverInternal", 500, "")
+	f.round()
+	f.authority.Fault(nil)
 	saved := f.config.readOrder(f.config.Certificates[0])
 	ca, err := newAuthority(f.config, f.authority.Directory, f.now)
 	if err != nil {
@@ -256,7 +251,7 @@ func (f *fixture) setRecordsOfTheOrder() {
 		}
 		record := challengeRecord{recordName(authorization.IdentifierValue()), challenge.DNS01KeyAuthorization()}
 		saved.Records = append(saved.Records, record)
-		if err := newDNSProver(*f.config.DNS, f.config.NameServer).set(f.Context(), record); err != nil {
+		if err := f.prover().set(f.Context(), record); err != nil {
 			f.Fatal(err)
 		}
 	}
@@ -275,18 +270,12 @@ func TestRecordsOfAnOrderThatWasGivenUp(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			server := testdns.InProcess(t, testdns.Faults{})
 			f := byDNS(t, server, nil)
-			f.authority.Problem("finalize", "serverInternal", 500, "")
-			f.round()
-			f.authority.Fault(nil)
-			f.setRecordsOfTheOrder()
+			f.leaveRecords()
 			change(f)
 			f.clock = f.clock.Add(time.Hour)
 			f.start()
-			f.agent.ByDNS()
 			f.round()
-			if left := server.TXT(t, challengeName); !slices.Equal(left, []string{"of-another-pop"}) {
-				t.Errorf("left is %v", left)
-			}
+			expectNoRecords(t, server)
 		})
 	}
 }
@@ -314,9 +303,7 @@ func TestRecordsThatCannotBeRemovedAtOnce(t *testing.T) {
 	write(testdns.Secret)
 	f.clock = f.clock.Add(maxPauseBetweenRounds)
 	f.mustRun()
-	if left := server.TXT(t, challengeName); !slices.Equal(left, []string{"of-another-pop"}) {
-		t.Errorf("left is %v", left)
-	}
+	expectNoRecords(t, server)
 	if order := f.config.readOrder(f.config.Certificates[0]); len(order.Records) != 0 || f.authority.Count("order") != 1 {
 		t.Errorf("%v, %d orders", order.Records, f.authority.Count("order"))
 	}
@@ -329,7 +316,6 @@ func TestARecordThatTheAuthorityDoesNotFind(t *testing.T) {
 	elsewhere := newFixture(t, func(options *testacme.Options) { options.DNS = testdns.InProcess(t, testdns.Faults{}).Address })
 	f.authority, f.config.Directories, f.config.CAFile = elsewhere.authority, elsewhere.config.Directories, elsewhere.config.CAFile
 	f.start()
-	f.agent.ByDNS()
 	f.round()
 	f.says("example.test: the authority does not find this PoP's TXT record of _acme-challenge.example.test, though the zone's name servers had the TXT record: "+
 		"look at the zone's delegation, and at DNSSEC: Correct value not found", 1)
@@ -422,24 +408,19 @@ func TestAllRecordsAreThereBeforeTheAuthorityLooks(t *testing.T) {
 	if len(found) != 3 {
 		t.Errorf("at the first challenge there is %v", found)
 	}
-	if left := server.TXT(t, challengeName); !slices.Equal(left, []string{"of-another-pop"}) {
-		t.Errorf("left is %v", left)
-	}
+	expectNoRecords(t, server)
 }
 
 // No resolver keeps a record for the next validation.
 func TestRecordsAreNotKept(t *testing.T) {
-	for name, start := range servers(t) {
-		t.Run(name, func(t *testing.T) {
-			server := start(t)
-			f := byDNS(t, server, nil)
-			record := challengeRecord{"_acme-challenge.new." + alias, "value"}
-			if err := newDNSProver(*f.config.DNS, f.config.NameServer).set(t.Context(), record); err != nil {
-				t.Fatal(err)
-			}
-			if ttl := server.TTL(t, "_acme-challenge.new."+testdns.Zone); ttl != 0 {
-				t.Errorf("kept for %d seconds", ttl)
-			}
-		})
-	}
+	withEachServer(t, func(t *testing.T, server *testdns.Server) {
+		f := byDNS(t, server, nil)
+		record := challengeRecord{"_acme-challenge.new." + alias, "value"}
+		if err := f.prover().set(t.Context(), record); err != nil {
+			t.Fatal(err)
+		}
+		if ttl := server.TTL(t, "_acme-challenge.new."+testdns.Zone); ttl != 0 {
+			t.Errorf("kept for %d seconds", ttl)
+		}
+	})
 }

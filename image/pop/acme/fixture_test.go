@@ -87,6 +87,7 @@ func (f *fixture) start() {
 		tokens: f.agent.tokens, edge: f.edge, isPrivateName: f.config.isPrivateName, lookup: f.lookup, dial: f.dial,
 		failureReason: func(context.Context, string) string { return f.failureReason },
 	}).check
+	f.agent.ByDNS()
 	if f.caa != nil {
 		f.agent.queryCAA = func(context.Context, string) (resolve.Answer, error) {
 			return resolve.Answer{Resources: caaResources(f.caa...)}, nil

@@ -105,9 +105,14 @@ func (a *Agent) installCopies(cert *managedCert) {
 	}
 }
 
-// isDue says whether to order now. A certificate from an authority that is no longer configured, such as a staging one, does not count.
+// isCurrent says whether there is a certificate for all names. One from an authority that is no longer configured, such as a staging one, does not count.
+func (a *Agent) isCurrent(cert *managedCert) bool {
+	return cert.leaf != nil && checkCovers(cert.leaf, cert.Names) == nil && slices.Contains(a.config.Directories, cert.order.IssuedBy)
+}
+
+// isDue says whether to order now.
 func (a *Agent) isDue(cert *managedCert) bool {
-	return cert.leaf == nil || checkCovers(cert.leaf, cert.Names) != nil || !slices.Contains(a.config.Directories, cert.order.IssuedBy) || !a.now().Before(a.renewalTime(cert))
+	return !a.isCurrent(cert) || !a.now().Before(a.renewalTime(cert))
 }
 
 // renewalTime is when to renew the current certificate.

@@ -62,16 +62,25 @@ func (s *challengeServer) others(ctx context.Context) ([]netip.Addr, error) {
 }
 
 func (s *challengeServer) queryPeer(ctx context.Context, address netip.Addr, token string) string {
-	response, err := s.get(ctx, address, challengePath+token)
-	if err != nil {
+	text, err := s.fetch(ctx, address, challengePath+token, maxKeyAuthorization+1)
+	if err != nil || !isKeyAuthorization(token, text) {
 		return ""
+	}
+	return text
+}
+
+// fetch returns the first maxBytes of a PoP's response. "": its status is not 200.
+func (s *challengeServer) fetch(ctx context.Context, address netip.Addr, path string, maxBytes int64) (string, error) {
+	response, err := s.get(ctx, address, path)
+	if err != nil {
+		return "", err
 	}
 	defer response.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(response.Body, maxKeyAuthorization+1))
-	if err != nil || response.StatusCode != http.StatusOK || !isKeyAuthorization(token, string(text)) {
-		return ""
+	text, err := io.ReadAll(io.LimitReader(response.Body, maxBytes))
+	if err != nil || response.StatusCode != http.StatusOK {
+		return "", err
 	}
-	return string(text)
+	return string(text), nil
 }
 
 func (s *challengeServer) get(ctx context.Context, address netip.Addr, path string) (*http.Response, error) {

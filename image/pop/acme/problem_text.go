@@ -74,7 +74,8 @@ func oneLine(text string) string {
 		return char
 	}, text)), " ")
 	if len(text) > maxDetail {
-		text = text[:maxDetail] + "..."
+		// The cut may be within a character.
+		text = strings.ToValidUTF8(text[:maxDetail], "") + "..."
 	}
 	return text
 }

@@ -20,8 +20,8 @@ const (
 	renewalShare, spreadShare = 3, 30
 	// Share of the lifetime that stays in reserve even if an authority's window is later: a renewal takes time, and may fail.
 	reserveShare = 6
-	// EndsSoonShare of the lifetime: with less than that left, renewals must have failed.
-	EndsSoonShare = 8
+	// Share of the lifetime: with less than that left, renewals must have failed.
+	endsSoonShare = 8
 
 	minPoll, defaultPoll, maxPoll = time.Minute, 6 * time.Hour, 24 * time.Hour
 	// Let's Encrypt allows five failed validations per hour and name: https://letsencrypt.org/docs/rate-limits/
@@ -62,7 +62,7 @@ func latestSeed(window *Window) float64 {
 
 // EndsSoon says that a certificate expires soon and should have been renewed long ago.
 func EndsSoon(notBefore, notAfter, now time.Time) bool {
-	return notAfter.Sub(now) < notAfter.Sub(notBefore)/EndsSoonShare
+	return notAfter.Sub(now) < notAfter.Sub(notBefore)/endsSoonShare
 }
 
 // isUrgent says that it is better to ask another authority than to wait for the first one.

@@ -20,7 +20,7 @@ func TestRenewalWithAThirdOfTheLifetimeLeft(t *testing.T) {
 			if spread := latest.Sub(earliest); spread != lifetime/30 {
 				t.Errorf("PoPs are spread over %v", spread)
 			}
-			soon := ends.Add(-lifetime / EndsSoonShare)
+			soon := ends.Add(-lifetime / endsSoonShare)
 			if EndsSoon(made, ends, latest) || EndsSoon(made, ends, soon) || !EndsSoon(made, ends, soon.Add(time.Second)) {
 				t.Error("EndsSoon changes at another time")
 			}

@@ -154,8 +154,7 @@ func (c *Config) openShared(with cipher.AEAD, request, response string, certific
 		err = checkCovers(leaf, certificate.Names)
 	}
 	// Only the other PoP knows the renewal window, and so whether it is due.
-	isGood := err == nil && isNewer(leaf, until) && !isUrgent(leaf.NotBefore, leaf.NotAfter, now) && slices.Contains(c.Directories, found.IssuedBy)
-	if err == nil && !isGood {
+	if err == nil && (!isNewer(leaf, until) || isUrgent(leaf.NotBefore, leaf.NotAfter, now) || !slices.Contains(c.Directories, found.IssuedBy)) {
 		err = errors.New("the certificate is not newer than the current one, or expires soon, or is from another authority")
 	}
 	return leaf, content, found.IssuedBy, err

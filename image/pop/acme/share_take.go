@@ -5,9 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"net/http"
 	"net/netip"
 	"os"
 	"slices"
@@ -33,7 +31,7 @@ func (a *Agent) takeShared(ctx context.Context, cert *managedCert) bool {
 		return false
 	}
 	until := time.Time{}
-	if cert.leaf != nil && checkCovers(cert.leaf, cert.Names) == nil && slices.Contains(a.config.Directories, cert.order.IssuedBy) {
+	if a.isCurrent(cert) {
 		until = cert.leaf.NotAfter
 	}
 	request, err := sealJSON(a.share, sharedRequest{Names: namesDigest(cert.Names), Until: until, At: now}, requestContext)
@@ -111,7 +109,7 @@ func (s *challengeServer) requestShared(ctx context.Context, request string, sil
 	responses := make(chan response, maxPeers)
 	for _, address := range addresses {
 		go func() {
-			text, err := s.fetchShared(ctx, address, request)
+			text, err := s.fetch(ctx, address, sharePath+request, maxShared)
 			responses <- response{address, text, err}
 		}()
 	}
@@ -125,18 +123,4 @@ func (s *challengeServer) requestShared(ctx context.Context, request string, sil
 		}
 	}
 	return found
-}
-
-// fetchShared returns "" if the PoP has no such certificate.
-func (s *challengeServer) fetchShared(ctx context.Context, address netip.Addr, request string) (string, error) {
-	response, err := s.get(ctx, address, sharePath+request)
-	if err != nil {
-		return "", err
-	}
-	defer response.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(response.Body, maxShared))
-	if err != nil || response.StatusCode != http.StatusOK {
-		return "", err
-	}
-	return string(text), nil
 }

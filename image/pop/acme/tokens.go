@@ -63,12 +63,12 @@ func (s *tokenStore) remove(token string) {
 }
 
 // response is "" for a token that is not held here.
-func (s *tokenStore) response(token string, door requester) string {
+func (s *tokenStore) response(token string, from requester) string {
 	s.lock.Lock()
 	defer s.lock.Unlock()
 	response, found := s.responses[token]
 	if found && s.requesters[token] != nginxRequester {
-		s.requesters[token] = door
+		s.requesters[token] = from
 	}
 	return response
 }

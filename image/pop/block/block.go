@@ -31,7 +31,7 @@ import (
 )
 
 const (
-	// On the volume, in a directory of root. image/render/nginx-common.ts configures nginx to read l.
+	// On the volume, in a directory of root. image/render/nginx-common.ts configures nginx to read it.
 	defaultFile = "/var/lib/pop/blocked"
 	// Held while a command changes the file.
 	lockFile = "/run/pop/blocked.lock"

@@ -132,24 +132,24 @@ type runner struct {
 	onceLogger
 }
 
-func (l *runner) run(ctx context.Context) {
-	l.report() // the installed certificates, before anything else
+func (r *runner) run(ctx context.Context) {
+	r.report() // the installed certificates, before anything else
 	for ctx.Err() == nil {
-		pause := l.agent.poll(ctx)
+		pause := r.agent.poll(ctx)
 		if ctx.Err() != nil {
 			return
 		}
-		l.report()
-		credentialsFingerprint := l.agent.credentialsFingerprint()
-		l.wait(ctx, pause, func() bool { return l.agent.failures > 0 && l.agent.credentialsFingerprint() != credentialsFingerprint })
+		r.report()
+		before := r.agent.credentialsFingerprint()
+		r.wait(ctx, pause, func() bool { return r.agent.failures > 0 && r.agent.credentialsFingerprint() != before })
 	}
 }
 
 // report writes the status, and new errors to standard error.
-func (l *runner) report() {
-	status := l.agent.status
-	if err := files.ReplaceJSON(l.agent.config.Status, status); err != nil {
-		l.logOnce(fmt.Sprintf("status of certs: %v", err))
+func (r *runner) report() {
+	status := r.agent.status
+	if err := files.ReplaceJSON(r.agent.config.Status, status); err != nil {
+		r.logOnce(fmt.Sprintf("status of certs: %v", err))
 		return
 	}
 	var lines []string
@@ -161,17 +161,17 @@ func (l *runner) report() {
 			lines = append(lines, fmt.Sprintf("certificate of %s: %s", certificate.Host, certificate.Error))
 		}
 	}
-	l.logOnce(strings.Join(lines, "\npop: "))
+	r.logOnce(strings.Join(lines, "\npop: "))
 }
 
 // onceLogger does not repeat the last message: an outage of hours is one line.
 type onceLogger struct{ last string }
 
-func (s *onceLogger) logOnce(line string) {
-	if line != s.last && line != "" {
+func (l *onceLogger) logOnce(line string) {
+	if line != l.last && line != "" {
 		fmt.Fprintf(os.Stderr, "pop: %s\n", line)
 	}
-	s.last = line
+	l.last = line
 }
 
 func wait(ctx context.Context, pause time.Duration, changed func() bool) {

@@ -43,7 +43,7 @@ func (s *SecretIDStatus) Problem(now time.Time) error {
 		return fmt.Errorf("the secret_id for the vault ended at %s: %s", s.EndsAt.Format(time.RFC3339), then)
 	case s.Gone:
 		return errors.New("the vault does not know the secret_id any more, because it was revoked or used up: " + then)
-	case s.EndsAt != nil && s.CreatedAt != nil && s.EndsAt.Sub(now) < s.EndsAt.Sub(*s.CreatedAt)/acme.EndsSoonShare:
+	case s.EndsAt != nil && s.CreatedAt != nil && acme.EndsSoon(*s.CreatedAt, *s.EndsAt, now):
 		return fmt.Errorf("the secret_id for the vault ends at %s: a PoP that starts after that is refused. %s", s.EndsAt.Format(time.RFC3339), another)
 	case s.UsesLeft != nil && *s.UsesLeft < fewUses:
 		return fmt.Errorf("the secret_id for the vault allows few more logins (%d), and each PoP that starts uses one. %s, with secret_id_num_uses=0 for any number of logins", *s.UsesLeft, another)
@@ -90,8 +90,8 @@ func (a *agent) lookAtSecretID(ctx context.Context) {
 // stated is the status from the configuration, for when the vault does not tell.
 func (a *agent) stated(unknown string) *SecretIDStatus {
 	status := &SecretIDStatus{Unknown: unknown}
-	if last := a.config.SecretID; last != nil {
-		status.CreatedAt, status.EndsAt = &last.CreatedAt, &last.EndsAt
+	if configured := a.config.SecretID; configured != nil {
+		status.CreatedAt, status.EndsAt = &configured.CreatedAt, &configured.EndsAt
 	}
 	return status
 }

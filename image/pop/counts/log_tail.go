@@ -79,7 +79,7 @@ func (t *logTail) open() error {
 func (t *logTail) detectTruncation() error {
 	info, err := t.file.Stat()
 	if err == nil && info.Size() < t.offset {
-		t.offset, t.punched, t.partial = 0, 0, nil
+		t.offset, t.punched, t.partial, t.skipping = 0, 0, nil, false
 	}
 	return err
 }

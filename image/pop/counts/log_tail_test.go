@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// fixture is a file and the lines that were read of f.
+// fixture is a file and the lines that were read of it.
 type fixture struct {
 	t    *testing.T
 	tail *logTail
@@ -87,6 +87,19 @@ func TestATruncatedFileIsReadFromItsStart(t *testing.T) {
 	}
 	f.append("c\n")
 	if seen := f.read(); strings.Join(seen, "|") != "c" {
+		t.Errorf("%q", seen)
+	}
+}
+
+func TestATruncatedFileHasNoRestOfALongLine(t *testing.T) {
+	f := newFixture(t)
+	f.append(strings.Repeat("x", 2*maxLineLength))
+	f.read()
+	if err := os.Truncate(f.tail.path, 0); err != nil {
+		t.Fatal(err)
+	}
+	f.append("a 1\nb 2\n")
+	if seen := f.read(); strings.Join(seen, "|") != "a 1|b 2" {
 		t.Errorf("%q", seen)
 	}
 }

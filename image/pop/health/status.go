@@ -152,11 +152,11 @@ func (h *health) allCertificates(vault *certs.Status, authority *acme.Status) ([
 		if status.Error != "" && !(status.SelfSigned && h.isFromAuthority(status)) {
 			failures = append(failures, fmt.Errorf("%s: %s", status.Host, status.Error))
 		}
-		switch left := status.NotAfter.Sub(h.now()); {
+		switch now := h.now(); {
 		case status.NotAfter.IsZero():
-		case left <= 0:
+		case !now.Before(status.NotAfter):
 			failures = append(failures, fmt.Errorf("%s: expired at %s", status.Host, status.NotAfter.Format(time.RFC3339)))
-		case left < status.NotAfter.Sub(status.NotBefore)/acme.EndsSoonShare:
+		case acme.EndsSoon(status.NotBefore, status.NotAfter, now):
 			failures = append(failures, fmt.Errorf("%s: expires at %s", status.Host, status.NotAfter.Format(time.RFC3339)))
 		}
 	}

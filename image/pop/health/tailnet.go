@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net/netip"
 	"os"
 	"strings"
 
@@ -55,13 +54,8 @@ func (h *health) probeOrigins(ctx context.Context) ([]tailnet.Path, bool) {
 	if err != nil || status.BackendState != "Running" {
 		return nil, false
 	}
-	resolver := resolve.ByUnbound(h.manifest.Ports.DNS)
 	prober := tailnet.Prober{
-		Wanted: h.manifest.Tailnet, Origins: h.manifest.Origins, Ping: local.Ping,
-		Lookup: func(ctx context.Context, host string) ([]netip.Addr, error) {
-			// The final dot disables search lists.
-			return resolver.LookupNetIP(ctx, "ip", host+".")
-		},
+		Wanted: h.manifest.Tailnet, Origins: h.manifest.Origins, Ping: local.Ping, Lookup: resolve.LookupByUnbound(h.manifest.Ports.DNS),
 	}
 	paths := prober.Probe(ctx)
 	return paths, len(pathFaults(paths)) == 0

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -135,5 +136,6 @@ func (c Check) Problem(run, name string, now time.Time) error {
 	if status.Error == "" {
 		return nil
 	}
-	return errors.New(status.Error[:min(len(status.Error), maxReasonLength)])
+	// The cut may be within a character.
+	return errors.New(strings.ToValidUTF8(status.Error[:min(len(status.Error), maxReasonLength)], ""))
 }

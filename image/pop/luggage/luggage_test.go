@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"fly-pops/pop/internal/exit"
 )
@@ -127,9 +128,12 @@ func TestABrokenStatusFileIsNoStatus(t *testing.T) {
 
 func TestALongReasonIsCut(t *testing.T) {
 	checks, run := blog(t, Check{URL: "http://127.0.0.1:1/"})
-	writeStatus(t, run, Status{At: now, Error: strings.Repeat("é", 400)})
-	if got := problemText(checks["blog"].Problem(run, "blog", now)); got == "" || len(got) > maxReasonLength {
-		t.Errorf("%d %q", len(got), got)
+	for _, reason := range []string{strings.Repeat("é", 400), "x" + strings.Repeat("é", 400)} {
+		writeStatus(t, run, Status{At: now, Error: reason})
+		got := problemText(checks["blog"].Problem(run, "blog", now))
+		if len(got) < maxReasonLength-1 || len(got) > maxReasonLength || !strings.HasPrefix(reason, got) || !utf8.ValidString(got) {
+			t.Errorf("%d %q", len(got), got)
+		}
 	}
 }
 

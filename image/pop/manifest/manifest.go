@@ -1,4 +1,4 @@
-// Package manifest reads /etc/pop/pop.json, what `pop` needs to know about the image. image/render/m.ts writes it.
+// Package manifest reads /etc/pop/pop.json, what `pop` needs to know about the image. image/render/manifest.ts writes it.
 package manifest
 
 import (
@@ -51,7 +51,7 @@ type Manifest struct {
 	Luggage map[string]luggage.Check `json:"luggage"`
 }
 
-// Read reads and validates a m.
+// Read reads and validates a manifest.
 func Read(path string) (*Manifest, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {

@@ -8,7 +8,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -57,11 +56,7 @@ func Ensure(hosts []string, dir, statusDir string, now time.Time) error {
 		}
 		statuses = append(statuses, status)
 	}
-	text, err := json.Marshal(statuses)
-	if err == nil {
-		err = files.Replace(filepath.Join(statusDir, "status.json"), text, 0o644)
-	}
-	return errors.Join(append(failures, err)...)
+	return errors.Join(append(failures, files.ReplaceJSON(filepath.Join(statusDir, "status.json"), statuses))...)
 }
 
 func ensureCertificate(path, host string, now time.Time) (Status, error) {
@@ -120,7 +115,7 @@ func readCertificate(path string) (*x509.Certificate, error) {
 	} else if info.Mode()&0o044 == 0 {
 		return nil, fmt.Errorf("nginx cannot read it: its mode is %04o and must be 0640: %w", info.Mode().Perm(), os.ErrPermission)
 	}
-	return x509.ParseCertificate(pair.Certificate[0])
+	return pair.Leaf, nil
 }
 
 func isOurs(certificate *x509.Certificate) bool {

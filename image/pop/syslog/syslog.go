@@ -60,12 +60,7 @@ type relay struct {
 
 // Run forwards messages until ctx is done. `dnsPort` is the port of the PoP's resolver, `pop` the name of the PoP in the messages.
 func Run(ctx context.Context, config *Config, dnsPort int, pop string, log io.Writer) error {
-	resolver := resolve.ByUnbound(dnsPort)
-	r := &relay{config: config, pop: pop, log: log,
-		lookup: func(ctx context.Context, host string) ([]netip.Addr, error) {
-			// The final dot disables search lists.
-			return resolver.LookupNetIP(ctx, "ip", strings.TrimSuffix(host, ".")+".")
-		}}
+	r := &relay{config: config, pop: pop, log: log, lookup: resolve.LookupByUnbound(dnsPort)}
 	in, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: config.Listen})
 	if err != nil {
 		return fmt.Errorf("syslog: cannot listen for nginx: %w", err)
