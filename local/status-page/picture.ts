@@ -1,4 +1,4 @@
-/** The status page of the local stack, made of what local Fly knows. Pure: the world, the edge's connections and the PoPs' own words in, one object out. */
+/** The status page of the local stack, made of what local Fly knows. Pure: its state, the edge's connections and the PoPs' own words in, one object out. */
 import type { MachineEvent } from "../../fly/wire.ts";
 import { naturalOrder } from "../../lib/order.ts";
 import {

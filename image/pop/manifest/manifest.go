@@ -1,4 +1,4 @@
-// Package manifest reads /etc/pop/pop.json, what `pop` needs to know about the image. image/render/m.ts writes it.
+// Package manifest reads /etc/pop/pop.json, what `pop` needs to know about the image. image/render/manifest.ts writes it.
 package manifest
 
 import (
