@@ -1,5 +1,6 @@
 /** Decides which release a rollback returns to, what it deploys, and what needs confirmation. Pure. */
 import { isDeepStrictEqual } from "node:util";
+import { keyPrefix } from "../config/keys.ts";
 import { assumedContextKey } from "../config/stack-values.ts";
 import type { EdgeConfig } from "../config/types.ts";
 import { networkLists } from "../image/render/nginx-access.ts";
@@ -84,7 +85,7 @@ export function rollbackConfig({
   // For the same image, keep the expected build context: without it, all machines would restart.
   const context = otherImage ? undefined : running?.context;
   const full = (of: Record<string, unknown>) =>
-    Object.fromEntries(Object.entries(of).map(([key, value]) => [`fly-pops:${key}`, value]));
+    Object.fromEntries(Object.entries(of).map(([key, value]) => [`${keyPrefix}${key}`, value]));
   return {
     deployed: {
       ...full({ ...values, imageRef: image }),

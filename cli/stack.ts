@@ -1,4 +1,5 @@
 /** The stack that a command works on: its name, its configuration, and clients for its Fly and tailnet. */
+import { relative } from "node:path";
 import { defaults } from "../config/defaults.ts";
 import { parseSeconds } from "../config/duration.ts";
 import { ownConfigValues } from "../config/stack-values.ts";
@@ -10,7 +11,14 @@ import type { ConfigLookup } from "../lib/config-lookup.ts";
 import { stackName as localStack, projectDir } from "../local/paths.ts";
 import { noBackendPattern, pulumiErrorText } from "../stack/pulumi-cli.ts";
 import { selectedStack } from "../stack/selected-stack.ts";
-import { edgeConfig, projectName, readStackFile, StackFileError, type StackValues } from "../stack/stack-file.ts";
+import {
+  edgeConfigOf,
+  projectName,
+  readStackFile,
+  StackFileError,
+  type StackValues,
+  stackFilePath,
+} from "../stack/stack-file.ts";
 import type { TailnetApi } from "../tailnet/tailnet-api.ts";
 import { addRedaction, type CliContext, CliError, note } from "./context.ts";
 import { pulumiOutput, runPulumi } from "./pulumi.ts";
@@ -33,6 +41,8 @@ export interface Stack {
   /** As the Pulumi CLI accepts it. */
   reference: string;
   project: string;
+  /** The file that Pulumi reads, relative to the project. */
+  file: string;
   values: StackValues;
   /** Environment for everything that works on this stack, above all the Pulumi CLI. */
   env: Readonly<Record<string, string | undefined>>;
@@ -53,15 +63,17 @@ export async function openStack(context: CliContext, asked: string | undefined):
   const name = reference.split("/").at(-1) ?? reference;
   const env = isLocal(context, name) ? { ...context.env, ...(await loadLocalEnvironment()) } : context.env;
   const values = readStackFile(context.dir, name, env);
+  const file = relative(context.dir, stackFilePath(context.dir, name, env));
   const settings = memoizeAsync(() => readSettings(context, reference, values, env));
   return {
     name,
     reference,
     project: projectName(context.dir),
+    file,
     values,
     env,
-    config: () => edgeConfig(name, values),
-    lenientConfig: memoize(() => readLenientConfig(context, name, values)),
+    config: () => edgeConfigOf(file, values),
+    lenientConfig: memoize(() => readLenientConfig(context, file, values)),
     settings,
     // One client for the whole command: it reuses connections and keeps to Fly's rate limits.
     fly: memoizeAsync(async () => {
@@ -157,9 +169,9 @@ async function readConfig(
   return (key) => found[key] || undefined;
 }
 
-function readLenientConfig(context: CliContext, name: string, values: StackValues): LenientConfig {
+function readLenientConfig(context: CliContext, file: string, values: StackValues): LenientConfig {
   try {
-    const config = edgeConfig(name, values);
+    const config = edgeConfigOf(file, values);
     return { app: config.app, config, rollout: config.rollout };
   } catch (error) {
     const { app } = ownConfigValues(values);

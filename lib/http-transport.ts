@@ -1,4 +1,4 @@
-/** Sends one HTTP request, for all clients in this folder. Which calls are repeated is decided elsewhere (retry.ts). */
+/** Sends one HTTP request, for all clients of HTTP APIs. Which calls are repeated is decided elsewhere (retry.ts). */
 
 import { Agent } from "node:https";
 import { createRequire } from "node:module";

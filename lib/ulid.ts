@@ -1,4 +1,5 @@
-/** Fly's versions are ULIDs, which contain their creation time. https://github.com/ulid/spec */
+/** ULIDs: ids that contain their creation time. https://github.com/ulid/spec */
+
 /** The digits of ULIDs: https://www.crockford.com/base32.html */
 export const ulidDigits = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 

@@ -2,6 +2,7 @@
  * The recipients of a secrets file. A PoP is marked in the file by a comment after its key (`ssh-ed25519 AAAA... fly-pops:prod/cdg-1`), which sops keeps
  * and ignores. So the key is still known as that of a PoP after the PoP was removed from stack and state. Pure.
  */
+import { naturalOrder } from "../lib/order.ts";
 import { plainRecipient, type SopsFile } from "./file.ts";
 
 /** Recipients of PoPs by PoP name, e.g. { "cdg-1": "ssh-ed25519 AAAA..." }: the stack's output `recipients`. */
@@ -42,7 +43,7 @@ const order: readonly Recipient["who"][] = ["operator", "unknown", "departed", "
 export function recipientsOf({ recipients }: Pick<SopsFile, "recipients">, known: Known): Recipient[] {
   return recipients
     .map(({ kind, id }) => ({ kind, id, ...(kind === "age" ? whoIs(id, known) : { who: "operator" as const }) }))
-    .toSorted((a, b) => order.indexOf(a.who) - order.indexOf(b.who) || (a.pop ?? "").localeCompare(b.pop ?? ""));
+    .toSorted((a, b) => order.indexOf(a.who) - order.indexOf(b.who) || naturalOrder(a.pop ?? "", b.pop ?? ""));
 }
 
 function whoIs(id: string, { stack, pops, operators = [] }: Known): Pick<Recipient, "who" | "pop"> {

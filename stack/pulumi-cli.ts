@@ -1,4 +1,7 @@
-/** Runs the Pulumi CLI that setup installed. Every program of the project starts it here. */
+/**
+ * Runs the Pulumi CLI that setup installed. Every program of the project starts it here, except the provider, which runs below the CLI and takes the one on
+ * PATH (providers/current-config.ts).
+ */
 import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { join } from "node:path";

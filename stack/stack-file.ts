@@ -1,6 +1,6 @@
 /** Pulumi.<stack>.yaml and Pulumi.yaml, read without the CLI. Every program of the project reads them here. */
 import { existsSync, readFileSync } from "node:fs";
-import { basename, join, resolve } from "node:path";
+import { basename, join, relative, resolve } from "node:path";
 import { parse } from "yaml";
 import { ConfigError } from "../config/issues.ts";
 import { parseStackValues } from "../config/stack-values.ts";
@@ -43,7 +43,7 @@ export function readStackFile(dir: string, stack: string, env: Env = {}): StackV
   const file = stackFilePath(dir, stack, env);
   if (!existsSync(file))
     throw new StackFileError(
-      `Stack ${stack}: there is no ${stackFileName(stack)} in ${dir}. Stacks with a file: ${stackFiles(dir).join(", ") || "none"}. Pass --stack, or create a stack file: npx fly-pops init`,
+      `Stack ${stack}: there is no ${relative(dir, file)} in ${dir}. Stacks with a file: ${stackFiles(dir).join(", ") || "none"}. Pass --stack, or create a stack file: npx fly-pops init`,
     );
   return readStackFileAt(file).config ?? {};
 }
@@ -60,10 +60,6 @@ export function edgeConfigOf(name: string, values: StackValues): EdgeConfig {
     throw error instanceof ConfigError ? new StackFileError(`${name}: ${error.message}`, { cause: error }) : error;
   }
 }
-
-/** The same of a stack's own file. */
-export const edgeConfig = (stack: string, values: StackValues): EdgeConfig =>
-  edgeConfigOf(stackFileName(stack), values);
 
 export function projectName(dir: string): string {
   const { name } = parse(readFileSync(join(dir, "Pulumi.yaml"), "utf8"), asPulumi) as { name: string };

@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { join } from "node:path";
 import type { Clock } from "../lib/clock.ts";
+import { isLoopback } from "../lib/loopback.ts";
 import { landPath, size } from "./map.ts";
 import type { Picture } from "./picture.ts";
 
@@ -74,7 +75,7 @@ export function createPages({ picture, onWatch, clock }: PagesOptions): Pages {
       const file = files.get(pathname);
       if (!file && pathname !== "/events") return false;
       // Another site's page may make a browser ask here under a name of its own (DNS rebinding); it is to read nothing.
-      if (!isLoopback(request.headers.host)) response.writeHead(421, security).end();
+      if (!isLoopback(request.headers.host ?? "")) response.writeHead(421, security).end();
       else if (request.method !== "GET") response.writeHead(405, { allow: "GET", ...security }).end();
       else if (file)
         response
@@ -104,8 +105,6 @@ const security = {
   "x-content-type-options": "nosniff",
   "referrer-policy": "no-referrer",
 };
-
-const isLoopback = (host = ""): boolean => /^(?:127\.0\.0\.1|localhost|\[::1\])(?::\d+)?$/.test(host);
 
 const withMap = (html: string): string =>
   html.replace("0 0 1000 460", `0 0 ${size.width} ${size.height}`).replace('d=""', `d="${landPath()}"`);

@@ -3,11 +3,11 @@
  * the image that ran then, so nothing is built. Nothing is changed unless the plan shows that all of it is possible.
  */
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { join, relative } from "node:path";
+import { join } from "node:path";
 import { ownConfigValues } from "../../config/stack-values.ts";
 import type { Plan } from "../../preview/plan.ts";
 import { stackFileName } from "../../stack/project.ts";
-import { edgeConfig, projectDefaults, stackFilePath } from "../../stack/stack-file.ts";
+import { edgeConfigOf, projectDefaults } from "../../stack/stack-file.ts";
 import { type CliContext, CliError, confirm, type ExitCode, needsConfirmation, note } from "../context.ts";
 import { findRelease, readHistory } from "../history.ts";
 import { runPulumi } from "../pulumi.ts";
@@ -40,7 +40,13 @@ export async function rollback(
   number: number | undefined,
   { yes, imageOnly = false, withRemovals = false, write = false }: RollbackOptions,
 ): Promise<ExitCode> {
-  if (write) mustBeDeployed(context, stack);
+  const { file } = stack;
+  const own = stackFileName(stack.name);
+  // A release of another file has none of the keys that only the own file has.
+  if (write && file !== own)
+    throw new CliError(
+      `${own} is not the file that is deployed, ${file} is, so --write would replace what only ${own} has. Nothing was changed. Leave --write out.`,
+    );
   const history = await readHistory(context, stack);
   const recorded = number === undefined ? releaseBefore(history, stack.name) : findRelease(history, stack, number);
   const { release } = recorded;
@@ -54,18 +60,17 @@ export async function rollback(
     imageOnly,
   });
   // Validate before calling Pulumi: today's rules may reject a configuration that was valid then.
-  const config = edgeConfig(stack.name, deployed);
+  const config = edgeConfigOf(file, deployed);
   const question = `Roll ${stack.name} back to release ${release.number} of ${release.startedAt} (image ${image})?`;
   if (!yes && !context.ask) throw needsConfirmation(question);
 
-  const file = stackFileName(stack.name);
-  const own = readFileSync(join(context.dir, file), "utf8");
+  const current = readFileSync(join(context.dir, file), "utf8");
   const tempDir = join(context.dir, ".cache", "rollback");
-  const temporary = join(tempDir, file);
+  const temporary = join(tempDir, own);
   mkdirSync(tempDir, { recursive: true });
-  writeFileSync(temporary, withConfig(own, deployed));
+  writeFileSync(temporary, withConfig(current, deployed));
   const save = () => {
-    if (write) writeFileSync(join(context.dir, file), withConfig(own, written));
+    if (write) writeFileSync(join(context.dir, file), withConfig(current, written));
   };
   try {
     const plan = await planStack(context, stack, { config, file: temporary });
@@ -93,9 +98,11 @@ export async function rollback(
     rmSync(temporary, { force: true });
   }
   save();
+  const keep =
+    file === own ? "run this again with --write" : `copy its values (npx fly-pops releases ${release.number})`;
   const toStay = otherImage
-    ? ` To keep this release, run this again with --write; to keep only its image, set fly-pops:imageRef: ${image}`
-    : " To keep this release, run this again with --write.";
+    ? ` To keep this release, ${keep}; to keep only its image, set fly-pops:imageRef: ${image}`
+    : ` To keep this release, ${keep}.`;
   note(
     context,
     write
@@ -103,16 +110,6 @@ export async function rollback(
       : `Release ${release.number} is running. ${file} was not changed, so the next pulumi up deploys its current contents.${toStay}`,
   );
   return 0;
-}
-
-/** Throws unless the stack's own file is the one that Pulumi deploys: a release of another has none of the keys that only the own file has. */
-function mustBeDeployed({ dir }: CliContext, { name, env }: Stack): void {
-  const file = stackFileName(name);
-  const deployed = stackFilePath(dir, name, env);
-  if (deployed === join(dir, file)) return;
-  throw new CliError(
-    `${file} is not the file that is deployed, ${relative(dir, deployed)} is, so --write would replace what only ${file} has. Nothing was changed. Leave --write out.`,
-  );
 }
 
 /** Why the plan is rejected, with alternatives. Undefined: it is not. */

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import axios from "axios";
 import { stripScheme } from "../../fly/http.ts";
 import { flyRegistry } from "../../fly/registry.ts";
+import { isLoopback } from "../../lib/loopback.ts";
 import { engineReason, openDocker } from "../../local/docker/engine.ts";
 import manifest from "../../package.json" with { type: "json" };
 import { pulumiWorkspace } from "../../setup/pulumi-home.mjs";
@@ -81,7 +82,7 @@ export async function registryCheck(context: CliContext, server: string, token: 
   const own = server === flyRegistry;
   if (!own && hasLogin(context, server))
     return { name, status: "ok", detail: `${server}, the Docker engine is logged in` };
-  const local = /^(127\.|localhost|\[::1\])/.test(server);
+  const local = isLoopback(server);
   try {
     const { status } = await axios.get(`${local ? "http" : "https"}://${server}/v2/`, {
       validateStatus: () => true,

@@ -4,6 +4,7 @@ import { Fly } from "../../fly/api.ts";
 import { isNotFound } from "../../fly/errors.ts";
 import { checksOf } from "../../fly/machine-health.ts";
 import { systemClock } from "../../lib/clock.ts";
+import { naturalOrder } from "../../lib/order.ts";
 import { table } from "../../lib/table.ts";
 import { readDaemon } from "../daemon-file.ts";
 import { openDocker } from "../docker/engine.ts";
@@ -66,7 +67,7 @@ export async function status(): Promise<Status> {
           checks: `${checks.filter((row) => row.status === "passing").length}/${checks.length}`,
         };
       })
-      .toSorted((a, b) => a.name.localeCompare(b.name)),
+      .toSorted((a, b) => naturalOrder(a.name, b.name)),
   };
 }
 

@@ -79,7 +79,7 @@ export async function createLocalFly(options: LocalFlyOptions): Promise<LocalFly
     flyState: store.load(),
   });
   const lifecycle = createLifecycle(core);
-  /** What can be read of an API server's own copy of the world. */
+  /** What can be read of an API server's own copy of the state. */
   const objectRoutes = (seen: Core) => ({
     ...appRoutes(seen, lifecycle),
     ...machineRoutes(seen, lifecycle),

@@ -1,5 +1,6 @@
-/** The status page of the local stack, made of what local Fly knows. Pure: the world, the edge's connections and the PoPs' own words in, one object out. */
+/** The status page of the local stack, made of what local Fly knows. Pure: its state, the edge's connections and the PoPs' own words in, one object out. */
 import type { MachineEvent } from "../../fly/wire.ts";
+import { naturalOrder } from "../../lib/order.ts";
 import {
   eventsShown,
   eventText,
@@ -34,7 +35,7 @@ export interface Surroundings {
 export function picture(flyState: FlyState, { now, clientRegion, counts, traffic }: Surroundings): Picture {
   const machines = Object.values(flyState.machines)
     .filter((it) => it.state !== "destroyed")
-    .toSorted((a, b) => a.name.localeCompare(b.name));
+    .toSorted((a, b) => naturalOrder(a.name, b.name));
   const open = new Map(counts.map((it) => [it.machineId, it.open]));
   const pops = machines.map((machine) => popOf(machine, now, open.get(machine.id) ?? 0, traffic.get(machine.id)));
   const samples = machines.flatMap((machine) => traffic.get(machine.id) ?? []);

@@ -1,5 +1,5 @@
 /** What of the command line goes through Pulumi: releases, rollback, orphans, the selected stack. */
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { expect, test } from "vitest";
 import type { CliContext } from "../../cli/context.ts";
@@ -205,6 +205,26 @@ test("a rollback writes no stack file that is not deployed", async () => {
     code: 0,
     err: "Release 1 is already running, so nothing was changed on Fly. Pulumi.test.yaml was updated. Commit it.\n",
   });
+});
+
+test("a rollback keeps what only the deployed file has, where the environment names another than the stack's own", async () => {
+  await using it = await engine();
+  expect((await it.up()).code).toBe(0);
+  const file = join(it.project, "Pulumi.test.yaml");
+  const other = join(it.project, ".cache", "Pulumi.derived.yaml");
+  it.config(stack({ imageRef: image(2) }));
+  expect((await it.up()).code).toBe(0);
+  mkdirSync(dirname(other), { recursive: true });
+  renameSync(file, other);
+  const env = { ...it.env, PULUMI_STACK: "test", PULUMI_OPTION_CONFIG_FILE: other };
+  const before = readFileSync(other, "utf8");
+  const { code, err } = await cli(it, ["rollback", "1", "--yes"], { env });
+  expect(code, err).toBe(0);
+  expect(err).toContain(
+    "Release 1 is running. .cache/Pulumi.derived.yaml was not changed, so the next pulumi up deploys its current contents. To keep this release, copy its values (npx fly-pops releases 1);",
+  );
+  expect(images(it)).toEqual([image(1)]);
+  expect(readFileSync(other, "utf8")).toBe(before);
 });
 
 test("releases are counted from the first one ever, not from the tenth last", async () => {

@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { readEdgeConfig } from "../../preview/stack-files.ts";
+import { readStackFile } from "../../stack/stack-file.ts";
 
 function project(config: string): string {
   const dir = mkdtempSync(join(tmpdir(), "fly-pops-preview-"));
@@ -37,5 +38,12 @@ test("a stack without a file is a sentence that names those there are", () => {
   const dir = project("");
   expect(() => readEdgeConfig(dir, "porod")).toThrow(
     `Stack porod: there is no Pulumi.porod.yaml in ${dir}. Stacks with a file: prod.`,
+  );
+});
+
+test("of another file that the environment names, the sentence has its name", () => {
+  const dir = project("");
+  expect(() => readStackFile(dir, "prod", { PULUMI_OPTION_CONFIG_FILE: "other.yaml" })).toThrow(
+    `Stack prod: there is no other.yaml in ${dir}. Stacks with a file: prod.`,
   );
 });

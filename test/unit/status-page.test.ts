@@ -144,6 +144,11 @@ describe("a picture", () => {
     ]);
   });
 
+  test("shows PoPs in the order of their numbers", () => {
+    const named = ["cdg-10", "cdg-2", "ams-1"].map((name) => machine({ id: name, name }));
+    expect(picture(world(...named), around).pops.map(({ name }) => name)).toEqual(["ams-1", "cdg-2", "cdg-10"]);
+  });
+
   test("leaves out what was destroyed, and a region nobody knows has no place", () => {
     const seen = picture(
       world(machine({ state: "destroyed" }), machine({ id: "m2", name: "x", region: "xxx" })),

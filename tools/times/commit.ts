@@ -1,8 +1,7 @@
 /** `node tools/times/commit.ts`: writes tools/times/measured.json from the times of this checkout's last runs. */
-import { existsSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { writeFileSync } from "node:fs";
 import { optionsOf, runScript } from "../../setup/options.mjs";
-import { committed, knownTimes, tests } from "./times.ts";
+import { committed, isThere, knownTimes } from "./times.ts";
 
 /** Shorter files need no order. */
 const leastSeconds = 5;
@@ -10,7 +9,7 @@ const leastSeconds = 5;
 await runScript("times", (args) => {
   optionsOf(args, {});
   const long = Object.entries(knownTimes())
-    .filter(([file, seconds]) => seconds >= leastSeconds && existsSync(join(tests, file)))
+    .filter(([file, seconds]) => seconds >= leastSeconds && isThere(file))
     .toSorted(([, a], [, b]) => b - a);
   writeFileSync(
     committed,

@@ -1,5 +1,5 @@
 /** How long each test file took: measured in every run and kept in .cache/, and for a new checkout in measured.json. */
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
 
 /** Seconds, by path below test/. */
@@ -9,9 +9,12 @@ const own = join(import.meta.dirname, "..", "..", ".cache", "test-times.json");
 /** The longest ones, from a machine with two cores. */
 export const committed = join(import.meta.dirname, "measured.json");
 
-export const tests = join(import.meta.dirname, "..", "..", "test");
+const tests = join(import.meta.dirname, "..", "..", "test");
 
 export const fileOf = (moduleId: string): string => relative(tests, moduleId);
+
+/** Whether a file of known time has not been moved or removed since. */
+export const isThere = (file: string): boolean => existsSync(join(tests, file));
 
 /** What this checkout measured last, file by file, and for files that it has not run what another did. */
 export const knownTimes = (): Times => ({ ...read(committed), ...read(own) });

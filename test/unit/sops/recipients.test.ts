@@ -35,6 +35,12 @@ test("each recipient is somebody's: operators first, then whom one has to look a
   ]);
 });
 
+test("PoPs are in the order of their numbers", () => {
+  const recipients = { "cdg-10": cdg, "cdg-2": ewr };
+  const rows = recipientsOf(named(cdg, ewr), { stack: "prod", pops: recipients });
+  expect(rows.map(({ pop }) => pop)).toEqual(["cdg-2", "cdg-10"]);
+});
+
 test("recipients of other kinds are operators'", () => {
   const file = parseSopsFile("a: ENC[AES256_GCM,data:x,iv:x,tag:x,type:str]\nsops:\n  pgp: [{ fp: ABC }]\n");
   expect(recipientsOf(file, { stack: "prod", pops })).toEqual([{ kind: "pgp", id: "ABC", who: "operator" }]);
