@@ -12,7 +12,7 @@
 
 extern ngx_module_t ngx_http_pop_memory_module;
 
-/* Bytes, measured in the image (test/soak/bounds-requests.test.ts). */
+/* Bytes, measured in the image (test/soak/bounds/requests.test.ts). */
 enum {
   WAITING = 12 << 10,  /* a request without its header and body */
   BODY = 64 << 10,     /* the part of a body that is read before the origin accepts it: http2_body_preread_size */

@@ -31,7 +31,7 @@ test("the page of a stack: PoPs as status has them, rates as top has them, sites
   expect(picture.pops.map(({ name, phase }) => `${name} ${phase}`)).toEqual([
     ...["cdg-1 serving", "cdg-2 serving", "ewr-1 stopped", "fra-1 serving", "lhr-1 drained", "nrt-1 missing"],
   ]);
-  // By the wall clock: what the rates are exactly, test/unit/dashboard-picture.test.ts has.
+  // By the wall clock: what the rates are exactly, test/unit/cli/dashboard/picture.test.ts has.
   expect(picture.totals.requestsPerSecond).toBeGreaterThan(0);
   expect(picture.totals.hitRate).toBeCloseTo(0.9, 1);
   expect(picture.totals).toMatchObject({ serving: 3, connections: 48 });

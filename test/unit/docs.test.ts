@@ -43,7 +43,7 @@ const covers: Cover[] = [
   { command: /^git clone /, not: "the address is the reader's own" },
   {
     command: /^node setup\/go-trim\.mjs /,
-    not: "fetches whatever is new; what it does to go.mod and go.sum: test/unit/setup-go.test.ts",
+    not: "fetches whatever is new; what it does to go.mod and go.sum: test/unit/setup/go.test.ts",
   },
   { command: /^git (remote|fetch|merge|init) /, not: "git's own, with the address of a release" },
   {
@@ -229,7 +229,7 @@ test("a token is set only by somebody whom fly knows: without a login it prints 
 
 /** Former false sentences and their replacements, with the test that shows the latter is true. */
 test.each([
-  ["docs/ci.md", "in the order they are taken up", "The order of the others is not fixed", "unit/preview-facts"],
+  ["docs/ci.md", "in the order they are taken up", "The order of the others is not fixed", "unit/preview/facts"],
   ["docs/ci.md", "the password of the image's registry is an input", "where the stack file has it", "engine/cli"],
   [
     "docs/state.md",
@@ -245,11 +245,11 @@ test.each([
   ],
   ["docs/security.md", "with `protect` and `keepVolumes` lifted", "its volume stays unless", "engine/validation"],
   ["docs/security.md", "`npx pulumi config set --secret fly:token` |", "which counts at once", "engine/cli"],
-  ["docs/security.md", "there is no rate limit", "Each PoP limits requests per visitor", "unit/render-limits"],
+  ["docs/security.md", "there is no rate limit", "Each PoP limits requests per visitor", "unit/image/render/limits"],
   ["docs/applications.md", "SSH is not supported", "For git over SSH add port 22", "image/ports"],
-  ["docs/applications.md", "there are no wildcards", "and for wildcards, see", "unit/config-hosts"],
+  ["docs/applications.md", "there are no wildcards", "and for wildcards, see", "unit/config/hosts"],
   ["docs/simulation.md", "a fixed range", "Which 1,000 depends on the day", "sim/sim"],
-  ["docs/ci.md", "`ci.yml` | pull requests, `main` | `npm test`;", "and `npm run test:slow`", "unit/workflows"],
+  ["docs/ci.md", "`ci.yml` | pull requests, `main` | `npm test`;", "and `npm run test:slow`", "unit/github/workflows"],
   ["Pulumi.prod.yaml", "its volumes go", "Their volumes stay on Fly", "engine/validation"],
   ["docs/upgrading.md", "npx pulumi new", "npx fly-pops new ../my-edge", "cli/new"],
 ])("%s: not %j but %j", (page, was, is, by) => {

@@ -23,25 +23,25 @@ const groups: readonly Group[] = [
   {
     what: "`nginx.conf`, a site",
     behaviour: "Rejected before anything is built.",
-    file: "test/unit/render-nginx.test.ts",
+    file: "test/unit/image/render/nginx.test.ts",
     from: "const refused",
   },
   {
     what: "The build context, a site's directory",
     behaviour: "Rejected. The context is unchanged.",
-    file: "test/unit/render-context.test.ts",
+    file: "test/unit/image/context.test.ts",
     from: "rejects %s, and leaves the context unchanged",
   },
   {
     what: "The build context, an authority's PEM",
     behaviour: "Rejected. Nothing of it is packed.",
-    file: "test/unit/render-context.test.ts",
+    file: "test/unit/image/context.test.ts",
     from: "rejects as a CA file %s",
   },
   {
     what: "`process-compose.yaml`, dependencies of luggage",
     behaviour: "Rejected before anything is built.",
-    file: "test/unit/render-process-compose.test.ts",
+    file: "test/unit/image/render/process-compose.test.ts",
     from: "rejects a dependency on %s",
   },
   {

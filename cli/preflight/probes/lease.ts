@@ -39,7 +39,7 @@ export const leaseProbe = probe({
       restsOn: ["providers/fly/lease.ts"],
       source: alchemy,
       wrongIf: "it returns another: each renewal would count as a lost lease",
-      playedBy: "test/provider/faults-lease.test.ts: a lease is renewed at half its time for as long as the work takes",
+      playedBy: "test/provider/faults/lease.test.ts: a lease is renewed at half its time for as long as the work takes",
     },
     "lease-late-renewal": {
       says: "A renewal after the lease was released creates a new lease with another nonce.",
@@ -47,7 +47,7 @@ export const leaseProbe = probe({
       source: `${alchemy}; [openapi.yaml](https://docs.machines.dev/spec/openapi3.json): "empty or non-existent to create"`,
       wrongIf: "it returns the old nonce: a lost lease could not be distinguished from a held one",
       playedBy:
-        "test/provider/faults-lease.test.ts: a lease that ended during the work is reported, not silently taken again",
+        "test/provider/faults/lease.test.ts: a lease that ended during the work is reported, not silently taken again",
     },
     "lease-ends": {
       says: "A lease that is not renewed ends after its ttl.",

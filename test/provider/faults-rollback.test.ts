@@ -1,3 +1,0 @@
-import { testOperations } from "./faults-tests.ts";
-
-testOperations(({ undone }) => undone === true);

@@ -1,0 +1,3 @@
+import { testOperations } from "./test-operations.ts";
+
+testOperations(({ kind, verb, undone }) => kind === "Machine" && (verb === "create" || verb === "update") && !undone);

@@ -1,0 +1,3 @@
+import { testOperations } from "./test-operations.ts";
+
+testOperations(({ kind, verb }) => kind !== "Identity" && (kind !== "Machine" || verb === "read" || verb === "delete"));
