@@ -6,8 +6,9 @@ import type { ImageSpec } from "../image/spec.ts";
 import { https } from "../test/image/support/client.ts";
 import { blobBytes, duplicates, layersOf, paths } from "../test/image/support/layers.ts";
 import { memoryOf } from "../test/image/support/memory.ts";
-import { Bench, build, docker, health, until } from "../test/image/support/pop.ts";
+import { Bench, build, docker, health } from "../test/image/support/pop.ts";
 import { outward } from "../test/image/support/spec.ts";
+import { until } from "../test/support/until.ts";
 import { type Benchmark, columns } from "./benchmark.ts";
 
 export const title = "the PoP's image: size, layers, repeatability, memory when idle, boot";
@@ -96,11 +97,13 @@ async function bootTime(bench: Bench, image: string): Promise<number> {
   const volume = await bench.newVolume();
   const began = performance.now();
   const pop = await bench.start(image, { volume });
-  for (;;) {
-    const seen = await https({ port: pop.https, host: "files.example.test" }).catch(() => undefined);
-    if (seen?.status === 200) break;
-    if (performance.now() - began > 30_000) throw new Error(`a PoP did not serve within 30 s:\n${await pop.logs()}`);
-  }
+  await until(
+    () => https({ port: pop.https, host: "files.example.test" }),
+    ({ status }) => status === 200,
+    { seconds: 30, everyMs: 0, retriesErrors: true },
+  ).catch(async (error) => {
+    throw new Error(`a PoP did not serve: ${error.message}\n${await pop.logs()}`);
+  });
   const ms = performance.now() - began;
   await pop.container.remove({ force: true, v: true });
   return Math.round(ms);

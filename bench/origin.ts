@@ -11,8 +11,9 @@ import type { ImageSpec } from "../image/spec.ts";
 import { load } from "../test/image/support/load.ts";
 import { type LoadNetwork, type LoadOrigin, startLoadOrigin } from "../test/image/support/loaded.ts";
 import { originCertificate } from "../test/image/support/origin.ts";
-import { Bench, docker, exec, until } from "../test/image/support/pop.ts";
+import { Bench, docker, exec } from "../test/image/support/pop.ts";
 import { originName, outward } from "../test/image/support/spec.ts";
+import { until } from "../test/support/until.ts";
 import { type Benchmark, columns } from "./benchmark.ts";
 import {
   buildBeside,

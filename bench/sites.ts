@@ -8,8 +8,9 @@ import type { ImageSpec, PathRule, ProxySite } from "../image/spec.ts";
 import { enterTls, https } from "../test/image/support/client.ts";
 import { load } from "../test/image/support/load.ts";
 import { type LoadNetwork, startLoadOrigin } from "../test/image/support/loaded.ts";
-import { Bench, build, until } from "../test/image/support/pop.ts";
+import { Bench, build } from "../test/image/support/pop.ts";
 import { outward, stored } from "../test/image/support/spec.ts";
+import { until } from "../test/support/until.ts";
 import { type Benchmark, columns } from "./benchmark.ts";
 import { measured, median, ratioByRounds, round, type Server } from "./edge/servers.ts";
 
@@ -108,7 +109,7 @@ async function start(bench: Bench, count: number): Promise<Measured> {
   await until(
     () => https({ port: pop.https, host, path: `/small?size=${size}` }).catch(() => undefined),
     (seen) => seen?.status === 200,
-    60,
+    { seconds: 60 },
   );
   return { container: pop.container, open: () => enterTls(pop.https, { servername: host }), host };
 }

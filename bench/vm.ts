@@ -1,7 +1,8 @@
 /** The image in a machine of its own: Debian's kernel in a microVM of 256 MB, emulated where KVM is not to be had. `npm run image:vm`. */
-import { Bench, build, until } from "../test/image/support/pop.ts";
+import { Bench, build } from "../test/image/support/pop.ts";
 import { outward } from "../test/image/support/spec.ts";
 import { bootVm, type Vm } from "../test/image/support/vm.ts";
+import { until } from "../test/support/until.ts";
 import { type Benchmark, columns } from "./benchmark.ts";
 
 export const title = "the PoP's image under a kernel of its own, in 256 MB: boot, memory, power-off";
@@ -19,7 +20,7 @@ export const run: Benchmark["run"] = async (log) => {
     await until(
       () => vm.exec("pidof tailscaled unbound pop nginx >/dev/null && netstat -tln | grep -c ':110[1-5] '"),
       ({ output }) => Number(output) >= 5,
-      60,
+      { seconds: 60 },
     );
     const memory = await memoryOf(vm);
     log("vm: power-off");

@@ -9,7 +9,8 @@ import { pack } from "tar-stream";
 import type { ImageSpec } from "../../image/spec.ts";
 import { enterTls, https } from "../../test/image/support/client.ts";
 import type { Loaded } from "../../test/image/support/load.ts";
-import { type Bench, build, docker, exec, until } from "../../test/image/support/pop.ts";
+import { type Bench, build, docker, exec } from "../../test/image/support/pop.ts";
+import { until } from "../../test/support/until.ts";
 
 export interface Server {
   container: Container;
@@ -47,7 +48,7 @@ export async function startServers(bench: Bench, compared: Compared): Promise<Se
   await until(
     () => https({ port: pop.https, host, path }).catch(() => undefined),
     (seen) => seen?.status === 200,
-    60,
+    { seconds: 60 },
   );
   const { output: pem } = await pop.exec(["cat", `/var/lib/pop/certs/${host}.pem`]);
   const start = (from: string, own: Record<string, string>) =>
@@ -112,7 +113,7 @@ async function startOther(
         () => undefined,
       ),
     (seen) => seen !== undefined,
-    60,
+    { seconds: 60 },
   );
   return { container, open };
 }

@@ -22,7 +22,7 @@ import { createRolloutGate } from "../../providers/rollout-gate.ts";
 import { type Authority, startAuthority } from "../image/support/authority.ts";
 import { http, https, trustedCertificate, type Visited } from "../image/support/client.ts";
 import { type NameServer, startNameServer } from "../image/support/dns.ts";
-import { Bench, build, health, until } from "../image/support/pop.ts";
+import { Bench, build, health } from "../image/support/pop.ts";
 import { originName } from "../image/support/spec.ts";
 import { app, machineInputs, volumeInputs } from "../support/context.ts";
 import { cleanUp, docker, lab, newStack } from "../support/docker.ts";
@@ -30,6 +30,7 @@ import type { Health } from "../support/health.ts";
 import { inProcess } from "../support/local-fly.ts";
 import { noSecrets } from "../support/no-secrets.ts";
 import { processCompose } from "../support/process-compose.ts";
+import { until } from "../support/until.ts";
 
 const token = "e2e-acme";
 const network = { name: "fly-pops-e2e-acme", subnet: "172.31.243.0/24", gateway: "172.31.243.1" };
@@ -227,7 +228,7 @@ export async function untilTrusted(pop: Made, old: readonly string[] = []): Prom
       return { serials: [...serials], part: (await healthOf(pop))?.components.certificates };
     },
     () => serials.size === allHosts.length,
-    240,
+    { seconds: 240 },
   );
   return allHosts.map((host) => serials.get(host) ?? "");
 }

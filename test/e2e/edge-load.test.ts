@@ -4,7 +4,8 @@ import { Agent, createServer, get } from "node:http";
 import type { AddressInfo } from "node:net";
 import pLimit from "p-limit";
 import { expect, onTestFinished, test } from "vitest";
-import { edgeOver, Fleet, machine, until } from "../support/edge-fleet.ts";
+import { edgeOver, Fleet, machine } from "../support/edge-fleet.ts";
+import { until } from "../support/until.ts";
 
 const requests = 3000;
 const atOnce = 64;
@@ -23,12 +24,17 @@ test.each([
   const answers = await Promise.all(Array.from({ length: requests }, () => limit(() => fetched(port, agent))));
   expect(answers.filter((answer) => answer !== body)).toEqual([]);
   agent.destroy();
-  await until(() => edge.counts().every(({ open }) => open === 0));
+  await until(edge.counts, (machines) => machines.every(({ open }) => open === 0), { everyMs: 1 });
   const totals = edge.counts().map(({ total }) => total);
   const connections = keepAlive ? atOnce : requests;
   expect(totals.reduce((sum, total) => sum + total, 0)).toBe(connections);
   expect(Math.max(...totals) - Math.min(...totals)).toBeLessThan(connections / 4);
-  if (before !== undefined) await until(() => (openFiles() ?? 0) <= before);
+  if (before !== undefined)
+    await until(
+      () => openFiles() ?? 0,
+      (open) => open <= before,
+      { everyMs: 1 },
+    );
 });
 
 async function httpMachine(id: string, body: string) {

@@ -17,10 +17,10 @@ import {
   rootsOf,
   servedCertificate,
   stackOf,
-  waitUntil,
 } from "../support/homelab.ts";
 import { documentedMetrics, familiesOf } from "../support/metrics.ts";
 import { hitsIn, hunt, outputsOf, secretsOf } from "../support/secret-scan.ts";
+import { until } from "../support/until.ts";
 
 // One story in order: each test continues where the one before it ended.
 let it: Checkout;
@@ -192,10 +192,10 @@ test("every site has a certificate of the authority at home, and none other is t
 
 test("every part of every PoP is well", async () => {
   for (const name of ["cdg-1", "ewr-1"])
-    await waitUntil(
-      30,
+    await until(
       () => healthOf(it, name),
       ({ status }) => status === "ok",
+      { seconds: 30, everyMs: 250, retriesErrors: true },
     );
 });
 
@@ -204,9 +204,11 @@ test("status shows the way from each PoP to the origin, and how long an answer t
     const { out } = await it.flyPops(["status", "--json"]);
     return (JSON.parse(out) as { pops: { origins: { node: string; path: string; latencyMs: number }[] }[] }).pops;
   };
-  await waitUntil(90, look, (pops) =>
-    pops.every(({ origins }) => origins.length > 0 && origins.every(({ path }) => path)),
-  );
+  await until(look, (pops) => pops.every(({ origins }) => origins.length > 0 && origins.every(({ path }) => path)), {
+    seconds: 90,
+    everyMs: 250,
+    retriesErrors: true,
+  });
   for (const { origins } of await look())
     for (const way of origins)
       expect(way).toMatchObject({ node: "home", path: "direct", latencyMs: expect.toSatisfy((ms: number) => ms > 0) });

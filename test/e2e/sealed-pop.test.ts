@@ -19,6 +19,7 @@ import { outward } from "../image/support/spec.ts";
 import { app, identityInputs, machineInputs, volumeInputs } from "../support/context.ts";
 import { lab, newStack } from "../support/docker.ts";
 import { noSecrets } from "../support/no-secrets.ts";
+import { until } from "../support/until.ts";
 
 const token = "e2e-sealed";
 const shape = { name: "cdg-1", cpuKind: "shared" as const, cpus: 1, memoryMb: 256, volumeGb: 3 };
@@ -71,14 +72,13 @@ async function healthOf(
   return stdout ? JSON.parse(stdout) : { components: {} };
 }
 
-async function untilSecrets(id: string, wanted: (reason: string) => boolean) {
-  for (;;) {
-    const { components, recipient } = await healthOf(id);
-    if (wanted(components.secrets?.status === "ok" ? "ok" : (components.secrets?.reason ?? "")))
-      return { components, recipient };
-    await new Promise((resolve) => setTimeout(resolve, 500));
-  }
-}
+/** Until the component `secrets` is "ok", or has a reason, as wanted. */
+const untilSecrets = (id: string, wanted: (reason: string) => boolean) =>
+  until(
+    () => healthOf(id),
+    ({ components: { secrets } }) => wanted(secrets?.status === "ok" ? "ok" : (secrets?.reason ?? "")),
+    { seconds: 600, everyMs: 500, what: String(wanted) },
+  );
 
 test("an identity is born on the volume, kept, and opens what was sealed to it", async () => {
   const inputs = identityInputs(volume, { image });

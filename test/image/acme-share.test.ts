@@ -2,10 +2,11 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { ports } from "../../image/ports.ts";
 import type { ImageSpec } from "../../image/spec.ts";
+import { until } from "../support/until.ts";
 import { type AcmeLab, startAcmeLab } from "./support/acme-lab.ts";
 import type { Authority } from "./support/authority.ts";
 import { trustedCertificate } from "./support/client.ts";
-import { Bench, build, health, type Pop, until } from "./support/pop.ts";
+import { Bench, build, health, type Pop } from "./support/pop.ts";
 import { originName } from "./support/spec.ts";
 
 const network = {
@@ -78,7 +79,7 @@ test("before the secret is there nothing is ordered, and health says what is mis
   const reasons = await until(
     async () => (await Promise.all([first, second].map(partsOf))).map((parts) => parts?.acme?.reason ?? ""),
     (seen) => seen.every((reason) => reason.includes(missing)),
-    60,
+    { seconds: 60 },
   );
   expect(reasons).toEqual([expect.stringContaining(missing), expect.stringContaining(missing)]);
   expect(authority.orders()).toBe(0);
@@ -91,7 +92,7 @@ test("one orders, the other takes the same certificate", async () => {
       await until(
         async () => ({ serial: await serialOf(pop), parts: await partsOf(pop) }),
         (seen) => seen.serial !== undefined,
-        120,
+        { seconds: 120 },
       )
     ).serial;
   const [one, other] = await Promise.all([serial(first), serial(second)]);
@@ -121,7 +122,7 @@ test("over a restart nothing is ordered or taken again", async () => {
   await until(
     () => serialOf(second),
     (seen) => seen !== undefined,
-    60,
+    { seconds: 60 },
   );
   expect(await serialOf(second)).toBe(before);
   expect(authority.orders()).toBe(1);

@@ -4,12 +4,13 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { ports } from "../../image/ports.ts";
 import type { ImageSpec } from "../../image/spec.ts";
 import { processCompose } from "../support/process-compose.ts";
+import { until } from "../support/until.ts";
 import { type AcmeLab, startAcmeLab } from "./support/acme-lab.ts";
 import { type Authority, authorityName } from "./support/authority.ts";
 import { http, https, trustedCertificate } from "./support/client.ts";
 import type { NameServer } from "./support/dns.ts";
 import type { PlainEdge } from "./support/plain-edge.ts";
-import { Bench, build, health, type Pop, until } from "./support/pop.ts";
+import { Bench, build, health, type Pop } from "./support/pop.ts";
 import { originName } from "./support/spec.ts";
 
 const network = {
@@ -73,7 +74,7 @@ async function untilTrusted(pop: Pop, servername: string): Promise<PeerCertifica
   const found = await until(
     async () => ({ certificate: await certificateOf(pop, servername), part: await certificatesPart(pop) }),
     ({ certificate }) => certificate !== undefined,
-    60,
+    { seconds: 60 },
   );
   return found.certificate;
 }
@@ -85,7 +86,7 @@ test("a first deployment succeeds before DNS points to it, and health says what 
   const seen = await until(
     () => health(first),
     (it) => it?.code === 200 && /does not resolve/.test(it.report.components.certificates?.reason ?? ""),
-    60,
+    { seconds: 60 },
   );
   expect(seen?.report.status).toBe("degraded");
   expect(seen?.report.components.certificates?.reason).toContain(
@@ -99,7 +100,7 @@ test("a self-signed certificate is served while the CA's name does not resolve",
   const seen = await until(
     () => health(first),
     (it) => /its name cannot be resolved/.test(it?.report.components.certificates?.reason ?? ""),
-    60,
+    { seconds: 60 },
   );
   expect(seen?.report.components.certificates?.reason).toContain(
     `${host}: only a self-signed certificate so far: ${originName}:${labPorts.authority}: its name cannot be resolved`,
@@ -139,7 +140,7 @@ test("a CAA record of another CA causes no order, and is reported", async () => 
   const part = await until(
     () => certificatesPart(first),
     (seen) => /CAA/.test(seen?.reason ?? ""),
-    60,
+    { seconds: 60 },
   );
   expect(part?.reason).toContain(
     `the CAA records of acme.example (0 issue "elsewhere.example") do not allow ${authorityName} to issue a certificate for ${late}: add the CAA record 0 issue "${authorityName}" to acme.example, or remove them`,
@@ -171,7 +172,7 @@ test("a restart causes no order", async () => {
   await until(
     () => certificatesPart(first),
     (seen) => seen?.reason?.includes("203.0.113.9") === true,
-    60,
+    { seconds: 60 },
   );
   expect([ca.orders(), ca.accounts()]).toEqual([1, 1]);
 });
@@ -202,7 +203,7 @@ test("a new PoP gets no visitors before it has its certificate, whose challenge 
       return found;
     },
     (found) => found?.code === 200,
-    90,
+    { seconds: 90 },
   );
   expect([...codes]).toEqual([503, 200]);
   // The very first visitors after that, whichever worker they reach.
@@ -237,7 +238,7 @@ test("a renewal changes the certificate, and no request fails", async () => {
       return (await certificateOf(first, host))?.serialNumber ?? "";
     },
     (serial) => serial !== "" && serial !== before.serialNumber,
-    60,
+    { seconds: 60 },
   );
   expect([...outcomes]).toEqual([200]);
   expect(ca.orders()).toBe(3);
@@ -269,7 +270,7 @@ test("without the CA the last good certificate is served, and health says why th
   const part = await until(
     () => certificatesPart(first),
     (seen) => /connection refused/.test(seen?.reason ?? ""),
-    60,
+    { seconds: 60 },
   );
   expect(part?.status).toBe("degraded");
   expect(part?.reason).toContain(

@@ -3,9 +3,10 @@ import { createServer } from "node:https";
 import { dirname } from "node:path";
 import type { TLSSocket } from "node:tls";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { until } from "../support/until.ts";
 import { https, type Visit } from "./support/client.ts";
 import { type Origin, originCertificate, originKey, startOrigin } from "./support/origin.ts";
-import { Bench, build, health, type Pop, until } from "./support/pop.ts";
+import { Bench, build, health, type Pop } from "./support/pop.ts";
 import { originName } from "./support/spec.ts";
 
 const network = { name: "fly-pops-auth", subnet: "172.31.218.0/24", gateway: "172.31.218.1" };
@@ -211,9 +212,9 @@ describe("a secret that an origin is sent", () => {
 
   test("is no longer sent after it was removed, and is in no log and no configuration", async () => {
     await put("unmistakable");
-    await until(key, (seen) => seen === "unmistakable", 10);
+    await until(key, (seen) => seen === "unmistakable", { seconds: 10 });
     expect(await pop.exec(["rm", file])).toMatchObject({ code: 0 });
-    await until(key, (seen) => seen === undefined, 10);
+    await until(key, (seen) => seen === undefined, { seconds: 10 });
     expect(await pop.logs()).not.toContain("unmistakable");
     const { output } = await pop.exec([
       "/bin/sh",

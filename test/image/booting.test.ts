@@ -2,8 +2,9 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { stopSeconds } from "../../image/limits.ts";
 import { shutdownSeconds } from "../../image/render/process-compose.ts";
 import { processCompose } from "../support/process-compose.ts";
+import { until } from "../support/until.ts";
 import { enterTls, https } from "./support/client.ts";
-import { Bench, build, giveCertificate, health, type Pop, states, until, untilHealthy } from "./support/pop.ts";
+import { Bench, build, giveCertificate, health, type Pop, states, untilHealthy } from "./support/pop.ts";
 import { processes } from "./support/processes.ts";
 import { outward, spec } from "./support/spec.ts";
 
@@ -110,7 +111,7 @@ describe("a machine of 256 MB", () => {
     await until(
       () => health(pop),
       (seen) => seen?.report.status === "failing",
-      10,
+      { seconds: 10 },
     );
     await untilHealthy(pop);
     expect((await page(pop)).status).toBe(200);

@@ -3,9 +3,10 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { tcpPorts } from "../../image/ports.ts";
 import { recipes, stackOf } from "../support/cookbook.ts";
+import { until } from "../support/until.ts";
 import { enterTls, openExchange } from "./support/client.ts";
 import { enterHttp2 } from "./support/http2.ts";
-import { until } from "./support/pop.ts";
+
 import { StackLab } from "./support/stack-lab.ts";
 import { startTcpServer, type TcpServer, visit } from "./support/tcp.ts";
 import { startTlsHome, type TlsHome } from "./support/tls-home.ts";

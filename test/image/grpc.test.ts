@@ -3,6 +3,7 @@ import { createServer, type Server } from "node:net";
 import { type Client, type Metadata, status } from "@grpc/grpc-js";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import type { ImageSpec, ProxySite } from "../../image/spec.ts";
+import { until } from "../support/until.ts";
 import { https } from "./support/client.ts";
 import { type NameServer, startNameServer } from "./support/dns.ts";
 import {
@@ -17,7 +18,7 @@ import {
 } from "./support/grpc.ts";
 import { enterHttp2 } from "./support/http2.ts";
 import { type Origin, originCertificate, originKey, startOrigin } from "./support/origin.ts";
-import { Bench, build, health, type Pop, until } from "./support/pop.ts";
+import { Bench, build, health, type Pop } from "./support/pop.ts";
 
 const network = { name: "fly-pops-grpc", subnet: "172.31.234.0/24", gateway: "172.31.234.1" };
 const moved = "172.31.234.11";
@@ -423,6 +424,6 @@ test("a service that moved is called at its new address", async () => {
       return services.second.seen.length;
     },
     (calls) => calls > 0,
-    40,
+    { seconds: 40 },
   );
 });

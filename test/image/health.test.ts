@@ -2,8 +2,9 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { checkTimeoutSeconds } from "../../image/limits.ts";
 import type { Health } from "../support/health.ts";
+import { until } from "../support/until.ts";
 import { https } from "./support/client.ts";
-import { Bench, build, giveCertificate, health, type Pop, until, untilHealthy } from "./support/pop.ts";
+import { Bench, build, giveCertificate, health, type Pop, untilHealthy } from "./support/pop.ts";
 import { outward } from "./support/spec.ts";
 
 const bench = new Bench("health");

@@ -3,8 +3,9 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { contextDigest } from "../../image/context.ts";
+import { until } from "../support/until.ts";
 import { layersOf } from "./support/layers.ts";
-import { Bench, build, docker, health, until, untilHealthy, writeProject } from "./support/pop.ts";
+import { Bench, build, docker, health, untilHealthy, writeProject } from "./support/pop.ts";
 import { spec } from "./support/spec.ts";
 
 const bench = new Bench("identity");

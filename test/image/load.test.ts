@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { until } from "../support/until.ts";
 import { underLoad } from "./support/loaded.ts";
-import { Bench, states, until } from "./support/pop.ts";
+import { Bench, states } from "./support/pop.ts";
 
 // Two minutes of it are in test/soak/image-load.test.ts.
 

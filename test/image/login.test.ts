@@ -1,10 +1,11 @@
 /** Sites whose visitors log in at a service of the user's. */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import type { ForwardAuth } from "../../image/spec.ts";
+import { until } from "../support/until.ts";
 import { enterTls, https, type Visit } from "./support/client.ts";
 import { ask, enterHttp2, statusOf } from "./support/http2.ts";
 import { type Origin, startOrigin } from "./support/origin.ts";
-import { Bench, build, health, type Pop, until } from "./support/pop.ts";
+import { Bench, build, health, type Pop } from "./support/pop.ts";
 
 const network = { name: "fly-pops-login", subnet: "172.31.209.0/24", gateway: "172.31.209.1" };
 const ports = { origin: 25_372, service: 25_373, nobody: 25_374 };

@@ -1,10 +1,11 @@
 /** What a PoP logs about requests, and where it sends that. */
 import { createSocket } from "node:dgram";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { until } from "../support/until.ts";
 import { https } from "./support/client.ts";
 import { type NameServer, startNameServer } from "./support/dns.ts";
 import { type Origin, startOrigin } from "./support/origin.ts";
-import { Bench, build, type Pop, reloadNginx, until, untilHealthy } from "./support/pop.ts";
+import { Bench, build, type Pop, reloadNginx, untilHealthy } from "./support/pop.ts";
 import { stored } from "./support/spec.ts";
 
 const network = { name: "fly-pops-logs", subnet: "172.31.228.0/24", gateway: "172.31.228.1" };

@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { ImageSpec, Luggage } from "../../image/spec.ts";
+import { until } from "../support/until.ts";
 import { https } from "./support/client.ts";
-import { Bench, build, health, type Pop, states, until } from "./support/pop.ts";
+import { Bench, build, health, type Pop, states } from "./support/pop.ts";
 import { spec } from "./support/spec.ts";
 
 const bench = new Bench("luggage");
@@ -42,7 +43,7 @@ beforeAll(async () => {
   await until(
     () => health(pop),
     (seen) => seen?.report.components["luggage-worker"]?.status === "ok",
-    40,
+    { seconds: 40 },
   );
 });
 
@@ -82,7 +83,7 @@ describe("luggage with dependencies and health", () => {
     await until(
       () => states(pop),
       (seen) => (seen["luggage-worker"]?.restarts ?? 0) > 0,
-      40,
+      { seconds: 40 },
     );
     await pop.exec(["rm", "/var/lib/luggage/app/ill"]);
     await until(

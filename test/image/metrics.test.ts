@@ -2,8 +2,9 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { queriedMetrics } from "../../tools/docs/grafana.ts";
 import { documentedMetrics, familiesOf } from "../support/metrics.ts";
+import { until } from "../support/until.ts";
 import { https } from "./support/client.ts";
-import { Bench, build, health, type Pop, until, untilHealthy } from "./support/pop.ts";
+import { Bench, build, health, type Pop, untilHealthy } from "./support/pop.ts";
 
 const bench = new Bench("metrics");
 let pop: Pop;

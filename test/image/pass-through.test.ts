@@ -5,11 +5,12 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { ports } from "../../image/ports.ts";
 import type { PassThroughSite } from "../../image/spec.ts";
 import { documentedMetrics, familiesOf } from "../support/metrics.ts";
+import { until } from "../support/until.ts";
 import { enterTls, http, https } from "./support/client.ts";
 import { type NameServer, startNameServer } from "./support/dns.ts";
 import { ask, enterHttp2, statusOf } from "./support/http2.ts";
 import { type Origin, startOrigin } from "./support/origin.ts";
-import { Bench, build, health, type Pop, reloadNginx, until, untilHealthy } from "./support/pop.ts";
+import { Bench, build, health, type Pop, reloadNginx, untilHealthy } from "./support/pop.ts";
 import { type TcpClient, visit, watched } from "./support/tcp.ts";
 import { clientHello, inRecords, startTlsHome, type TlsHome } from "./support/tls-home.ts";
 

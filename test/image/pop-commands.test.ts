@@ -2,8 +2,9 @@ import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Luggage } from "../../image/spec.ts";
+import { until } from "../support/until.ts";
 import { enterTls } from "./support/client.ts";
-import { Bench, build, health, type Pop, until } from "./support/pop.ts";
+import { Bench, build, health, type Pop } from "./support/pop.ts";
 import { spec } from "./support/spec.ts";
 
 // What image/pop's own tests cannot provide: the image's users, a kernel that mounts, the real nginx.

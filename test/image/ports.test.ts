@@ -6,9 +6,10 @@ import { tcpPorts } from "../../image/ports.ts";
 import type { TcpPort } from "../../image/spec.ts";
 import { createEdge } from "../../local/edge/edge.ts";
 import { documentedMetrics, familiesOf } from "../support/metrics.ts";
+import { until } from "../support/until.ts";
 import { https } from "./support/client.ts";
 import { type NameServer, startNameServer } from "./support/dns.ts";
-import { Bench, build, health, type Pop, until, untilHealthy } from "./support/pop.ts";
+import { Bench, build, health, type Pop, untilHealthy } from "./support/pop.ts";
 import { startTcpServer, type TcpClient, type TcpServer, visit, watched } from "./support/tcp.ts";
 
 const network = { name: "fly-pops-ports", subnet: "172.31.229.0/24", gateway: "172.31.229.1" };

@@ -4,10 +4,11 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { defaults } from "../../config/defaults.ts";
 import { parseRate } from "../../config/rate.ts";
 import type { Limit, ProxySite } from "../../image/spec.ts";
+import { until } from "../support/until.ts";
 import { enterTls, http, https, type Visit } from "./support/client.ts";
 import { load } from "./support/load.ts";
 import { type Origin, startOrigin } from "./support/origin.ts";
-import { Bench, build, type Pop, until, untilHealthy } from "./support/pop.ts";
+import { Bench, build, type Pop, untilHealthy } from "./support/pop.ts";
 import { stored } from "./support/spec.ts";
 
 const network = { name: "fly-pops-rejecting", subnet: "172.31.217.0/24", gateway: "172.31.217.1" };
@@ -293,13 +294,13 @@ describe("a visitor that an operator blocked", () => {
     await until(
       () => runPop("blocked"),
       (it) => it.length === 2,
-      10,
+      { seconds: 10 },
     );
     for (const free of ["198.51.100.60", "198.51.100.129"])
       await until(
         () => from(free),
         (it) => it === 200,
-        10,
+        { seconds: 10 },
       );
     for (const blocked of ["198.51.100.200", "10.9.9.9", "10.9.1.1"]) expect(await from(blocked)).toBe(403);
     await runPop("unblock", "--all");

@@ -7,9 +7,10 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { parse } from "yaml";
 import { parseConfig } from "../../config/parse.ts";
+import { until } from "../support/until.ts";
 import { http, https } from "./support/client.ts";
 import { originCertificate, originKey } from "./support/origin.ts";
-import { Bench, docker, until } from "./support/pop.ts";
+import { Bench, docker } from "./support/pop.ts";
 import { StackLab } from "./support/stack-lab.ts";
 import { type Case, translations } from "./translations/cases.ts";
 

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { Bench, build, type Pop, states, until } from "./support/pop.ts";
+import { until } from "../support/until.ts";
+import { Bench, build, type Pop, states } from "./support/pop.ts";
 import { processes, type Running } from "./support/processes.ts";
 import { laden } from "./support/spec.ts";
 

@@ -7,8 +7,9 @@ import type { ImageSpec, Vault as VaultSpec } from "../../image/spec.ts";
 import type { Health } from "../support/health.ts";
 import { documentedMetrics, familiesOf } from "../support/metrics.ts";
 import { processCompose } from "../support/process-compose.ts";
+import { until } from "../support/until.ts";
 import { enterTls } from "./support/client.ts";
-import { Bench, build, health, type Pop, until } from "./support/pop.ts";
+import { Bench, build, health, type Pop } from "./support/pop.ts";
 import { startVault, type Vault } from "./support/vault.ts";
 
 const network = { name: "fly-pops-vault", subnet: "172.31.242.0/24", gateway: "172.31.242.1" };
@@ -69,7 +70,7 @@ const untilTold = (pop: Pop, reported: (report: Report) => boolean): Promise<Rep
   until(
     () => reportOf(pop),
     (report) => report !== undefined && reported(report),
-    60,
+    { seconds: 60 },
   );
 
 /** Nothing unseals secrets here, and the part of that name says so. */
@@ -196,7 +197,7 @@ describe("a vault set up as docs/secrets.md says", () => {
     await until(
       () => served(pop),
       (serial) => serial !== before,
-      60,
+      { seconds: 60 },
     );
   });
 

@@ -1,7 +1,8 @@
 /** A volume that fills up while the PoP runs, and then has room again. A tmpfs of fixed size stands in for it. */
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { until } from "../support/until.ts";
 import { https } from "./support/client.ts";
-import { Bench, build, health, type Pop, until, untilHealthy } from "./support/pop.ts";
+import { Bench, build, health, type Pop, untilHealthy } from "./support/pop.ts";
 
 const bench = new Bench("volume");
 let pop: Pop;

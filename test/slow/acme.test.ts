@@ -28,8 +28,8 @@ import {
   untilTrusted,
   whileHeld,
 } from "../e2e/acme-pops.ts";
-import { until } from "../image/support/pop.ts";
 import { app } from "../support/context.ts";
+import { until } from "../support/until.ts";
 
 beforeAll(async () => {
   await open();
@@ -104,7 +104,7 @@ test("one that starts again has its certificates from the volume", async () => {
   await until(
     () => local.routes.backends(app, 80).length,
     (count) => count === pops.length,
-    120,
+    { seconds: 120 },
   );
   expect(bootedAt(gone)).toBeGreaterThan(booted);
   expect(authority.orders()).toBe(orders);

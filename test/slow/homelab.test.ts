@@ -3,10 +3,11 @@ import { X509Certificate } from "node:crypto";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { fetchPage } from "../../local/page/fetch-page.ts";
 import { type Checkout, checkout } from "../support/checkout.ts";
-import { healthOf, homelabContainer, popContainer, rootsOf, servedCertificate, waitUntil } from "../support/homelab.ts";
+import { healthOf, homelabContainer, popContainer, rootsOf, servedCertificate } from "../support/homelab.ts";
 import { load } from "../support/load.ts";
 import { bootsAlone, outages, survives } from "../support/outages.ts";
 import { hitsIn, hunt, outputsOf, secretsOf } from "../support/secret-scan.ts";
+import { until } from "../support/until.ts";
 
 // One stack, two PoPs; each test leaves it serving.
 let it: Checkout;
@@ -41,12 +42,16 @@ test("a PoP that was logged out by a spent key, and has a good one of its own, c
   const tailscale = ["/usr/bin/tailscale", "--socket=/run/tailscale/tailscaled.sock"];
   await expect(place.exec([...tailscale, ...up, ...spent, "--force-reauth"])).rejects.toThrow();
   const reason = async () => (await healthOf(it, "cdg-1")).components.tailnet?.reason ?? "";
-  await waitUntil(30, reason, (text) => text.includes("tailscaled is logged out although the node's key is good"));
+  await until(reason, (text) => text.includes("tailscaled is logged out although the node's key is good"), {
+    seconds: 30,
+    everyMs: 250,
+    retriesErrors: true,
+  });
   // It is looked after once a minute.
-  await waitUntil(
-    120,
+  await until(
     () => healthOf(it, "cdg-1"),
     ({ status }) => status === "ok",
+    { seconds: 120, everyMs: 250, retriesErrors: true },
   );
 });
 
@@ -56,10 +61,10 @@ test("a certificate renewed under load is served within a minute, and no request
   const stop = load(status.edge.https, rootsOf(status));
   const lab = await homelabContainer(it);
   await lab.exec(["certbot-to-vault", "run", "--config", "/run/home/certbot-to-vault.toml", "--renew", host]);
-  await waitUntil(
-    60,
+  await until(
     () => servedCertificate(status, host),
     (now) => now.serialNumber !== before.serialNumber,
+    { seconds: 60, everyMs: 250, retriesErrors: true },
   );
   const { requests, failures } = await stop();
   expect(failures).toEqual([]);
@@ -68,10 +73,10 @@ test("a certificate renewed under load is served within a minute, and no request
 
 test("a pair in the vault that does not belong together is refused, health says so, and the old one goes on", async () => {
   const status = await it.status();
-  await waitUntil(
-    60,
+  await until(
     () => healthOf(it, "cdg-1"),
     ({ status }) => status === "ok",
+    { seconds: 60, everyMs: 250, retriesErrors: true },
   );
   const before = await servedCertificate(status, host);
   const lab = await homelabContainer(it);
@@ -81,19 +86,19 @@ test("a pair in the vault that does not belong together is refused, health says 
     lab.exec(["cat", `${live}/fullchain.pem`]),
   ]);
   await putInVault(host, { key, chain });
-  await waitUntil(
-    60,
+  await until(
     () => healthOf(it, "cdg-1"),
     ({ components }) => /the key does not belong to/.test(components.certificates?.reason ?? ""),
+    { seconds: 60, everyMs: 250, retriesErrors: true },
   );
   expect((await servedCertificate(status, host)).serialNumber).toBe(before.serialNumber);
   expect(await fetchPage(status.edge.https, host, rootsOf(status))).toMatchObject({ status: 200 });
   // The feeder's next check fixes it.
   await lab.exec(["certbot-to-vault", "run", "--config", "/run/home/certbot-to-vault.toml"]);
-  await waitUntil(
-    60,
+  await until(
     () => healthOf(it, "cdg-1"),
     ({ status }) => status === "ok",
+    { seconds: 60, everyMs: 250, retriesErrors: true },
   );
 });
 

@@ -7,7 +7,7 @@ import { names } from "../../local/internet/internet.ts";
 import { fetchPage } from "../../local/page/fetch-page.ts";
 import { pulumiPath } from "../../stack/pulumi-cli.ts";
 import { type Checkout, checkout } from "../support/checkout.ts";
-import { waitUntil } from "../support/homelab.ts";
+import { until } from "../support/until.ts";
 
 const readme = readFileSync(join(import.meta.dirname, "..", "..", "README.md"), "utf8");
 const host = "www.example.test";
@@ -102,10 +102,10 @@ test("step 7: its lines, with this authority, and the page is verified by the au
   edit([/^config:\n/gm, `config:\n${lines.replace("terms: agreed }", authority)}`]);
   await pulumi(["up", "--yes", "--stack", "prod"]);
   const edge = edgeOf((await addresses()).v4);
-  await waitUntil(
-    120,
+  await until(
     () => fetchPage(edge, host, roots),
     ({ status }) => status === 200,
+    { seconds: 120, everyMs: 250, retriesErrors: true },
   );
   expect(await fetchPage(edge, host, roots, "/new")).toMatchObject({ status: 200, cache: "MISS", pop: "cdg-1" });
   expect(await fetchPage(edge, host, roots, "/new")).toMatchObject({ status: 200, cache: "HIT", pop: "cdg-1" });

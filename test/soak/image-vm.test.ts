@@ -1,10 +1,11 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { shutdownSeconds } from "../../image/render/process-compose.ts";
 import { enterTls, https } from "../image/support/client.ts";
-import { Bench, build, health, until } from "../image/support/pop.ts";
+import { Bench, build, health } from "../image/support/pop.ts";
 import { outward } from "../image/support/spec.ts";
 import { bootVm, type Vm } from "../image/support/vm.ts";
 import { processCompose } from "../support/process-compose.ts";
+import { until } from "../support/until.ts";
 
 // What containers cannot show: a kernel of the machine's own, with all of 256 MB to share, and an end by power-off.
 

@@ -1,6 +1,7 @@
 import { readdirSync, readlinkSync } from "node:fs";
-import { test, vi } from "vitest";
+import { test } from "vitest";
 import { engine, expectAllHealthy } from "../support/engine.ts";
+import { until } from "../support/until.ts";
 
 // Not in npm test: the next up waits out the killed one's lease of a machine, a minute of real time.
 
@@ -19,7 +20,11 @@ test.concurrent.for(["POST volumes", "POST machines"])(
     await it.run(["refresh", "--yes", "--skip-preview", "--clear-pending-creates"]);
     await expectAllHealthy(it, expect, 1);
     // The killed one's host of the providers went with it, when its step had ended.
-    await vi.waitFor(() => expect(processesIn(it.project)).toEqual([]), { timeout: 20_000, interval: 500 });
+    await until(
+      () => processesIn(it.project),
+      (left) => left.length === 0,
+      { everyMs: 500 },
+    );
   },
 );
 

@@ -7,7 +7,8 @@ import type { TLSSocket } from "node:tls";
 import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
 import type { ImageSpec } from "../../image/spec.ts";
 import { enterTls, https, openExchange } from "../image/support/client.ts";
-import { Bench, build, type Pop, until } from "../image/support/pop.ts";
+import { Bench, build, type Pop } from "../image/support/pop.ts";
+import { until } from "../support/until.ts";
 
 const network = { name: "fly-pops-long", subnet: "172.31.224.0/24", gateway: "172.31.224.1" };
 const host = "long.example.test";
@@ -43,7 +44,7 @@ beforeAll(async () => {
   await until(
     () => https({ port: pop.https, host }).catch(() => undefined),
     (seen) => seen?.status === 200,
-    60,
+    { seconds: 60 },
   );
 });
 afterAll(async () => {
@@ -117,7 +118,7 @@ test("a certificate is renewed under load: downloads and WebSockets go on, and n
   const pem = `/var/lib/pop/certs/${host}.pem`;
   await pop.exec(["/bin/sh", "-c", `rm ${pem} && runas certs /usr/bin/pop self-signed`]);
   const began = Date.now();
-  await until(serial, (seen) => seen !== before, 60);
+  await until(serial, (seen) => seen !== before, { seconds: 60 });
   const seconds = (Date.now() - began) / 1000;
   await exchange.end;
   await echo(socket, "after");

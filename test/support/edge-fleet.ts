@@ -100,8 +100,3 @@ export async function next(socket: Socket, length: number): Promise<string> {
     await once(socket, "readable");
   }
 }
-
-/** Asks again with every turn of the event loop until it holds. */
-export async function until(holds: () => boolean): Promise<void> {
-  while (!holds()) await new Promise(setImmediate);
-}

@@ -5,7 +5,8 @@ import { fetchPage } from "../../local/page/fetch-page.ts";
 import { appName } from "../../local/stack/stack-file.ts";
 import { type Checkout, checkout } from "./checkout.ts";
 import { tinyImage } from "./docker.ts";
-import { flyOf, waitUntil } from "./homelab.ts";
+import { flyOf } from "./homelab.ts";
+import { until } from "./until.ts";
 
 const docker = openDocker();
 
@@ -30,10 +31,10 @@ export async function warm(it: Checkout): Promise<void> {
   for (const { name, id } of machines) {
     const others = machines.filter((other) => other.id !== id);
     await Promise.all(others.map((other) => fly.cordonMachine(app, other.id)));
-    await waitUntil(
-      60,
+    await until(
       () => fetchPage(edge.https, "www.example.test"),
       ({ status, pop }) => status === 200 && pop === name,
+      { seconds: 60, everyMs: 250, retriesErrors: true },
     );
     await Promise.all(others.map((other) => fly.uncordonMachine(app, other.id)));
   }

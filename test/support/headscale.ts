@@ -9,6 +9,7 @@ import { openDocker } from "../../local/docker/engine.ts";
 import { homelabImage } from "../../local/homelab/image.ts";
 import { freePorts } from "./free-ports.ts";
 import { programOf } from "./program.ts";
+import { until } from "./until.ts";
 
 const run = promisify(execFile);
 
@@ -78,13 +79,12 @@ export async function startHeadscale(): Promise<Headscale> {
 }
 
 async function untilUp(url: string, child: ChildProcess, said: string[]): Promise<void> {
-  for (;;) {
+  const isUp = () => {
     if (child.exitCode !== null) throw new Error(`headscale ended with ${child.exitCode}:\n${said.join("")}`);
-    const up = await fetch(`${url}/health`).then(
+    return fetch(`${url}/health`).then(
       ({ ok }) => ok,
       () => false,
     );
-    if (up) return;
-    await new Promise((resolve) => setTimeout(resolve, 100));
-  }
+  };
+  await until(isUp, (up) => up, { seconds: 120, what: `headscale answers at ${url}/health` });
 }

@@ -1,7 +1,6 @@
 /** The homelab and the PoPs of a checkout's local stack, seen from outside: programs run in their containers, processes stopped and started again. */
 import { createHash, X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
-import { setTimeout } from "node:timers/promises";
 import { connect } from "node:tls";
 import type Docker from "dockerode";
 import { Fly } from "../../fly/api.ts";
@@ -97,22 +96,4 @@ export const rootsOf = ({ ca }: Status): string => readFileSync(ca, "utf8");
 export async function healthOf(it: Checkout, name: string): Promise<Health> {
   const response = await (await popContainer(it, name)).fetch(ports.health, "/healthz");
   return (await response.json()) as Health;
-}
-
-/** Asks again, four times a second, until it is as wanted; says what it saw last when it never is. Returns how long that took, ms. */
-export async function waitUntil<T>(
-  seconds: number,
-  poll: () => Promise<T>,
-  wanted: (seen: T) => boolean,
-): Promise<number> {
-  const begin = performance.now();
-  for (;;) {
-    const seen = await poll().catch((error: Error) => error);
-    if (!(seen instanceof Error) && wanted(seen)) return performance.now() - begin;
-    if (performance.now() - begin > seconds * 1000)
-      throw new Error(
-        `not so within ${seconds} s, last seen: ${seen instanceof Error ? seen.message : JSON.stringify(seen)}`,
-      );
-    await setTimeout(250);
-  }
 }

@@ -7,6 +7,7 @@ import { promisify } from "node:util";
 import { openDocker } from "../../local/docker/engine.ts";
 import { homelabImage } from "../../local/homelab/image.ts";
 import { programOf } from "./program.ts";
+import { until } from "./until.ts";
 
 const run = promisify(execFile);
 
@@ -35,17 +36,14 @@ export async function startTailnetNode(): Promise<TailnetNode> {
   // One program, which is also the command line.
   const cli = async (...args: string[]) =>
     (await run(program, [`--socket=${socket}`, ...args], { env: { ...process.env, TS_BE_CLI: "1" } })).stdout;
-  for (;;) {
+  const isUp = () => {
     if (child.exitCode !== null) throw new Error(`tailscaled ended with ${child.exitCode}`);
-    if (
-      await cli("status", "--json").then(
-        () => true,
-        () => false,
-      )
-    )
-      break;
-    await new Promise((resolve) => setTimeout(resolve, 100));
-  }
+    return cli("status", "--json").then(
+      () => true,
+      () => false,
+    );
+  };
+  await until(isUp, (up) => up, { seconds: 120, what: "tailscaled answers its command line" });
   return {
     async up({ server, key, hostname, again = false }) {
       const file = join(folder, "key");

@@ -1,7 +1,8 @@
 /** Connections to origins by name: kept open, and made to the name's current address. */
 import { availableParallelism } from "node:os";
 import { describe, expect, test } from "vitest";
-import { until } from "../support/pop.ts";
+import { until } from "../../support/until.ts";
+
 import { deadAddresses, movingZone, network } from "../support/spec.ts";
 import { get, nameServer, origin, pop, second, secure } from "./lab.ts";
 
@@ -49,7 +50,7 @@ export const addresses = () =>
           return who;
         },
         (who) => who === "second",
-        40,
+        { seconds: 40 },
       );
       expect([...seen].toSorted()).toEqual(["first", "second"]);
     });
@@ -78,7 +79,7 @@ export const addresses = () =>
       await until(
         () => whoAnswers("late.example.test"),
         (who) => who === "first",
-        40,
+        { seconds: 40 },
       );
     });
 
@@ -96,7 +97,7 @@ export const addresses = () =>
           return tried();
         },
         (times) => times > 0,
-        40,
+        { seconds: 40 },
       );
       for (let at = 0; at < 40; at++) expect(await whoAnswers("both.example.test")).toBe("first");
       expect(await tried()).toBeLessThanOrEqual(3 * deadAddresses.length);

@@ -1,7 +1,8 @@
 /** A stack file's settings for what is stored, and what distinguishes it, other than times. */
 import { describe, expect, test } from "vitest";
+import { until } from "../../support/until.ts";
 import type { Visit } from "../support/client.ts";
-import { until } from "../support/pop.ts";
+
 import { get, last, origin, pop } from "./lab.ts";
 
 const host = "policy.example.test";

@@ -1,6 +1,7 @@
 /** What a proxied site stores, for whom, and for how long. */
 import { describe, expect, test } from "vitest";
-import { until } from "../support/pop.ts";
+import { until } from "../../support/until.ts";
+
 import { get, origin, www } from "./lab.ts";
 
 export const caching = () =>

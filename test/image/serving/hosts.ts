@@ -1,8 +1,9 @@
 /** Sites with several names: aliases, wildcards, and the default site. */
 import { beforeAll, describe, expect, test } from "vitest";
 import { nginxConf } from "../../../image/render/nginx.ts";
+import { until } from "../../support/until.ts";
 import { enterTls, http, https, type Visit } from "../support/client.ts";
-import { health, type Pop, until } from "../support/pop.ts";
+import { health, type Pop } from "../support/pop.ts";
 import { originName, spec } from "../support/spec.ts";
 import { get, last, openOther, origin, pop } from "./lab.ts";
 

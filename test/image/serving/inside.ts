@@ -1,7 +1,8 @@
 /** Luggage, and a PoP whose resolver or origins are down. */
 import { describe, expect, test } from "vitest";
 import { processCompose } from "../../support/process-compose.ts";
-import { health, reloadNginx, until, untilHealthy } from "../support/pop.ts";
+import { until } from "../../support/until.ts";
+import { health, reloadNginx, untilHealthy } from "../support/pop.ts";
 import { forwarder, get, origin, pop, www } from "./lab.ts";
 
 export function inside(): void {

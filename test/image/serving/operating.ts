@@ -1,6 +1,7 @@
 /** What an operator does to a running PoP: purges stored responses, puts a site into maintenance. */
 import { describe, expect, test } from "vitest";
-import { health, until } from "../support/pop.ts";
+import { until } from "../../support/until.ts";
+import { health } from "../support/pop.ts";
 import { get, origin, pop, www } from "./lab.ts";
 
 async function purged(...words: string[]): Promise<number> {

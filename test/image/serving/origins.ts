@@ -1,7 +1,8 @@
 /** Sites with several origins, the others being backups of the first. */
 import { describe, expect, test } from "vitest";
+import { until } from "../../support/until.ts";
 import type { Visit } from "../support/client.ts";
-import { until } from "../support/pop.ts";
+
 import { echoed, get, origin, second } from "./lab.ts";
 
 export const severalOrigins = () =>
@@ -43,7 +44,7 @@ export const severalOrigins = () =>
       await until(
         () => several("/nowhere"),
         (seen) => seen.status === 404 && seen.body.includes("origin"),
-        15,
+        { seconds: 15 },
       );
       expect(await several(path)).toMatchObject({ status: 200, body: "second\n" });
     });

@@ -4,8 +4,9 @@ import { brotliDecompressSync, gunzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
 import { errorPageFiles } from "../../../image/render/error-pages.ts";
 import { strictHeaders } from "../../../image/render/nginx-presets.ts";
+import { until } from "../../support/until.ts";
 import { enterTls, type Visit } from "../support/client.ts";
-import { until } from "../support/pop.ts";
+
 import { get, origin, pop } from "./lab.ts";
 
 const browser = { accept: "text/html,application/xhtml+xml,*/*;q=0.8" };

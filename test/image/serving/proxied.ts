@@ -1,9 +1,10 @@
 /** How a proxied site is passed on: what the origin gets, what of its responses is passed on, and which protocols visitors can use. */
 import { availableParallelism } from "node:os";
 import { describe, expect, test } from "vitest";
+import { until } from "../../support/until.ts";
 import { enterTls } from "../support/client.ts";
 import { ask, enterHttp2 } from "../support/http2.ts";
-import { until } from "../support/pop.ts";
+
 import { echoed, get, last, origin, pop, secure, www } from "./lab.ts";
 
 export const proxied = () =>

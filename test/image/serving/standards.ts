@@ -1,8 +1,9 @@
 /** What is stored, served and removed according to RFC 9111. A response is made stale through its Age, so that no test has to wait. */
 import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from "node:http";
 import { describe, expect, test } from "vitest";
+import { until } from "../../support/until.ts";
 import { enterTls } from "../support/client.ts";
-import { until } from "../support/pop.ts";
+
 import { get, last, origin, pop, www } from "./lab.ts";
 
 /** A site that stores only what its origin allows. */

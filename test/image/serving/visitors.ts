@@ -1,6 +1,7 @@
 /** Who may get a stored response, and who waits for whom. Storing itself: standards.ts. */
 import { describe, expect, test } from "vitest";
-import { until } from "../support/pop.ts";
+import { until } from "../../support/until.ts";
+
 import { get, origin, www } from "./lab.ts";
 
 const mark = ({ headers }: { headers: Record<string, unknown> }) => headers["x-cache"];

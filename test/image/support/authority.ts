@@ -7,8 +7,9 @@ import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { homelabImage } from "../../../local/homelab/image.ts";
 import { programOf } from "../../support/program.ts";
+import { until } from "../../support/until.ts";
 import { originCertificate, originKey } from "./origin.ts";
-import { docker, until } from "./pop.ts";
+import { docker } from "./pop.ts";
 import { originName } from "./spec.ts";
 
 /** Domain by which CAA records name the authority. */

@@ -5,11 +5,12 @@ import type { Container } from "dockerode";
 import { pack } from "tar-stream";
 import type { ImageSpec } from "../../../image/spec.ts";
 import { homelabImage } from "../../../local/homelab/image.ts";
+import { until } from "../../support/until.ts";
 import { enterTls, https } from "./client.ts";
 import { type Loaded, load } from "./load.ts";
 import { type Memory, memoryOf } from "./memory.ts";
 import { originCertificate, originKey } from "./origin.ts";
-import { type Bench, build, docker, type Pop, until } from "./pop.ts";
+import { type Bench, build, docker, type Pop } from "./pop.ts";
 import { originName, outward, stored } from "./spec.ts";
 
 const host = "loaded.example.test";

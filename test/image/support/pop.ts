@@ -11,6 +11,7 @@ import { openDocker } from "../../../local/docker/engine.ts";
 import { buildImage } from "../../../local/docker/image.ts";
 import type { Health } from "../../support/health.ts";
 import { processCompose } from "../../support/process-compose.ts";
+import { until } from "../../support/until.ts";
 import { originCertificate, originKey } from "./origin.ts";
 import { network, originName, spec } from "./spec.ts";
 
@@ -357,17 +358,6 @@ export async function states(pop: Pop): Promise<Record<string, { status: string;
   if (code !== 0) return {};
   const all = JSON.parse(output) as { name: string; status: string; restarts: number }[];
   return Object.fromEntries(all.map(({ name, status, restarts }) => [name, { status, restarts }]));
-}
-
-/** Polls ten times per second until the value is as expected; fails with the last value. */
-export async function until<T>(ask: () => Promise<T> | T, wanted: (seen: T) => boolean, seconds = 20): Promise<T> {
-  const end = Date.now() + seconds * 1000;
-  for (;;) {
-    const seen = await ask();
-    if (wanted(seen)) return seen;
-    if (Date.now() > end) throw new Error(`not so within ${seconds} s, last seen: ${JSON.stringify(seen)}`);
-    await new Promise((passed) => setTimeout(passed, 100));
-  }
 }
 
 export const untilHealthy = (pop: Pop): Promise<unknown> =>

@@ -4,9 +4,10 @@ import { tcpPorts } from "../../../image/ports.ts";
 import { partsOf } from "../../../image/render/site-parts.ts";
 import { parseOrigin as originOf, parseEndpoint } from "../../../image/render/validators.ts";
 import type { ImageSpec } from "../../../image/spec.ts";
+import { until } from "../../support/until.ts";
 import { https, type Visit, type Visited } from "./client.ts";
 import { type Origin, startOrigin } from "./origin.ts";
-import { Bench, build, health, type Pop, until } from "./pop.ts";
+import { Bench, build, health, type Pop } from "./pop.ts";
 
 /** Within the range from which nginx accepts a PROXY header. */
 export interface LabNetwork {

@@ -1,7 +1,7 @@
 /** Servers and clients of raw TCP. */
 import { createServer, type Socket } from "node:net";
+import { until } from "../../support/until.ts";
 import { enter } from "./client.ts";
-import { until } from "./pop.ts";
 
 export interface TcpServer {
   port: number;
@@ -73,7 +73,7 @@ export function watched(socket: Socket): TcpClient {
       until(
         () => closed,
         (seen) => seen,
-        seconds,
+        { seconds },
       ),
   };
 }

@@ -5,7 +5,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { homelabImage } from "../../../local/homelab/image.ts";
 import { programOf } from "../../support/program.ts";
-import { docker, until } from "./pop.ts";
+import { until } from "../../support/until.ts";
+import { docker } from "./pop.ts";
 
 /** A pair as OpenBao's own authority gives it: each text is PEM without a newline at its end. */
 export interface Issued {

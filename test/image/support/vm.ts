@@ -6,7 +6,8 @@ import { pack } from "tar-stream";
 import { stopSeconds } from "../../../image/limits.ts";
 import { ports } from "../../../image/ports.ts";
 import { buildImage } from "../../../local/docker/image.ts";
-import { type Bench, docker, health, unframe, until } from "./pop.ts";
+import { until } from "../../support/until.ts";
+import { type Bench, docker, health, unframe } from "./pop.ts";
 
 const vmDir = resolve(import.meta.dirname, "../../../image/vm");
 
@@ -90,7 +91,7 @@ export async function bootVm(bench: Bench, image: string, options: VmOptions = {
     const seen = await until(
       async () => ({ running: (await container.inspect()).State.Running, health: await health(vm) }),
       ({ running, health }) => !running || health?.report.components.nginx?.status === "ok",
-      bootSeconds,
+      { seconds: bootSeconds },
     );
     if (!seen.running) throw new Error("it is off");
   } catch (error) {

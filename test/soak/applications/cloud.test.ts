@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { enterHttp2 } from "../../image/support/http2.ts";
-import { until } from "../../image/support/pop.ts";
+import { until } from "../../support/until.ts";
+
 import { type Application, Lab } from "./lab.ts";
 
 // Files over WebDAV: Apache with mod_dav and mod_http2, which offers HTTP/2 to everyone in `Upgrade: h2,h2c`.

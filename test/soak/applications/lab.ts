@@ -9,8 +9,9 @@ import type { Container, HostConfig } from "dockerode";
 import { pack } from "tar-stream";
 import { ports } from "../../../image/ports.ts";
 import { buildImage } from "../../../local/docker/image.ts";
-import { Bench, build, docker, exec, type Pop, unframe, until, untilHealthy } from "../../image/support/pop.ts";
+import { Bench, build, docker, exec, type Pop, unframe, untilHealthy } from "../../image/support/pop.ts";
 import { documentedStack } from "../../support/documented-stack.ts";
+import { until } from "../../support/until.ts";
 
 /** Inside the range that nginx takes a PROXY header from. */
 const network = { name: "fly-pops-applications", subnet: "172.31.222.0/24", gateway: "172.31.222.1" };
@@ -123,7 +124,7 @@ export class Lab {
     await until(
       async () => (await this.client(ask)).output,
       (status) => /^[1-4]\d\d$/.test(status),
-      60,
+      { seconds: 60 },
     );
   }
 

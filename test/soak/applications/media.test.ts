@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { until } from "../../image/support/pop.ts";
+import { until } from "../../support/until.ts";
+
 import { type Application, Lab } from "./lab.ts";
 
 // A film of 2 GB, as Jellyfin or a plain file server has it, and players that jump in it. The origin's log says what it had to send for each request.

@@ -1,7 +1,8 @@
 /** What is known to take HTTP/2 servers down, each from ten visitors at once, in 256 MB. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { until } from "../../image/support/pop.ts";
+import { until } from "../../support/until.ts";
+
 import {
   enterRaw,
   field,

@@ -3,7 +3,8 @@ import { expect } from "vitest";
 import type { ImageSpec } from "../../../image/spec.ts";
 import { https, type Visit, type Visited } from "../../image/support/client.ts";
 import { type Memory, memoryOf } from "../../image/support/memory.ts";
-import { Bench, build, giveCertificate, health, type Pop, states, until } from "../../image/support/pop.ts";
+import { Bench, build, giveCertificate, health, type Pop, states } from "../../image/support/pop.ts";
+import { until } from "../../support/until.ts";
 import { type BoundsOrigin, startBoundsOrigin } from "./origin.ts";
 import { boundsSpec, hosts, network, originPorts } from "./spec.ts";
 

@@ -5,7 +5,8 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { connectionLimit, idleConnectionKb, limits } from "../../../image/limits.ts";
 import { enterTls } from "../../image/support/client.ts";
 import { ask, enterHttp2, statusOf } from "../../image/support/http2.ts";
-import { until } from "../../image/support/pop.ts";
+import { until } from "../../support/until.ts";
+
 import {
   enterRaw,
   field,
@@ -221,7 +222,7 @@ describe("2,560 answers nobody reads, of two sites at once", () => {
     }
     const answered = (): number =>
       answers.flatMap(({ seen }) => seen).filter(({ type }) => type === types.headers).length;
-    await until(answered, (many) => many >= 20 * 128, 60);
+    await until(answered, (many) => many >= 20 * 128, { seconds: 60 });
     const now = megabytes(await lab.memory());
     console.log(`${now.toFixed(1)} MB`);
     expect(now).toBeLessThan(220);

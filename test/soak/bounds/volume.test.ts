@@ -1,6 +1,7 @@
 /** A volume of 1 GB: what is larger than it passes through, and when it is full all is served that needs no room. Memory of a fixed size stands in for it. */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { health, until } from "../../image/support/pop.ts";
+import { health } from "../../image/support/pop.ts";
+import { until } from "../../support/until.ts";
 import { enterRaw, headers, initialWindowSize, type RawConnection, requestFields } from "./frames.ts";
 import { type Lab, openLab, servesOthers, unharmed } from "./lab.ts";
 import { hosts } from "./spec.ts";
@@ -88,7 +89,7 @@ test("40 visitors who do not read files of 200 MB that may be stored: the volume
             before = sent;
             return still;
           },
-          60,
+          { seconds: 60 },
         );
       })(),
     );

@@ -6,6 +6,7 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, test as base, beforeEach, describe, expect } from "vitest";
+import { until } from "../../support/until.ts";
 
 // The real program, against a server of ours that answers by Vault's public API, with a stand-in for certbot that writes what certbot would have.
 
@@ -247,12 +248,17 @@ test("watch passes again as soon as its configuration is another", { timeout: 20
   issue("example.test");
   configure('["www.example.test"]');
   const child = spawn(program, ["watch", "--config", join(folder, "config.toml")], { stdio: "ignore" });
-  const until = async (done: () => boolean) => {
-    while (!done()) await new Promise((passed) => setTimeout(passed, 20));
-  };
-  await until(() => existsSync(join(folder, "status.json")));
+  await until(
+    () => existsSync(join(folder, "status.json")),
+    (exists) => exists,
+    { everyMs: 20 },
+  );
   configure('["www.example.test", "example.test"]');
-  await until(() => status().versions["example.test"] === 1);
+  await until(
+    () => status().versions["example.test"],
+    (version) => version === 1,
+    { everyMs: 20 },
+  );
   child.kill();
   expect(kept.size).toBe(2);
 });
@@ -384,14 +390,19 @@ describe("an invalid response", () => {
     configure('["www.example.test"]');
     odd.set("POST auth/approle/login", json([]));
     const child = spawn(program, ["watch", "--config", join(folder, "config.toml")], { stdio: "ignore" });
-    const until = async (done: () => boolean) => {
-      while (!done()) await new Promise((passed) => setTimeout(passed, 20));
-    };
-    await until(() => existsSync(join(folder, "status.json")));
+    await until(
+      () => existsSync(join(folder, "status.json")),
+      (exists) => exists,
+      { everyMs: 20 },
+    );
     expect(status().failures).toHaveLength(1);
     odd.clear();
     configure('["www.example.test"]', "every_hours = 11");
-    await until(() => status().versions["www.example.test"] === 1);
+    await until(
+      () => status().versions["www.example.test"],
+      (version) => version === 1,
+      { everyMs: 20 },
+    );
     child.kill();
   });
 

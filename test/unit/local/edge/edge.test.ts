@@ -4,17 +4,8 @@ import { expect, onTestFinished, test } from "vitest";
 import type { Clock } from "../../../../lib/clock.ts";
 import { loopback } from "../../../../local/edge/bind.ts";
 import { createEdge } from "../../../../local/edge/edge.ts";
-import {
-  anycast,
-  dialled,
-  edgeOver,
-  Fleet,
-  listening,
-  machine,
-  next,
-  said,
-  until,
-} from "../../../support/edge-fleet.ts";
+import { anycast, dialled, edgeOver, Fleet, listening, machine, next, said } from "../../../support/edge-fleet.ts";
+import { until } from "../../../support/until.ts";
 
 const names = (id: string) => (socket: Socket) => void socket.end(id);
 
@@ -26,7 +17,11 @@ test("bytes pass both ways, untouched", async () => {
   const client = await dial();
   client.end(payload);
   expect(Buffer.concat((await Array.fromAsync(client)) as Buffer[]).equals(payload)).toBe(true);
-  await until(() => edge.counts()[0]?.open === 0);
+  await until(
+    () => edge.counts()[0]?.open,
+    (open) => open === 0,
+    { everyMs: 1 },
+  );
   expect(edge.counts()).toEqual([
     { machineId: "a", open: 0, total: 1, bytesIn: 100_000, bytesOut: 100_000, failedDials: 0 },
   ]);
@@ -101,7 +96,11 @@ test("a machine at its hard limit is passed over, and taken again when a connect
   expect(await said(await dial())).toBe("far");
   first.end();
   await said(first);
-  await until(() => edge.counts()[0]?.open === 0);
+  await until(
+    () => edge.counts()[0]?.open,
+    (open) => open === 0,
+    { everyMs: 1 },
+  );
   const second = await dial();
   second.end("y");
   expect(await said(second)).toBe("y");
@@ -167,7 +166,11 @@ test("a port whose listener is gone, accepted and closed by Docker's proxy, is p
   const { dial, edge } = await edgeOver(fleet);
   const client = await dial();
   client.write("first ");
-  await until(() => hollow.sockets[0]?.destroyed === true);
+  await until(
+    () => hollow.sockets[0]?.destroyed,
+    (destroyed) => destroyed === true,
+    { everyMs: 1 },
+  );
   client.end("second");
   expect(await said(client)).toMatch(/^PROXY TCP4 .*\r\nfirst second$/);
   expect(edge.counts()).toMatchObject([{ failedDials: 1, open: 0 }, { total: 1 }]);
@@ -251,7 +254,11 @@ test("a client's reset reaches the machine as a reset", async () => {
   const error = once(a.sockets[0] as Socket, "error");
   client.resetAndDestroy();
   expect((await error)[0]).toMatchObject({ code: "ECONNRESET" });
-  await until(() => edge.counts()[0]?.open === 0);
+  await until(
+    () => edge.counts()[0]?.open,
+    (open) => open === 0,
+    { everyMs: 1 },
+  );
 });
 
 test("a client that does not read holds the machine back", async () => {
