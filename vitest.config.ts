@@ -3,7 +3,7 @@ import { defineConfig } from "vitest/config";
 import LongestFirst from "./tools/times/longest-first.ts";
 
 /**
- * One project a folder of test/, so that `npm run test:fast` can leave out what needs Docker. Timeouts end what hangs: they are for a
+ * One project a directory of test/, so that `npm run test:fast` can leave out what needs Docker. Timeouts end what hangs: they are for a
  * machine that is busy with something else, and has no cache, so that images are compiled from nothing.
  */
 const project = (name: string, timeout: number, group: Group) => ({

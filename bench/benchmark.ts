@@ -1,4 +1,4 @@
-/** What every file of this folder exports: `npm run bench` finds it by its name. */
+/** What every file of this directory exports: `npm run bench` finds it by its name. */
 export interface Benchmark {
   /** What it measures, one line. */
   title: string;

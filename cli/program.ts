@@ -403,7 +403,7 @@ export function createProgram(context: CliContext, ended: (code: Code) => void):
     .description(
       "create your own project in another directory, with the files that git tracks here and a stack file; asks for missing values",
     )
-    .argument("<folder>", "directory to create, e.g. ../my-edge; it may exist if it is empty")
+    .argument("<directory>", "directory to create, e.g. ../my-edge; it may exist if it is empty")
     .option("-s, --stack <name>", "name of the stack (default: edge)")
     .option("--app <name>", "Fly app; the name must be unique on Fly")
     .option("--organization <slug>", "Fly organization (default: personal)")
@@ -411,9 +411,9 @@ export function createProgram(context: CliContext, ended: (code: Code) => void):
     .option("--host <name>", "host name of the first site")
     .option("--origin <url>", "URL of its origin")
     .option("--no-setup", "do not install packages and tools there")
-    .action(async (folder, options) => {
+    .action(async (dir, options) => {
       const { newProject } = await import("./commands/new.ts");
-      ended(await newProject(context, folder, options));
+      ended(await newProject(context, dir, options));
     });
   program
     .command("completion")

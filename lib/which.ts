@@ -1,10 +1,10 @@
 import { accessSync, constants } from "node:fs";
 import { delimiter, join } from "node:path";
 
-/** Paths of the executables of this name in the folders of PATH and in `elsewhere`, in this order. */
+/** Paths of the executables of this name in the directories of PATH and in `elsewhere`, in this order. */
 export function which(name: string, path: string | undefined, extraDirs: readonly string[] = []): string[] {
   const dirs = [...(path ?? "").split(delimiter).filter(Boolean), ...extraDirs];
-  return dirs.map((folder) => join(folder, name)).filter(isExecutable);
+  return dirs.map((dir) => join(dir, name)).filter(isExecutable);
 }
 
 function isExecutable(file: string): boolean {

@@ -2,7 +2,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 
-/** Folder of Pulumi.yaml. */
+/** Directory of Pulumi.yaml. */
 export const projectDir = join(import.meta.dirname, "..");
 const root = join(projectDir, ".cache", "local");
 

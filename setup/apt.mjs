@@ -66,9 +66,9 @@ async function choose(alternatives, has) {
 function withBackports() {
   const { ID: id, VERSION_CODENAME: codename } = osRelease(readFileSync("/etc/os-release", "utf8"));
   if (id !== "debian" || codename === undefined) return [];
-  const folder = join(cache, "apt");
-  const parts = join(folder, "sources.list.d");
-  const lists = join(folder, "lists");
+  const dir = join(cache, "apt");
+  const parts = join(dir, "sources.list.d");
+  const lists = join(dir, "lists");
   rmSync(parts, { recursive: true, force: true });
   mkdirSync(parts, { recursive: true });
   mkdirSync(join(lists, "partial"), { recursive: true });

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { linkNode, packagedNode } from "./node-link.mjs";
 import { root } from "./paths.mjs";
 
-// For `npm exec` in folders below, for npm scripts and for shells: npx at the top goes by package.json's own `bin`.
+// For `npm exec` in directories below, for npm scripts and for shells: npx at the top goes by package.json's own `bin`.
 const bin = join(root, "node_modules", ".bin");
 mkdirSync(bin, { recursive: true });
 rmSync(join(bin, "fly-pops"), { force: true });

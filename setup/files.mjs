@@ -5,7 +5,7 @@ import { cpSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync } from "
 import { basename, dirname, join } from "node:path";
 
 /**
- * Moves a finished file or folder to its place, which may lie on another file system: then by a copy beside it first.
+ * Moves a finished file or directory to its place, which may lie on another file system: then by a copy beside it first.
  * What stood there is replaced.
  */
 export function place(from, to) {
@@ -21,18 +21,16 @@ export function place(from, to) {
     renameSync(beside, to);
   } catch (error) {
     if (error.code !== "ENOTEMPTY" && error.code !== "EEXIST") throw error;
-    rmSync(to, { recursive: true }); // a folder is not replaced by a rename
+    rmSync(to, { recursive: true }); // a directory is not replaced by a rename
     renameSync(beside, to);
   }
   rmSync(from, { recursive: true, force: true });
 }
 
-/** Removes a folder: it is gone at once, and what was in it by and by, by a process of its own; what such a process left when it was ended goes as well. */
-export function removeBeside(folder) {
-  if (!existsSync(folder)) return;
-  renameSync(folder, `${folder}.${process.pid}.gone`);
-  const gone = readdirSync(dirname(folder)).filter(
-    (it) => it.startsWith(`${basename(folder)}.`) && it.endsWith(".gone"),
-  );
-  spawn("rm", ["-rf", ...gone], { cwd: dirname(folder), detached: true, stdio: "ignore" }).unref();
+/** Removes a directory: it is gone at once, and what was in it by and by, by a process of its own; what such a process left when it was ended goes as well. */
+export function removeBeside(dir) {
+  if (!existsSync(dir)) return;
+  renameSync(dir, `${dir}.${process.pid}.gone`);
+  const gone = readdirSync(dirname(dir)).filter((it) => it.startsWith(`${basename(dir)}.`) && it.endsWith(".gone"));
+  spawn("rm", ["-rf", ...gone], { cwd: dirname(dir), detached: true, stdio: "ignore" }).unref();
 }

@@ -10,39 +10,39 @@ import { run } from "./run.mjs";
  * @typedef {object} Cut
  * @property {string} [instead] a whole module of ours in its place; nothing else then
  * @property {string} [patch] applied first
- * @property {string} [files] a folder of files in place of the module's or beside them; an empty one takes the module's away
+ * @property {string} [files] a directory of files in place of the module's or beside them; an empty one takes the module's away
  * @property {{ file: string, names: Record<string, string[]> }} [commands] see withoutCommands
- * @property {Record<string, string[]>} [keep] of these folders of it, these files alone
+ * @property {Record<string, string[]>} [keep] of these directories of it, these files alone
  */
 
 /** Test data is most of a module, and no program needs it or its tests. */
 const isNeeded = (file) => basename(file) !== "testdata" && !file.endsWith("_test.go");
 
-/** The files below a folder, by their path in it, in one order everywhere. */
-export function filesBelow(folder, at = "") {
-  return readdirSync(join(folder, at), { withFileTypes: true })
+/** The files below a directory, by their path in it, in one order everywhere. */
+export function filesBelow(dir, at = "") {
+  return readdirSync(join(dir, at), { withFileTypes: true })
     .sort((a, b) => (a.name < b.name ? -1 : 1))
-    .flatMap((entry) => (entry.isDirectory() ? filesBelow(folder, join(at, entry.name)) : [join(at, entry.name)]));
+    .flatMap((entry) => (entry.isDirectory() ? filesBelow(dir, join(at, entry.name)) : [join(at, entry.name)]));
 }
 
 /**
  * The source of a command line with `leftOut(NAME)` where a package's command was made, and without its import.
  * @param {string} source
- * @param {Record<string, string[]>} names names of the commands by the last folder of their package, in the order they are made in
+ * @param {Record<string, string[]>} names names of the commands by the last directory of their package, in the order they are made in
  * @throws when the source has no such package, or needs it for more: after an upgrade a person looks again
  */
 export function withoutCommands(source, names) {
-  return Object.entries(names).reduce((text, [folder, commands]) => {
-    const line = new RegExp(`^\\t(?:(\\w+) )?"[^"\\n]*/cmd/pulumi/${folder}"\\n`, "m").exec(text);
-    if (line === null) throw new Error(`no package ${folder} is imported where commands are made`);
-    const alias = line[1] ?? folder;
+  return Object.entries(names).reduce((text, [dir, commands]) => {
+    const line = new RegExp(`^\\t(?:(\\w+) )?"[^"\\n]*/cmd/pulumi/${dir}"\\n`, "m").exec(text);
+    if (line === null) throw new Error(`no package ${dir} is imported where commands are made`);
+    const alias = line[1] ?? dir;
     const left = [...commands];
     const rest = text.replace(line[0], "").replace(new RegExp(`\\b${alias}\\.New\\w+\\([^()]*\\)`, "g"), (made) => {
       const name = left.shift();
       return name === undefined ? made : `leftOut("${name}")`;
     });
     if (left.length > 0 || new RegExp(`\\b${alias}\\.[A-Z]`).test(rest))
-      throw new Error(`package ${folder} makes other commands than ${commands.join(", ")}`);
+      throw new Error(`package ${dir} makes other commands than ${commands.join(", ")}`);
     return rest;
   }, source);
 }
@@ -51,12 +51,13 @@ export function withoutCommands(source, names) {
 export const withoutRequirements = (goMod) =>
   `${/^module .*$/m.exec(goMod)[0]}\n\n${/^go .*$/m.exec(goMod)?.[0] ?? "go 1.21"}\n`;
 
-/** Puts the files of `folder` over those of `copy`. */
-export function putOver(copy, folder) {
-  for (const file of filesBelow(folder)) {
+/** Puts the files of `dir` over those of `copy`. */
+export function putOver(copy, dir) {
+  for (const file of filesBelow(dir)) {
     const to = join(copy, file);
-    if (!existsSync(dirname(to))) throw new Error(`there is no folder ${dirname(file)} to put ${basename(file)} into`);
-    if (statSync(join(folder, file)).size > 0) cpSync(join(folder, file), to);
+    if (!existsSync(dirname(to)))
+      throw new Error(`there is no directory ${dirname(file)} to put ${basename(file)} into`);
+    if (statSync(join(dir, file)).size > 0) cpSync(join(dir, file), to);
     else if (existsSync(to)) rmSync(to);
     else throw new Error(`there is no file ${file} to leave out`);
   }
@@ -64,7 +65,8 @@ export function putOver(copy, folder) {
 
 /**
  * Makes the copy.
- * @param {{ original?: string, copy: string, cut: Cut, log: string, whole?: boolean }} of original: the module's folder; absent where another stands in for it.
+ * @param {{ original?: string, copy: string, cut: Cut, log: string, whole?: boolean }} of original: the module's directory; absent where another stands in for
+ * it.
  *   whole: with what it requires, for a new version, whose dependencies are not known yet
  */
 export async function cutModule({ original, copy, cut, log, whole = false }) {
@@ -80,9 +82,9 @@ export async function cutModule({ original, copy, cut, log, whole = false }) {
       log,
     });
   if (cut.files !== undefined) putOver(copy, join(root, cut.files));
-  for (const [folder, kept] of Object.entries(cut.keep ?? {}))
-    for (const entry of readdirSync(join(copy, folder), { withFileTypes: true }))
-      if (entry.isFile() && !kept.includes(entry.name)) rmSync(join(copy, folder, entry.name));
+  for (const [dir, kept] of Object.entries(cut.keep ?? {}))
+    for (const entry of readdirSync(join(copy, dir), { withFileTypes: true }))
+      if (entry.isFile() && !kept.includes(entry.name)) rmSync(join(copy, dir, entry.name));
   if (cut.commands !== undefined) {
     const file = join(copy, cut.commands.file);
     writeFileSync(file, withoutCommands(readFileSync(file, "utf8"), cut.commands.names));

@@ -8,13 +8,13 @@ import { dirname, join, relative } from "node:path";
 import { root } from "./paths.mjs";
 
 /** Has npm's scripts start `node`. */
-export function linkNode(node, folder = join(root, "node_modules", ".bin")) {
-  const link = join(folder, "node");
+export function linkNode(node, dir = join(root, "node_modules", ".bin")) {
+  const link = join(dir, "node");
   mkdirSync(dirname(link), { recursive: true });
   rmSync(link, { force: true });
   const file = realpathSync(node);
-  const isPackage = file.startsWith(dirname(realpathSync(folder)));
-  symlinkSync(isPackage ? relative(realpathSync(folder), file) : file, link);
+  const isPackage = file.startsWith(dirname(realpathSync(dir)));
+  symlinkSync(isPackage ? relative(realpathSync(dir), file) : file, link);
 }
 
 /** The Node that npm brought: of the packages of Node, one a platform, npm installs the one that runs here. Undefined without one. */

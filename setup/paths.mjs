@@ -5,7 +5,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { pulumiHome, pulumiWorkspace } from "./pulumi-home.mjs";
 
-/** The repository's folder. */
+/** The repository's directory. */
 export const root = dirname(dirname(fileURLToPath(import.meta.url)));
 /** The directory of everything that setup makes for itself. git ignores it. */
 export const cache = join(root, ".cache");
@@ -16,7 +16,7 @@ export const pulumiVersion = dependencies.pulumi;
 /** Version of the docker plugin: that of @pulumi/docker. */
 export const dockerPluginVersion = dependencies["@pulumi/docker"];
 
-/** The folder of the CLI and what belongs beside it. */
+/** The directory of the CLI and what belongs beside it. */
 export const pulumiBin = join(pulumiHome(), "versions", pulumiVersion, "bin");
-/** The folder the engine finds the docker plugin in. */
+/** The directory the engine finds the docker plugin in. */
 export const dockerPlugin = join(pulumiWorkspace(), "plugins", `resource-docker-v${dockerPluginVersion}`);

@@ -4,14 +4,14 @@ import { homedir, userInfo } from "node:os";
 import { join } from "node:path";
 
 /**
- * Folder of the Pulumi CLI that setup brings, and of the sops beside it: PULUMI_HOME, else ~/.pulumi by $HOME, as the npm package `pulumi` looks for it.
+ * Directory of the Pulumi CLI that setup brings, and of the sops beside it: PULUMI_HOME, else ~/.pulumi by $HOME, as the npm package `pulumi` looks for it.
  * @param {Readonly<Record<string, string | undefined>>} env
  */
 export const pulumiHome = (env = process.env) => env.PULUMI_HOME || join(env.HOME || homedir(), ".pulumi");
 
 /**
- * Folder the CLI itself works in, with its plugins, logins and selected stacks: PULUMI_HOME, else below the home that /etc/passwd names, whatever $HOME says.
- * In container jobs the two differ. https://pkg.go.dev/os/user#Current
+ * Directory the CLI itself works in, with its plugins, logins and selected stacks: PULUMI_HOME, else below the home that /etc/passwd names, whatever $HOME
+ * says. In container jobs the two differ. https://pkg.go.dev/os/user#Current
  * @param {Readonly<Record<string, string | undefined>>} env
  */
 export function pulumiWorkspace(env = process.env) {

@@ -76,9 +76,9 @@ export function run(command, args, { cwd, env, timeout, log, onLine } = {}) {
 }
 
 function openLog(name) {
-  const folder = join(cache, "logs");
-  mkdirSync(folder, { recursive: true });
-  return createWriteStream(join(folder, `${name}.log`));
+  const dir = join(cache, "logs");
+  mkdirSync(dir, { recursive: true });
+  return createWriteStream(join(dir, `${name}.log`));
 }
 
 /**
@@ -96,8 +96,8 @@ export function interruptAll() {
 
 /** The full path of an executable: on PATH, else in one of `elsewhere`; undefined when nowhere. */
 export function find(name, elsewhere = []) {
-  const folders = [...(process.env.PATH ?? "").split(delimiter).filter((it) => it !== ""), ...elsewhere];
-  return folders.map((folder) => join(folder, name)).find(isExecutable);
+  const dirs = [...(process.env.PATH ?? "").split(delimiter).filter((it) => it !== ""), ...elsewhere];
+  return dirs.map((dir) => join(dir, name)).find(isExecutable);
 }
 
 /** Whether a file is there and may be executed. */

@@ -13,13 +13,13 @@ export interface RulesFile {
 /** The rule for the file at this path; undefined where there is none. */
 export function rulesFor(secretsPath: string): RulesFile | undefined {
   const secrets = resolve(secretsPath);
-  for (let folder = dirname(secrets); ; folder = dirname(folder)) {
-    const path = join(folder, ".sops.yaml");
+  for (let dir = dirname(secrets); ; dir = dirname(dir)) {
+    const path = join(dir, ".sops.yaml");
     if (existsSync(path)) {
-      const rule = sopsRule(readFileSync(path, "utf8"), relative(folder, secrets).split(sep).join("/"));
+      const rule = sopsRule(readFileSync(path, "utf8"), relative(dir, secrets).split(sep).join("/"));
       return rule && { path, rule };
     }
-    if (folder === dirname(folder)) return undefined;
+    if (dir === dirname(dir)) return undefined;
   }
 }
 

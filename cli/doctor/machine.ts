@@ -109,9 +109,9 @@ export async function registryCheck(context: CliContext, server: string, token: 
 
 /** What `docker login` left: an entry, or a helper that keeps it. */
 function hasLogin(context: CliContext, server: string): boolean {
-  const folder = context.env.DOCKER_CONFIG ?? join(context.env.HOME ?? homedir(), ".docker");
+  const dir = context.env.DOCKER_CONFIG ?? join(context.env.HOME ?? homedir(), ".docker");
   try {
-    const config = JSON.parse(readFileSync(join(folder, "config.json"), "utf8")) as Record<
+    const config = JSON.parse(readFileSync(join(dir, "config.json"), "utf8")) as Record<
       string,
       Record<string, unknown>
     >;

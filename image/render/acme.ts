@@ -8,12 +8,12 @@ import { hostName, parseEndpoint, siteName, zoneName } from "./validators.ts";
 /** Where the authorities of the directories' own certificates lie in the image. */
 export const acmeCaFile = "etc/pop/acme-ca.pem";
 
-/** Where nginx passes challenges on to: a folder for `pop certs` and nginx alone, so that no luggage makes this PoP ask its peers. */
-export const challengeFolder = "/run/pop/challenges";
-export const challengeSocket = `${challengeFolder}/socket`;
+/** Where nginx passes challenges on to: a directory for `pop certs` and nginx alone, so that no luggage makes this PoP ask its peers. */
+export const challengeDir = "/run/pop/challenges";
+export const challengeSocket = `${challengeDir}/socket`;
 
 /** Account keys, orders and pairs. */
-export const acmeFolder = "/var/lib/pop/acme";
+export const acmeDir = "/var/lib/pop/acme";
 
 /** Variables that `pop certs` gets from the machine and not from the image: image/pop/acme/environment.go. */
 export const acmeVariables = {

@@ -1,6 +1,6 @@
 import { byKey } from "../../lib/order.ts";
 import type { ImageSpec } from "../spec.ts";
-import { acmeFolder, challengeFolder } from "./acme.ts";
+import { acmeDir, challengeDir } from "./acme.ts";
 import { luggageUser, type User } from "./users.ts";
 
 /** Directory of the processes' logs. render/process.ts bounds their total size. */
@@ -24,7 +24,7 @@ export function dirs(
     // certs writes, nginx reads: files get the directory's group (2000).
     "/var/lib/pop/certs certs:nginx 2750",
     // The first is private to `pop certs`; nginx reaches `pop certs` through the second. Files get the directory's group (2000).
-    ...(spec.certificates?.acme ? [`${acmeFolder} certs:certs 0700`, `${challengeFolder} certs:nginx 2750`] : []),
+    ...(spec.certificates?.acme ? [`${acmeDir} certs:certs 0700`, `${challengeDir} certs:nginx 2750`] : []),
     // A file for each site in maintenance: nginx checks for it, health lists them.
     "/var/lib/pop/maintenance root:root 0755",
     "/var/lib/nginx nginx:nginx 0750",

@@ -75,7 +75,7 @@ export function pathMaps(sites: readonly Site[]): string[] {
     "",
     unnormalizedMap,
     // Appended to the path of a directory. nginx's `index` uses an internal redirect, which would be matched against the rules again.
-    "map $uri $index_of_folder { ~/$ index.html; default ''; }",
+    "map $uri $index_of_dir { ~/$ index.html; default ''; }",
     ...restMaps(prefixes),
   ];
 }
@@ -112,7 +112,7 @@ const fileLines = (part: FilesPart): string[] => [
   ...precompressed(part),
   ...fileHeaders(part),
   // Not an internal redirect: it would be matched against the rules again.
-  `try_files $uri$index_of_folder $uri.html $uri/ ${part.spa ? "$uri/index.html /index.html " : ""}=404;`,
+  `try_files $uri$index_of_dir $uri.html $uri/ ${part.spa ? "$uri/index.html /index.html " : ""}=404;`,
   // An exact location cannot contain others. Its file is not hidden: hidden files are not packed.
   ...(part.path !== undefined && parsePath(part.path).kind === "exact" ? [] : hiddenFiles),
   ...(part.spa ? assetLocations : []),

@@ -6,7 +6,7 @@ import {
   bytesInWords,
   imagesOf,
   knownRegistries,
-  removeCacheFolder,
+  removeCacheDir,
   removeImages,
 } from "../docker/caches.ts";
 import { openDocker, removeEverything } from "../docker/engine.ts";
@@ -60,7 +60,7 @@ export async function down({ all }: { all: boolean }): Promise<void> {
             cache("Remove images", async () =>
               removeImages(docker, imagesOf(await docker.listImages(), knownRegistries())),
             ),
-            cache("Remove .cache", removeCacheFolder),
+            cache("Remove .cache", removeCacheDir),
           ]
         : []),
     ],

@@ -10,8 +10,8 @@ import { keepWritten, readIfThere } from "../../lib/files.ts";
 import { paths, projectDir } from "../paths.ts";
 import { labels, statusOf } from "./engine.ts";
 
-/** Folder of all that setup and the local stack keep. */
-const folder = join(projectDir, ".cache");
+/** Directory of all that setup and the local stack keep. */
+const dir = join(projectDir, ".cache");
 
 /** A record of BuildKit's cache, as the engine tells it. Older engines name one parent. */
 export interface CacheRecord {
@@ -111,9 +111,9 @@ export const commandsOf = (dockerfile: string): string[] =>
     );
 
 /** Removes .cache. Returns the bytes of its files. */
-export async function removeCacheFolder(): Promise<number> {
-  const size = sizeOf(folder);
-  await rm(folder, { recursive: true, force: true });
+export async function removeCacheDir(): Promise<number> {
+  const size = sizeOf(dir);
+  await rm(dir, { recursive: true, force: true });
   return size;
 }
 

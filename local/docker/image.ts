@@ -12,7 +12,7 @@ import { followProgress } from "./progress.ts";
 export interface ImageBuild {
   /** Repository and tag, e.g. "fly-pops-anycast:local". */
   tag: string;
-  /** Folder the build sees. */
+  /** Directory the build sees. */
   context: string;
   /** Its files that count, relative to it; the Dockerfile among them. */
   files: string[];

@@ -16,7 +16,7 @@ export interface Service {
   publish?: { port: number; host: number; advice: string };
   /** Named volume at a path of the container; belongs to the stack. */
   volume?: { name: string; path: string };
-  /** Folders it may write that last until it ends; the rest of it is read-only. */
+  /** Directories it may write that last until it ends; the rest of it is read-only. */
   scratch?: string[];
   /** What it may do to its own network, by the names of Linux's capabilities. Absent: nothing. */
   capabilities?: string[];

@@ -1,8 +1,8 @@
-/** The image of the homelab, built from the project's own folders: the PoPs' programs, the product's feeder, and what is local alone. */
+/** The image of the homelab, built from the project's own directories: the PoPs' programs, the product's feeder, and what is local alone. */
 import type Docker from "dockerode";
 import { buildImage, builtImage, projectBuild } from "../docker/image.ts";
 
-/** What its Dockerfile copies. Programs that PoPs have as well are taken from their folders, so that each has one version. */
+/** What its Dockerfile copies. Programs that PoPs have as well are taken from their directories, so that each has one version. */
 const sources = [
   "image/build/**",
   "image/programs/{tailscale,process-compose}/**",

@@ -11,11 +11,11 @@ import { derivedStackFile, paths, projectDir } from "../paths.ts";
 const passphrase = "local";
 
 /**
- * URL of Pulumi's file backend in a folder, without the attribute files it would write beside each state file: they are written in place, and an
+ * URL of Pulumi's file backend in a directory, without the attribute files it would write beside each state file: they are written in place, and an
  * empty one, left by a CLI that was killed in that moment, makes every later one refuse the stack ("failed to load checkpoint: EOF"). The state file
  * itself is replaced by a rename. The parameter: https://pkg.go.dev/gocloud.dev/blob/fileblob#URLOpener
  */
-export const fileBackend = (folder: string): string => `file://${folder}?metadata=skip`;
+export const fileBackend = (dir: string): string => `file://${dir}?metadata=skip`;
 
 /**
  * The environment of this process plus what the local stack needs. Without a running local Fly its parts are absent: config and stack commands work all the

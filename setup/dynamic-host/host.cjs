@@ -4,7 +4,7 @@ const { createRequire, flushCompileCache } = require("node:module");
 const { cancel } = require("../../providers/cancel.ts");
 const { noteProgram, noteUrn } = require("../../providers/current-config.ts");
 
-// The engine's working directory is the project's folder, where @pulumi/pulumi is resolved from.
+// The engine's working directory is the project's directory, where @pulumi/pulumi is resolved from.
 const host = require.resolve("@pulumi/pulumi/cmd/dynamic-provider", { paths: [process.cwd()] });
 
 // Pulumi's host answers two calls in a way of no use to us, and passes on nothing of a call but its properties. It has no other place to say so

@@ -28,16 +28,16 @@ const quietly = ["--no-audit", "--no-fund", "--loglevel=error"];
  * A project that `pulumi new` has just made has no packages yet, and without them we cannot even be asked to install them.
  * stdout is the engine's: npm talks to stderr.
  */
-function installFirst(folder) {
-  if (existsSync(path.join(folder, "node_modules")) || !existsSync(path.join(folder, "package-lock.json"))) return;
+function installFirst(dir) {
+  if (existsSync(path.join(dir, "node_modules")) || !existsSync(path.join(dir, "package-lock.json"))) return;
   process.stderr.write("Installing the project's npm packages...\n");
-  spawnSync("npm", ["ci", ...quietly], { cwd: folder, stdio: ["ignore", 2, 2] });
+  spawnSync("npm", ["ci", ...quietly], { cwd: dir, stdio: ["ignore", 2, 2] });
 }
 
 /** Modules come from the project, not from where this file was installed; the engine starts us in the project. */
-function fromProject(folder) {
-  installFirst(folder);
-  const require = createRequire(path.join(folder, "package.json"));
+function fromProject(dir) {
+  installFirst(dir);
+  const require = createRequire(path.join(dir, "package.json"));
   try {
     const sdk = createRequire(require.resolve("@pulumi/pulumi"));
     return {
@@ -52,7 +52,7 @@ function fromProject(folder) {
     };
   } catch (cause) {
     const why = String(cause.message).split("\n")[0];
-    process.stderr.write(`error: the npm packages of ${folder} are not installed (${why}). Run: npm ci\n`);
+    process.stderr.write(`error: the npm packages of ${dir} are not installed (${why}). Run: npm ci\n`);
     process.exit(1);
   }
 }
@@ -111,12 +111,12 @@ function outcome(code, signal) {
 }
 
 /** Name and installed version of each package the project's package.json names. */
-function dependencies(folder) {
+function dependencies(dir) {
   const json = (file) => JSON.parse(readFileSync(file, "utf8"));
-  const own = json(path.join(folder, "package.json"));
+  const own = json(path.join(dir, "package.json"));
   return Object.keys({ ...own.dependencies, ...own.devDependencies }).flatMap((name) => {
     try {
-      return [{ name, version: json(path.join(folder, "node_modules", name, "package.json")).version }];
+      return [{ name, version: json(path.join(dir, "node_modules", name, "package.json")).version }];
     } catch {
       return []; // named, not installed: no version to tell
     }
@@ -198,9 +198,9 @@ function implementation({ run, runPolicyPack, version, Empty, language, plugin }
       const { request } = call;
       if (request.getKind() !== "analyzer")
         return call.destroy(new Error(`plugins of kind ${request.getKind() || "?"} need Pulumi's own language host`));
-      const folder = request.getInfo().getProgramDirectory();
-      const child = spawn("node", [runPolicyPack, ...request.getArgsList(), folder], {
-        cwd: folder,
+      const dir = request.getInfo().getProgramDirectory();
+      const child = spawn("node", [runPolicyPack, ...request.getArgsList(), dir], {
+        cwd: dir,
         env: { ...process.env, ...Object.fromEntries(request.getEnvList().map(keyAndValue)) },
         stdio: ["ignore", "pipe", "pipe"],
       });
@@ -217,13 +217,13 @@ function implementation({ run, runPolicyPack, version, Empty, language, plugin }
       );
     },
     installDependencies(call) {
-      const folder = call.request.getInfo()?.getProgramDirectory() || call.request.getDirectory();
-      const child = spawn("npm", ["install", ...quietly], { cwd: folder, stdio: ["ignore", "pipe", "pipe"] });
+      const dir = call.request.getInfo()?.getProgramDirectory() || call.request.getDirectory();
+      const child = spawn("npm", ["install", ...quietly], { cwd: dir, stdio: ["ignore", "pipe", "pipe"] });
       streamed(
         call,
         () => new language.InstallDependenciesResponse(),
         child,
-        (code) => (code === 0 ? call.end() : call.destroy(new Error(`npm install failed in ${folder}`))),
+        (code) => (code === 0 ? call.end() : call.destroy(new Error(`npm install failed in ${dir}`))),
       );
     },
     cancel(_call, reply) {

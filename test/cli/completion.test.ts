@@ -9,14 +9,14 @@ import { type Cli, cli, values } from "../support/cli.ts";
 
 const run = promisify(execFile);
 
-/** What bash offers for a line, its last word being typed, in the folder of a project. The script itself asks the real command line. */
+/** What bash offers for a line, its last word being typed, in the directory of a project. The script itself asks the real command line. */
 async function offered(script: string, line: string[], { dir, env }: Cli): Promise<string[]> {
-  const folder = mkdtempSync(join(tmpdir(), "fly-pops-completion-"));
-  writeFileSync(join(folder, "script"), script);
+  const scripts = mkdtempSync(join(tmpdir(), "fly-pops-completion-"));
+  writeFileSync(join(scripts, "script"), script);
   const words = line.map((word) => `'${word}'`).join(" ");
-  const ask = `. ${folder}/script; COMP_WORDS=(${words}); COMP_CWORD=${line.length - 1}; _fly_pops; printf '%s\\n' "\${COMPREPLY[@]}"`;
+  const ask = `. ${scripts}/script; COMP_WORDS=(${words}); COMP_CWORD=${line.length - 1}; _fly_pops; printf '%s\\n' "\${COMPREPLY[@]}"`;
   const { stdout } = await run("bash", ["-c", ask], { cwd: dir, env: { PATH: env.PATH, PULUMI_STACK: "test" } });
-  rmSync(folder, { recursive: true });
+  rmSync(scripts, { recursive: true });
   return stdout.split("\n").filter(Boolean);
 }
 

@@ -5,15 +5,15 @@ import { expect, test } from "vitest";
 import manifest from "../../package.json" with { type: "json" };
 import { type Cli, cli, values } from "../support/cli.ts";
 
-/** A folder for PATH with scripts in it; each writes its arguments, a line each, to a file. */
+/** A directory for PATH with scripts in it; each writes its arguments, a line each, to a file. */
 function programs(it: Cli, scripts: Record<string, string>) {
-  const folder = join(it.dir, "bin");
-  mkdirSync(folder, { recursive: true });
+  const dir = join(it.dir, "bin");
+  mkdirSync(dir, { recursive: true });
   for (const [name, script] of Object.entries(scripts)) {
-    writeFileSync(join(folder, name), `#!/bin/sh\nfor word; do echo "$word"; done > ${it.dir}/called\n${script}\n`);
-    chmodSync(join(folder, name), 0o755);
+    writeFileSync(join(dir, name), `#!/bin/sh\nfor word; do echo "$word"; done > ${it.dir}/called\n${script}\n`);
+    chmodSync(join(dir, name), 0o755);
   }
-  return { ...it.env, PATH: `${folder}:/usr/bin:/bin` };
+  return { ...it.env, PATH: `${dir}:/usr/bin:/bin` };
 }
 
 const called = async (it: Cli) =>

@@ -43,11 +43,11 @@ test.skipIf(old === undefined)("the system's node may start it, whatever its ver
 });
 
 test("npx finds it in a checkout, also over a link", async () => {
-  const folder = mkdtempSync(join(tmpdir(), "fly-pops-bin-"));
-  symlinkSync(launcher, join(folder, "fly-pops"));
-  const { stdout } = await promisify(execFile)(join(folder, "fly-pops"), ["--version"], { env });
+  const dir = mkdtempSync(join(tmpdir(), "fly-pops-bin-"));
+  symlinkSync(launcher, join(dir, "fly-pops"));
+  const { stdout } = await promisify(execFile)(join(dir, "fly-pops"), ["--version"], { env });
   expect(stdout).toBe("0.1.0\n");
-  rmSync(folder, { recursive: true });
+  rmSync(dir, { recursive: true });
 });
 
 test("who reads has read enough: no complaint about the closed pipe", async () => {

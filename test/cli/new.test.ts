@@ -21,11 +21,11 @@ import { cliContext } from "../support/cli-context.ts";
 import { virtualClock } from "../support/virtual-clock.ts";
 
 const root = join(import.meta.dirname, "..", "..");
-let folder: string;
+let dir: string;
 let clone: string;
 beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), "fly-pops-new-"));
-  clone = join(folder, "fly-pops");
+  dir = mkdtempSync(join(tmpdir(), "fly-pops-new-"));
+  clone = join(dir, "fly-pops");
   const file = (path: string, text: string, mode = 0o644) => {
     mkdirSync(dirname(join(clone, path)), { recursive: true });
     writeFileSync(join(clone, path), text, { mode });
@@ -44,13 +44,13 @@ beforeEach(() => {
   file(".cache/image/x", "x");
   file("bin/npm-stand-in/npm", '#!/bin/sh\necho "$* in $PWD"\nexit $NPM_CODE\n', 0o755);
 });
-afterEach(() => rmSync(folder, { recursive: true }));
+afterEach(() => rmSync(dir, { recursive: true }));
 
 /** One of the lines as a shell would take it apart. */
 async function line(text: string, over: Partial<CliContext> = {}, env: Record<string, string> = {}) {
   const PATH = [join(clone, "bin", "npm-stand-in"), process.env.PATH].join(delimiter);
   const { context, said } = cliContext({
-    env: { PATH, HOME: folder, NPM_CODE: "0", ...env },
+    env: { PATH, HOME: dir, NPM_CODE: "0", ...env },
     dir: clone,
     clock: virtualClock(),
     ...over,
@@ -69,7 +69,7 @@ test("the documented line asks, and makes a project with what git tracks, real f
   const answers = ["", "My Edge", "my-edge-7", "", "fra, ewr", "www.example.org", "https://web.example.org"];
   const made = await line(documented[0] ?? "", { ask: async () => answers.shift() ?? "" });
   expect(made).toMatchObject({ code: 0, out: "" });
-  const target = join(folder, "my-edge");
+  const target = join(dir, "my-edge");
   expect(readdirSync(target).toSorted()).toEqual(
     ["Pulumi.edge.yaml", "Pulumi.local.yaml", "Pulumi.prod.yaml", "Pulumi.yaml", "bin", "index.ts"].toSorted(),
   );
@@ -87,7 +87,7 @@ test("without questions and without packages: it says what is left to do", async
   const { code, err } = await line(`new ../my-edge ${flags} --no-setup --stack live`);
   expect(code).toBe(0);
   expect(err).toContain("  cd ../my-edge\n  npm run setup\n");
-  expect(existsSync(join(folder, "my-edge", "Pulumi.live.yaml"))).toBe(true);
+  expect(existsSync(join(dir, "my-edge", "Pulumi.live.yaml"))).toBe(true);
 });
 
 test("a setup that fails is said, with what there is by then", async () => {
@@ -111,13 +111,13 @@ describe("refused, and nothing is written", () => {
       "new: --stack: Pulumi.prod.yaml exists already. Edit it, or choose another name for the stack.",
     ],
   ])("%s", async (text, sentence) => {
-    mkdirSync(join(folder, "full"));
-    writeFileSync(join(folder, "full", "x"), "");
+    mkdirSync(join(dir, "full"));
+    writeFileSync(join(dir, "full", "x"), "");
     const { code, err } = await line(text);
     expect(code).not.toBe(0);
     expect(err).toContain(sentence);
-    expect(existsSync(join(folder, "my-edge"))).toBe(false);
-    expect(readdirSync(join(folder, "full"))).toEqual(["x"]);
+    expect(existsSync(join(dir, "my-edge"))).toBe(false);
+    expect(readdirSync(join(dir, "full"))).toEqual(["x"]);
   });
 
   test("where git knows nothing", async () => {

@@ -7,14 +7,14 @@ import { imagesOf, removeImages } from "../../local/docker/caches.ts";
 import { buildImage } from "../../local/docker/image.ts";
 import { docker } from "../support/docker.ts";
 
-const folder = mkdtempSync(join(tmpdir(), "fly-pops-caches-"));
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
+const dir = mkdtempSync(join(tmpdir(), "fly-pops-caches-"));
+afterAll(() => rmSync(dir, { recursive: true, force: true }));
 
 async function build(name: string): Promise<string> {
-  writeFileSync(join(folder, name), `FROM scratch\nCOPY ${name} /${folder}\n`);
+  writeFileSync(join(dir, name), `FROM scratch\nCOPY ${name} /${dir}\n`);
   return buildImage(docker, {
     tag: `fly-pops-caches-test:${name}`,
-    context: folder,
+    context: dir,
     files: [name],
     dockerfile: name,
     log: () => {},

@@ -8,8 +8,8 @@ import { programOf } from "../support/program.ts";
 const here = "test/e2e/clients";
 const root = join(import.meta.dirname, "..", "..");
 
-/** Puts the program into a folder of this machine. @returns where it is. */
-export async function clientProgram(name: "flaps" | "flyctl", folder: string): Promise<string> {
+/** Puts the program into a directory of this machine. @returns where it is. */
+export async function clientProgram(name: "flaps" | "flyctl", dir: string): Promise<string> {
   const sources = readdirSync(join(root, here, name)).map((file) => `${here}/${name}/${file}`);
   const image = await buildImage(openDocker(), {
     tag: `fly-pops-${name}:test`,
@@ -19,5 +19,5 @@ export async function clientProgram(name: "flaps" | "flyctl", folder: string): P
     target: name,
     log: () => {},
   });
-  return programOf(image, `/${name}`, folder);
+  return programOf(image, `/${name}`, dir);
 }

@@ -57,12 +57,12 @@ class Wire {
   }
 }
 
-const folder = await mkdtemp(join(tmpdir(), "fly-pops-wire-"));
-const wire = new Wire(join(folder, "docker.sock"));
+const dir = await mkdtemp(join(tmpdir(), "fly-pops-wire-"));
+const wire = new Wire(join(dir, "docker.sock"));
 await wire.up();
 afterAll(async () => {
   await wire.cut();
-  await rm(folder, { recursive: true });
+  await rm(dir, { recursive: true });
 });
 const wired = new Docker({ socketPath: wire.path });
 
@@ -123,7 +123,7 @@ test("on an engine whose host has no TUN device machines run without it, and the
 });
 
 test("without an engine there is no runner, and one sentence says what to do", async () => {
-  const absent = new Docker({ socketPath: join(folder, "absent.sock") });
+  const absent = new Docker({ socketPath: join(dir, "absent.sock") });
   await expect(startDockerRunner({ docker: absent, stack, network: stack, log: () => {} })).rejects.toMatchObject({
     code: "engine",
     message: "docker: the Docker engine does not answer (ENOENT). Start Docker, then run again.",

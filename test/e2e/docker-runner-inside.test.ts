@@ -62,7 +62,7 @@ test.concurrent("cmd alone keeps the image's entrypoint; entrypoint alone keeps 
   expect(await said({ exec: ["/bin/echo", "by exec"], cmd: ["not this"] })).toEqual(["by exec"]);
 });
 
-test.concurrent("files are there before the program: root's, with their modes, folders made, those that exist untouched", async () => {
+test.concurrent("files are there before the program: root's, with their modes, directories made, those that exist untouched", async () => {
   const file = (path: string, mode: number) => ({ path, mode, content: Buffer.from(`in ${path}\n`) });
   const files = [file("/run/secrets/key", 0o400), file("/tmp/plain", 0o644), file("/etc/a/b/c", 0o755)];
   const output = await inside(

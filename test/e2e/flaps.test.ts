@@ -8,13 +8,13 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { localFly } from "../support/local-fly.ts";
 import { clientProgram } from "./clients.ts";
 
-const folder = mkdtempSync(join(tmpdir(), "fly-pops-flaps-"));
+const dir = mkdtempSync(join(tmpdir(), "fly-pops-flaps-"));
 let program: string;
 
 beforeAll(async () => {
-  program = await clientProgram("flaps", folder);
+  program = await clientProgram("flaps", dir);
 });
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
+afterAll(() => rmSync(dir, { recursive: true, force: true }));
 
 test("fly-go's flaps leads an app, a volume and a machine through all they can be, and away again", async () => {
   // Closing it fails when an answer was not as Fly's OpenAPI document has it.

@@ -8,24 +8,24 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { type LocalFlyUnderTest, localFly } from "../support/local-fly.ts";
 import { clientProgram } from "./clients.ts";
 
-const folder = mkdtempSync(join(tmpdir(), "fly-pops-flyctl-"));
+const dir = mkdtempSync(join(tmpdir(), "fly-pops-flyctl-"));
 const app = "flyctl-life";
 let program: string;
 
 // Minutes of compiling, once.
 beforeAll(async () => {
-  program = await clientProgram("flyctl", folder);
+  program = await clientProgram("flyctl", dir);
   writeFileSync(
-    join(folder, "fly.toml"),
+    join(dir, "fly.toml"),
     `app = "${app}"\nprimary_region = "cdg"\n[[mounts]]\nsource = "data"\ndestination = "/var/lib/data"\n`,
   );
 }, 900_000);
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
+afterAll(() => rmSync(dir, { recursive: true, force: true }));
 
-/** flyctl with nothing of this machine: its settings in a folder of the test, every server of Fly's the local one. */
+/** flyctl with nothing of this machine: its settings in a directory of the test, every server of Fly's the local one. */
 function flyctl(it: LocalFlyUnderTest, ...words: string[]) {
   const env = {
-    HOME: folder,
+    HOME: dir,
     CI: "1",
     NO_COLOR: "1",
     FLY_ACCESS_TOKEN: it.token,
@@ -37,7 +37,7 @@ function flyctl(it: LocalFlyUnderTest, ...words: string[]) {
     FLY_SEND_METRICS: "0",
     FLY_SYNTHETICS_AGENT: "0",
   };
-  return promisify(execFile)(program, words, { env, cwd: folder });
+  return promisify(execFile)(program, words, { env, cwd: dir });
 }
 
 const deploy = (it: LocalFlyUnderTest, image: string) =>

@@ -63,12 +63,12 @@ describe("headscale", () => {
   });
 
   test("a node's tags: a new key does not change them, and the handler does, as it does when somebody changed them by hand", async () => {
-    const folder = mkdtempSync(join(tmpdir(), "fly-pops-policy-"));
-    const policy = join(folder, "policy.json");
+    const dir = mkdtempSync(join(tmpdir(), "fly-pops-policy-"));
+    const policy = join(dir, "policy.json");
     const tagOwners = Object.fromEntries(["pop", "edge", "other"].map((tag) => [`tag:${tag}`, ["operator@"]]));
     writeFileSync(policy, JSON.stringify({ tagOwners, acls: [] }));
     await headscale.cli("policy", "set", "-f", policy);
-    rmSync(folder, { recursive: true });
+    rmSync(dir, { recursive: true });
     await using node = await startTailnetNode();
     const server = headscale.url;
     await node.up({ server, key: (await driver().mint(asked)).key, hostname: "pop-cdg-1" });

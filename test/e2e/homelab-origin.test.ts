@@ -161,13 +161,10 @@ test("its Go is formatted, and vet finds nothing", async () => {
 });
 
 test("a build that fails says what the command said, and makes no image", async () => {
-  const folder = await mkdtemp(join(tmpdir(), "fly-pops-build-"));
-  onTestFinished(() => rm(folder, { recursive: true }));
-  await writeFile(
-    join(folder, "Dockerfile"),
-    "FROM debian:trixie-slim\nRUN echo bakers left: $((6 * 7)) >&2; exit 3\n",
-  );
-  const build = { tag: "fly-pops-broken:test", context: folder, files: ["Dockerfile"], log: () => {} };
+  const dir = await mkdtemp(join(tmpdir(), "fly-pops-build-"));
+  onTestFinished(() => rm(dir, { recursive: true }));
+  await writeFile(join(dir, "Dockerfile"), "FROM debian:trixie-slim\nRUN echo bakers left: $((6 * 7)) >&2; exit 3\n");
+  const build = { tag: "fly-pops-broken:test", context: dir, files: ["Dockerfile"], log: () => {} };
   await expect(buildImage(docker, build)).rejects.toThrow(/^image fly-pops-broken:test: not built, .*bakers left: 42/s);
   await expect(docker.getImage(build.tag).inspect()).rejects.toMatchObject({ statusCode: 404 });
 });

@@ -229,8 +229,8 @@ test("a rollback keeps what only the deployed file has, where the environment na
 
 test("releases are counted from the first one ever, not from the tenth last", async () => {
   await using it = await engine();
-  const folder = join(dirname(it.stateFile), "..", "..", "history", "fly-pops", "test");
-  mkdirSync(folder, { recursive: true });
+  const dir = join(dirname(it.stateFile), "..", "..", "history", "fly-pops", "test");
+  mkdirSync(dir, { recursive: true });
   // Pulumi sorts them by name.
   for (let n = 1; n <= 15; n++) {
     const kind = n === 2 ? "refresh" : n === 15 ? "destroy" : "update";
@@ -238,7 +238,7 @@ test("releases are counted from the first one ever, not from the tenth last", as
     const changes = n === 14 ? { same: 9 } : n === 15 ? { delete: 9 } : undefined;
     const update = { kind, startTime: n, endTime: n, message: "", result: "succeeded", resourceChanges: changes };
     const text = JSON.stringify({ ...update, environment: {}, config: {} });
-    writeFileSync(join(folder, `test-${1_000_000_000_000 + n}.history.json`), text);
+    writeFileSync(join(dir, `test-${1_000_000_000_000 + n}.history.json`), text);
   }
   const { out } = await cli(it, ["releases", "-n", "12", "--json"]);
   const numbers = JSON.parse(out).map(({ number }: { number: number }) => number);

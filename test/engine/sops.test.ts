@@ -26,21 +26,21 @@ import { identityOf } from "../support/identities.ts";
 import { createSopsUser, type SopsUser } from "../support/sops-user.ts";
 
 let desk: SopsUser;
-let folder: string;
+let dir: string;
 beforeEach(() => {
   desk = createSopsUser();
-  folder = mkdtempSync(join(tmpdir(), "fly-pops-sops-"));
+  dir = mkdtempSync(join(tmpdir(), "fly-pops-sops-"));
 });
 afterEach(() => {
   desk[Symbol.dispose]();
-  rmSync(folder, { recursive: true });
+  rmSync(dir, { recursive: true });
 });
 
 const cdg = identityOf("cdg-1").recipient;
 const ewr = identityOf("ewr-1").recipient;
 const planted = { token: "planted-token-11", other: "planted-other-22" };
 async function file(values: Record<string, string> = planted): Promise<string> {
-  const path = join(folder, "secrets.yaml");
+  const path = join(dir, "secrets.yaml");
   writeFileSync(path, await desk.seal(values));
   return path;
 }
@@ -56,12 +56,12 @@ test("what is sealed comes out as it went in, for its recipient alone", async ()
 });
 
 test("no setting of the house adds a reader or leaves a value plain", async () => {
-  writeFileSync(join(folder, ".sops.yaml"), `creation_rules: [{ encrypted_regex: "^nothing$", age: "${ewr}" }]\n`);
+  writeFileSync(join(dir, ".sops.yaml"), `creation_rules: [{ encrypted_regex: "^nothing$", age: "${ewr}" }]\n`);
   const env = {
     ...desk.env,
     SOPS_AGE_RECIPIENTS: ewr,
     SOPS_PGP_FP: "85D77543B3D624B63CEA9E6DBC17301B491B3F21",
-    SOPS_CONFIG: join(folder, ".sops.yaml"),
+    SOPS_CONFIG: join(dir, ".sops.yaml"),
   };
   const text = await encryptFor(planted, cdg, createSops({ env }));
   const parsed = parseSopsFile(text);
@@ -101,37 +101,37 @@ test.each<[string, (text: string) => string, RegExp]>([
 });
 
 test("without sops: which is needed, and where it comes from", async () => {
-  expect(await errorMessage(findSops({ PATH: folder }, []))).toBe(
+  expect(await errorMessage(findSops({ PATH: dir }, []))).toBe(
     "sops 3.10 or newer is needed, and there is none on PATH. Install it (https://github.com/getsops/sops/releases), or run: node setup/main.mjs --only sops",
   );
 });
 
 test("an old sops is passed over for a newer one behind it, and named when there is none", async () => {
-  const old = join(folder, "sops");
+  const old = join(dir, "sops");
   writeFileSync(old, "#!/bin/sh\necho sops 3.9.4\n");
   chmodSync(old, 0o755);
   const { PATH } = desk.env;
-  expect(await findSops({ PATH: `${folder}:${PATH}` })).not.toBe(old);
-  expect(await errorMessage(findSops({ PATH: folder }, []))).toMatch(
+  expect(await findSops({ PATH: `${dir}:${PATH}` })).not.toBe(old);
+  expect(await errorMessage(findSops({ PATH: dir }, []))).toMatch(
     `sops 3.10 or newer is needed, ${old} is 3.9.4. Install it`,
   );
 });
 
 test("a decryption leaves no file behind, and no plaintext in arguments or environment", async () => {
-  const spy = join(folder, "bin");
+  const spy = join(dir, "bin");
   mkdirSync(spy);
   const real = await findSops(desk.env);
-  writeFileSync(join(spy, "sops"), `#!/bin/sh\necho "$@" >>${folder}/seen; env >>${folder}/seen; exec ${real} "$@"\n`);
+  writeFileSync(join(spy, "sops"), `#!/bin/sh\necho "$@" >>${dir}/seen; env >>${dir}/seen; exec ${real} "$@"\n`);
   chmodSync(join(spy, "sops"), 0o755);
   const text = await desk.seal(planted);
   const sops = createSops({ env: { ...desk.env, PATH: `${spy}:${process.env.PATH}` } });
   const values = await sops.decrypt(text, "the file");
   await sops.encrypt(values as Record<string, string>, cdg);
-  const seen = readFileSync(join(folder, "seen"), "utf8");
+  const seen = readFileSync(join(dir, "seen"), "utf8");
   expect(seen).toContain("decrypt");
   expect(seen).toContain("encrypt");
   for (const value of Object.values(planted)) expect(seen).not.toContain(value);
-  expect(readdirSync(folder).toSorted()).toEqual(["bin", "seen"]);
+  expect(readdirSync(dir).toSorted()).toEqual(["bin", "seen"]);
 });
 
 test("sealing is done again for another value, recipient or wish, and not without one", async () => {
@@ -222,7 +222,7 @@ test("rekeying refuses to leave nobody, and says when no key opens the file: not
   expect(await errorMessage(rekeySecrets(path, { stack: "test", pops: {}, remove: [desk.recipient] }, desk.env))).toBe(
     `${path}: no recipient would be left who can decrypt it. Nothing was changed. Add a recipient first.`,
   );
-  const keyless = { PATH: process.env.PATH, HOME: folder };
+  const keyless = { PATH: process.env.PATH, HOME: dir };
   expect(
     await errorMessage(rekeySecrets(path, { stack: "test", pops: { "cdg-1": cdg }, namePops: true }, keyless)),
   ).toBe(
@@ -234,9 +234,9 @@ test("rekeying refuses to leave nobody, and says when no key opens the file: not
 test("an edit goes through the operator's editor, and says whether something changed", async () => {
   const path = await file();
   const editor = (script: string) => {
-    writeFileSync(join(folder, "editor"), `#!/bin/sh\n${script}\n`);
-    chmodSync(join(folder, "editor"), 0o755);
-    return { ...desk.env, EDITOR: join(folder, "editor"), SOPS_EDITOR: "" };
+    writeFileSync(join(dir, "editor"), `#!/bin/sh\n${script}\n`);
+    chmodSync(join(dir, "editor"), 0o755);
+    return { ...desk.env, EDITOR: join(dir, "editor"), SOPS_EDITOR: "" };
   };
   expect(await editSecrets(path, editor("true"))).toBe("unchanged");
   expect(await editSecrets(path, editor('sed -i s/planted-token-11/planted-token-44/ "$1"'))).toBe("changed");
@@ -252,7 +252,7 @@ test.each<[string, string | undefined, RegExp]>([
     /^\S+ has 3 key groups, each with only a part of the key \(Shamir\)/,
   ],
 ])("a file that is %s is refused before sops is asked", async (_, text, expected) => {
-  const path = join(folder, "secrets.yaml");
+  const path = join(dir, "secrets.yaml");
   if (text !== undefined) writeFileSync(path, text);
   expect(await errorMessage(rekeySecrets(path, { stack: "test", pops: {}, namePops: true }, { PATH: "" }))).toMatch(
     expected,
@@ -268,7 +268,7 @@ describe.skipIf(!compiled)("the sops that setup compiled", () => {
   const sops = (args: string[], env: NodeJS.ProcessEnv) =>
     spawnSync(join(bundledDir, "sops"), args, {
       encoding: "utf8",
-      env: { HOME: folder, PATH: process.env.PATH, ...env },
+      env: { HOME: dir, PATH: process.env.PATH, ...env },
     });
   const kinds = {
     kms: [{ arn: "arn:aws:kms:eu-west-1:1:key/a", created_at: "2026-01-01T00:00:00Z", enc: "x", aws_profile: "" }],
@@ -301,14 +301,14 @@ describe.skipIf(!compiled)("the sops that setup compiled", () => {
   });
 
   test("makes no file for a key that was left out", () => {
-    writeFileSync(join(folder, "plain.yaml"), "a: b\n");
+    writeFileSync(join(dir, "plain.yaml"), "a: b\n");
     for (const [flag, key, name] of [
       ["--kms", "arn:aws:kms:eu-west-1:1:key/a", "AWS KMS"],
       ["--gcp-kms", "projects/a/locations/b/keyRings/c/cryptoKeys/d", "Google Cloud KMS"],
       ["--azure-kv", "https://a.vault.azure.net/keys/b/c", "Azure Key Vault"],
       ["--hckms", "eu:12345678-1234-1234-1234-123456789012", "HuaweiCloud KMS"],
     ] as const) {
-      const { status, stdout, stderr } = sops(["encrypt", flag, key, join(folder, "plain.yaml")], {});
+      const { status, stdout, stderr } = sops(["encrypt", flag, key, join(dir, "plain.yaml")], {});
       expect({ status: status !== 0, stdout }).toEqual({ status: true, stdout: "" });
       expect(stderr).toContain(`${name} keys were left out of the sops that fly-pops compiled; the release has them: `);
     }

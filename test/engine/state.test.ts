@@ -18,7 +18,7 @@ async function succeeds(it: Engine, args: string[], env: Record<string, string> 
 const projectOf = (it: Engine) => join(dirname(it.stateFile), "..", "..", "..", "..", "project");
 const deploy = ["up", "--yes", "--skip-preview"];
 
-test.concurrent("a stack moves from a folder to S3: nothing on Fly is touched, and it goes on from there", async ({
+test.concurrent("a stack moves from a directory to S3: nothing on Fly is touched, and it goes on from there", async ({
   expect,
 }) => {
   await using it = await engine();

@@ -7,7 +7,7 @@ import { commandOf } from "../support/workflows.ts";
 
 const root = join(import.meta.dirname, "..", "..");
 
-/** A folder of GitHub's runner: no part of the checkout, and gone with it. */
+/** A directory of GitHub's runner: no part of the checkout, and gone with it. */
 const beside = (it: Engine): string => mkdtempSync(join(dirname(it.project), "runner-"));
 
 /** A step as GitHub's runner runs it. */
@@ -22,26 +22,23 @@ const step = (it: Engine, file: string, job: string, name: string, env: Record<s
  * @param answers what it prints, by a part of its arguments
  */
 function fakeGh(it: Engine, answers: Record<string, string>) {
-  const folder = beside(it);
+  const dir = beside(it);
   const cases = Object.entries(answers).map(([part, text], at) => {
-    writeFileSync(join(folder, `answer-${at}`), text);
-    return `*${part}*) cat "${folder}/answer-${at}";;`;
+    writeFileSync(join(dir, `answer-${at}`), text);
+    return `*${part}*) cat "${dir}/answer-${at}";;`;
   });
-  writeFileSync(
-    join(folder, "gh"),
-    `#!/bin/sh\necho "$@" >> "${folder}/calls"\ncase "$*" in ${cases.join(" ")} esac\n`,
-  );
-  chmodSync(join(folder, "gh"), 0o755);
-  writeFileSync(join(folder, "calls"), "");
+  writeFileSync(join(dir, "gh"), `#!/bin/sh\necho "$@" >> "${dir}/calls"\ncase "$*" in ${cases.join(" ")} esac\n`);
+  chmodSync(join(dir, "gh"), 0o755);
+  writeFileSync(join(dir, "calls"), "");
   return {
     env: {
-      PATH: [folder, process.env.PATH].join(delimiter),
+      PATH: [dir, process.env.PATH].join(delimiter),
       REPOSITORY: "me/edge",
-      GITHUB_STEP_SUMMARY: join(folder, "summary"),
+      GITHUB_STEP_SUMMARY: join(dir, "summary"),
     },
     /** Those that change something. */
     changes: () =>
-      readFileSync(join(folder, "calls"), "utf8")
+      readFileSync(join(dir, "calls"), "utf8")
         .split("\n")
         .filter((line) => line.includes("--method")),
   };

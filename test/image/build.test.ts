@@ -27,7 +27,7 @@ describe("the image", () => {
   test("has no path twice, and no compiler, package manager or secret", async () => {
     const layers = await paths(image);
     expect(duplicates(layers)).toEqual([]);
-    const all = layers.flat().flatMap(({ path, isDir: folder }) => (folder ? [] : [path]));
+    const all = layers.flat().flatMap(({ path, isDir }) => (isDir ? [] : [path]));
     expect(all.filter((path) => /(^|\/)(gcc|go|apt|perl|python3?|\.git|\.env)$/.test(path))).toEqual([]);
     expect(all.filter((path) => /^(var|run|tmp|proc|sys|dev)\/./.test(path))).toEqual([]);
   });
@@ -189,9 +189,9 @@ describe("a patch beside a program's version", () => {
   const withPatch = (name: string, line: string): Promise<string> =>
     build(name, spec, {
       alter: (context) => {
-        const folder = join(context, "programs/process-compose/patches");
-        mkdirSync(folder, { recursive: true });
-        writeFileSync(join(folder, "version.patch"), patched(line));
+        const dir = join(context, "programs/process-compose/patches");
+        mkdirSync(dir, { recursive: true });
+        writeFileSync(join(dir, "version.patch"), patched(line));
       },
     });
 
@@ -209,13 +209,13 @@ describe("a patch beside a program's version", () => {
 
 describe("luggage from another image", () => {
   test("is copied under /luggage, and belongs to root", async () => {
-    const folder = mkdtempSync(join(tmpdir(), "fly-pops-luggage-"));
-    mkdirSync(join(folder, "etc"));
-    writeFileSync(join(folder, "etc/hello"), "hello\n");
-    writeFileSync(join(folder, "Dockerfile"), "FROM scratch\nCOPY etc /etc\n");
+    const dir = mkdtempSync(join(tmpdir(), "fly-pops-luggage-"));
+    mkdirSync(join(dir, "etc"));
+    writeFileSync(join(dir, "etc/hello"), "hello\n");
+    writeFileSync(join(dir, "Dockerfile"), "FROM scratch\nCOPY etc /etc\n");
     const tag = "fly-pops-image-test:luggage";
-    await buildImage(docker, { tag, context: folder, files: ["Dockerfile", "etc/hello"], log: () => {} });
-    rmSync(folder, { recursive: true });
+    await buildImage(docker, { tag, context: dir, files: ["Dockerfile", "etc/hello"], log: () => {} });
+    rmSync(dir, { recursive: true });
     const carried = { source: { kind: "image", ref: tag }, command: ["hello"], env: {} } as const;
     const with_ = await build("carrying", {
       ...spec,

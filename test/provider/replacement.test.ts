@@ -65,11 +65,11 @@ const identityTable: Table<IdentityInputs> = {
   timeoutSeconds: [99, "ignored", "our patience"],
 };
 
-const folder = mkdtempSync(join(tmpdir(), "fly-pops-replacement-"));
-afterAll(() => rmSync(folder, { recursive: true }));
+const dir = mkdtempSync(join(tmpdir(), "fly-pops-replacement-"));
+afterAll(() => rmSync(dir, { recursive: true }));
 
 function secretsFile(): string {
-  const file = join(folder, "secrets.yaml");
+  const file = join(dir, "secrets.yaml");
   writeFileSync(file, sopsText({ token: "one" }, ["age1operator"]));
   return file;
 }

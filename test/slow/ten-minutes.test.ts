@@ -21,7 +21,7 @@ beforeAll(async () => {
   expect(code, output).toBe(0);
   roots = it.read(".cache/local/site-roots.pem");
   // Its own stack makes room, as every name leads to the first app that there is.
-  await inFolder("node", ["local/pulumi.ts", "destroy", "--yes", "--skip-preview", "--stack", "local"]);
+  await inDir("node", ["local/pulumi.ts", "destroy", "--yes", "--skip-preview", "--stack", "local"]);
 });
 afterAll(async () => {
   await it?.run("down");
@@ -35,7 +35,7 @@ function edgeOf(address: string): string {
 }
 
 /** Rejects with all it said when it fails. */
-function inFolder(program: string, args: string[], input = "", env: NodeJS.ProcessEnv = {}): Promise<string> {
+function inDir(program: string, args: string[], input = "", env: NodeJS.ProcessEnv = {}): Promise<string> {
   const bins = [join(it.dir, "node_modules", ".bin"), dirname(pulumiPath(process.env))];
   const path = [...bins, process.env.PATH].join(delimiter);
   return new Promise((resolve, reject) => {
@@ -48,7 +48,7 @@ function inFolder(program: string, args: string[], input = "", env: NodeJS.Proce
 }
 
 const pulumi = (args: string[], input?: string): Promise<string> =>
-  inFolder("pulumi", args, input, {
+  inDir("pulumi", args, input, {
     PULUMI_BACKEND_URL: `file://${join(it.dir, "pops")}`,
     PULUMI_CONFIG_PASSPHRASE_FILE: join(it.dir, "passphrase"),
     FLY_API_HOSTNAME: it.daemon().api,

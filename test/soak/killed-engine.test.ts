@@ -29,10 +29,10 @@ test.concurrent.for(["POST volumes", "POST machines"])(
 );
 
 /** Ids of the processes whose working directory this is. */
-function processesIn(folder: string): string[] {
+function processesIn(dir: string): string[] {
   return readdirSync("/proc").filter((pid) => {
     try {
-      return /^\d+$/.test(pid) && readlinkSync(`/proc/${pid}/cwd`) === folder;
+      return /^\d+$/.test(pid) && readlinkSync(`/proc/${pid}/cwd`) === dir;
     } catch {
       return false; // it has ended in between
     }

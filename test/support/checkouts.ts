@@ -20,10 +20,10 @@ export interface Checkouts extends Disposable {
 export function checkouts(): Checkouts {
   const home = mkdtempSync(join(tmpdir(), "fly-pops-checkouts-"));
   const dir = { base: join(home, "base"), head: join(home, "head") };
-  for (const folder of Object.values(dir)) {
-    mkdirSync(folder);
+  for (const path of Object.values(dir)) {
+    mkdirSync(path);
     for (const entry of ["index.ts", "package.json", "node_modules", "Pulumi.yaml", "image", "config"])
-      symlinkSync(join(root, entry), join(folder, entry));
+      symlinkSync(join(root, entry), join(path, entry));
   }
   const write = (side: Side, name: string, text: string) => {
     rmSync(join(dir[side], name), { force: true });

@@ -40,7 +40,7 @@ export interface CommandResult {
 
 export interface Cli extends AsyncDisposable {
   local: LocalFlyUnderTest;
-  /** Folder of Pulumi.yaml and the stack file `test`. */
+  /** Directory of Pulumi.yaml and the stack file `test`. */
   dir: string;
   /** What commands see as environment. */
   env: Readonly<Record<string, string | undefined>>;

@@ -1,5 +1,5 @@
 /**
- * The real CLI, the real program and the real dynamic host, against local Fly with machines as rows. Each engine has a project folder of its
+ * The real CLI, the real program and the real dynamic host, against local Fly with machines as rows. Each engine has a project directory of its
  * own, whose entries are links into the working tree, so that stack files and build contexts of tests never lie in it.
  */
 import { execFile } from "node:child_process";
@@ -43,12 +43,12 @@ export interface Engine extends AsyncDisposable {
   >;
   /** Writes the stack file; keys without fly-pops:. */
   config(values: Record<string, unknown>): void;
-  /** The project folder, which tests may put files into. */
+  /** The project directory, which tests may put files into. */
   project: string;
   run(args: string[], env?: Record<string, string | undefined>): Promise<CommandResult>;
   /** The same with something on standard input. */
   runWithInput(input: string, args: string[]): Promise<CommandResult>;
-  /** Any program, in the project's folder or another one, with the same environment. */
+  /** Any program, in the project's directory or another one, with the same environment. */
   command(
     program: string,
     args: string[],
@@ -101,7 +101,7 @@ export interface EngineOptions {
   behaviour?: Partial<Behaviour>;
   /** What live Fly does to its clients' patience. Default none of it, for time is real here. */
   quirks?: Partial<Quirks>;
-  /** Files of the project folder that stand in place of the working tree's, by name. */
+  /** Files of the project directory that stand in place of the working tree's, by name. */
   files?: Record<string, string>;
   /** Variables of the CLI's environment over our own. */
   env?: Record<string, string | undefined>;

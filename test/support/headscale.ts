@@ -1,4 +1,4 @@
-/** A real headscale for one test file: its API alone, in a folder of its own. */
+/** A real headscale for one test file: its API alone, in a directory of its own. */
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -22,13 +22,13 @@ export interface Headscale extends AsyncDisposable {
 }
 
 export async function startHeadscale(): Promise<Headscale> {
-  const folder = mkdtempSync(join(tmpdir(), "fly-pops-headscale-"));
+  const dir = mkdtempSync(join(tmpdir(), "fly-pops-headscale-"));
   // Of the version the local stack has, and built once for both.
   const image = await homelabImage({ docker: openDocker(), target: "headscale", log: () => {} });
-  const program = await programOf(image, "/out/usr/bin/headscale", folder);
+  const program = await programOf(image, "/out/usr/bin/headscale", dir);
   const [port, metrics, grpc, stun] = await freePorts(4);
   const url = `http://127.0.0.1:${port}`;
-  const config = join(folder, "config.yaml");
+  const config = join(dir, "config.yaml");
   writeFileSync(
     config,
     stringify({
@@ -36,7 +36,7 @@ export async function startHeadscale(): Promise<Headscale> {
       listen_addr: `127.0.0.1:${port}`,
       metrics_listen_addr: `127.0.0.1:${metrics}`,
       grpc_listen_addr: `127.0.0.1:${grpc}`,
-      noise: { private_key_path: join(folder, "noise.key") },
+      noise: { private_key_path: join(dir, "noise.key") },
       prefixes: { v4: "100.64.0.0/10", allocation: "sequential" },
       derp: {
         server: {
@@ -45,17 +45,17 @@ export async function startHeadscale(): Promise<Headscale> {
           region_code: "home",
           region_name: "Home",
           stun_listen_addr: `127.0.0.1:${stun}`,
-          private_key_path: join(folder, "derp.key"),
+          private_key_path: join(dir, "derp.key"),
           automatically_add_embedded_derp_region: true,
         },
         urls: [],
         paths: [],
         auto_update_enabled: false,
       },
-      database: { type: "sqlite", sqlite: { path: join(folder, "db.sqlite") } },
+      database: { type: "sqlite", sqlite: { path: join(dir, "db.sqlite") } },
       dns: { magic_dns: true, base_domain: "tail.test", override_local_dns: false, nameservers: { global: [] } },
       policy: { mode: "database" },
-      unix_socket: join(folder, "socket"),
+      unix_socket: join(dir, "socket"),
       disable_check_updates: true,
       logtail: { enabled: false },
       log: { level: "warn" },
@@ -73,7 +73,7 @@ export async function startHeadscale(): Promise<Headscale> {
     async [Symbol.asyncDispose]() {
       const ended = new Promise((resolve) => child.once("exit", resolve));
       if (child.exitCode === null && child.kill("SIGTERM")) await ended;
-      rmSync(folder, { recursive: true, force: true });
+      rmSync(dir, { recursive: true, force: true });
     },
   };
 }

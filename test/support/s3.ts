@@ -1,4 +1,4 @@
-/** A store with S3's API, for Pulumi's state: the server's bucket `state` in a folder of its own. */
+/** A store with S3's API, for Pulumi's state: the server's bucket `state` in a directory of its own. */
 import { mkdtempSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
 import type { AddressInfo } from "node:net";

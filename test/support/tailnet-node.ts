@@ -19,16 +19,11 @@ export interface TailnetNode extends AsyncDisposable {
 }
 
 export async function startTailnetNode(): Promise<TailnetNode> {
-  const folder = mkdtempSync(join(tmpdir(), "fly-pops-node-"));
+  const dir = mkdtempSync(join(tmpdir(), "fly-pops-node-"));
   const image = await homelabImage({ docker: openDocker(), target: "tailscale", log: () => {} });
-  const program = await programOf(image, "/out/usr/sbin/tailscaled", folder);
-  const socket = join(folder, "socket");
-  const options = [
-    "--tun=userspace-networking",
-    `--statedir=${join(folder, "state")}`,
-    `--socket=${socket}`,
-    "--port=0",
-  ];
+  const program = await programOf(image, "/out/usr/sbin/tailscaled", dir);
+  const socket = join(dir, "socket");
+  const options = ["--tun=userspace-networking", `--statedir=${join(dir, "state")}`, `--socket=${socket}`, "--port=0"];
   const child = spawn(program, options, {
     stdio: "ignore",
     env: { PATH: process.env.PATH, TS_NO_LOGS_NO_SUPPORT: "1" },
@@ -46,7 +41,7 @@ export async function startTailnetNode(): Promise<TailnetNode> {
   await until(isUp, (up) => up, { seconds: 120, what: "tailscaled answers its command line" });
   return {
     async up({ server, key, hostname, again = false }) {
-      const file = join(folder, "key");
+      const file = join(dir, "key");
       writeFileSync(file, key, { mode: 0o600 });
       await cli(
         "up",
@@ -66,7 +61,7 @@ export async function startTailnetNode(): Promise<TailnetNode> {
     async [Symbol.asyncDispose]() {
       const ended = new Promise((resolve) => child.once("exit", resolve));
       if (child.exitCode === null && child.kill("SIGTERM")) await ended;
-      rmSync(folder, { recursive: true, force: true });
+      rmSync(dir, { recursive: true, force: true });
     },
   };
 }

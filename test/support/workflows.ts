@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { parse } from "yaml";
 
-const folder = join(import.meta.dirname, "..", "..", ".github", "workflows");
+const dir = join(import.meta.dirname, "..", "..", ".github", "workflows");
 
 export interface WorkflowStep {
   name?: string;
@@ -36,7 +36,7 @@ export interface Workflow {
 }
 
 export const workflowTexts: Record<string, string> = Object.fromEntries(
-  readdirSync(folder).map((file) => [file, readFileSync(join(folder, file), "utf8")]),
+  readdirSync(dir).map((file) => [file, readFileSync(join(dir, file), "utf8")]),
 );
 
 export const workflows: Record<string, Workflow> = Object.fromEntries(

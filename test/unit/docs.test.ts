@@ -53,7 +53,7 @@ const covers: Cover[] = [
   },
   {
     command: /age-keygen|^printf 'creation_rules/,
-    not: "age's own, and a file in the reader's folder: test/support/sops-user.ts makes the same",
+    not: "age's own, and a file in the reader's directory: test/support/sops-user.ts makes the same",
   },
   { command: /^npm run -s preview:summary .*--base /, by: "test/support/checkouts.ts", words: '"--base", dir.base' },
   {
@@ -172,7 +172,7 @@ test.each([...commands, ...named])("$page: $line", ({ line }) => {
   const cover = coverOf(line);
   expect(cover, "no row in this file says which test runs it, or why none does").toBeDefined();
   if (!cover || "not" in cover) return;
-  // The command line has a folder of tests of its own.
+  // The command line has a directory of tests of its own.
   if (cover.by === "test/cli") {
     const [, name = ""] = /^npx fly-pops (\S+)/.exec(line) ?? [];
     expect(read("docs/cli.md")).toContain(`fly-pops ${name}`);
@@ -294,7 +294,7 @@ describe("the runbook", () => {
       try {
         return [read(path)];
       } catch {
-        return []; // a folder
+        return []; // a directory
       }
     })
     .join("\n");

@@ -1,4 +1,4 @@
-/** Imports go one way, as docs/architecture.md says: between rooms, and without circles between folders or files. */
+/** Imports go one way, as docs/architecture.md says: between rooms, and without circles between directories or files. */
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { architecturePage, architecturePath, misplacedRows, projectImports } from "../../tools/docs/architecture.ts";
@@ -22,7 +22,7 @@ describe("the project", () => {
     expect(fileCycles(imports)).toEqual([]);
   });
 
-  test("has no folders beside each other that import each other", () => {
+  test("has no directories beside each other that import each other", () => {
     expect(directoryCycles(imports)).toEqual([]);
   });
 
@@ -62,7 +62,7 @@ describe("a planted fault", () => {
     ["test code, from the program", "index.ts", "test/support/cli.ts"],
     ["a test, from a benchmark", "bench/main.ts", "test/unit/imports.test.ts"],
     ["a benchmark, from what tests share", "test/support/cli.ts", "bench/main.ts"],
-    ["a folder that has no place yet", "cli/run.ts", "new/file.ts"],
+    ["a directory that has no place yet", "cli/run.ts", "new/file.ts"],
   ])("an import of %s is found", (_, from, to) => {
     const up = "../".repeat(from.split("/").length - 1) || "./";
     const imports = sources({ [from]: `import "${up}${to}";`, [to]: "" });
@@ -73,7 +73,7 @@ describe("a planted fault", () => {
   test.each([
     ["the same room", "cli/run.ts", "cli/program.ts"],
     ["a lower room", "cli/run.ts", "lib/clock.ts"],
-    ["the file of a room outside of its folder", "components/edge.ts", "config.ts"],
+    ["the file of a room outside of its directory", "components/edge.ts", "config.ts"],
     ["the host's providers, from its plugin", "setup/dynamic-host/host.cjs", "providers/host.ts"],
     ["shared test code, from a benchmark", "bench/main.ts", "test/support/cli.ts"],
     ["a benchmark, from a test", "test/unit/bench.test.ts", "bench/main.ts"],
@@ -96,7 +96,7 @@ describe("a planted fault", () => {
     ]);
   });
 
-  test("circles of folders are found where no files form one", () => {
+  test("circles of directories are found where no files form one", () => {
     const imports = sources({
       "local/fly/api/a.ts": 'import "../machines/a.ts";',
       "local/fly/api/b.ts": "",

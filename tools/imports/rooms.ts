@@ -1,4 +1,4 @@
-/** The rooms of the project, which are its folders and some files, and the one direction that imports go between them. */
+/** The rooms of the project, which are its directories and some files, and the one direction that imports go between them. */
 import type { Import } from "./graph.ts";
 
 /**
@@ -25,12 +25,12 @@ export const layers: readonly (readonly string[])[] = [
   ["vitest.config.ts"],
 ];
 
-/** Files outside of a room's folder. */
+/** Files outside of a room's directory. */
 const aliases: Record<string, string> = { "config.ts": "config" };
 
 const rooms = layers.flat();
 
-/** Undefined: a file of no room, as in a new folder. */
+/** Undefined: a file of no room, as in a new directory. */
 export function roomOf(path: string): string | undefined {
   const [room] = rooms.filter((it) => path === it || path.startsWith(`${it}/`)).toSorted((a, b) => b.length - a.length);
   return room ?? aliases[path];

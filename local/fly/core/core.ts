@@ -1,4 +1,4 @@
-/** What the folders of local Fly share: its state, its clock, and how a change of the state is announced. */
+/** What the directories of local Fly share: its state, its clock, and how a change of the state is announced. */
 import type { Clock } from "../../../lib/clock.ts";
 import type { AppRow, FlyState, MachineRow } from "./fly-state.ts";
 import type { Ids } from "./ids.ts";

@@ -23,13 +23,13 @@ function ignorePatterns(context, dockerfile) {
 function listContext(context, dockerfile, DockerIgnore) {
   const ignore = DockerIgnore({ ignorecase: false }).add(ignorePatterns(context, dockerfile));
   const entries = [];
-  const visit = (folder) => {
-    for (const child of readdirSync(path.join(context, folder)).sort()) {
-      const name = folder === "" ? child : `${folder}/${child}`;
+  const visit = (dir) => {
+    for (const child of readdirSync(path.join(context, dir)).sort()) {
+      const name = dir === "" ? child : `${dir}/${child}`;
       const file = path.join(context, name);
       const stat = lstatSync(file);
       if (!ignore.ignores(name)) entries.push(entry(name, file, stat));
-      // An ignored folder is entered all the same: a later `!` pattern may bring back something below it.
+      // An ignored directory is entered all the same: a later `!` pattern may bring back something below it.
       if (stat.isDirectory()) visit(name);
     }
   };
@@ -48,7 +48,7 @@ function entry(name, file, stat) {
   return undefined; // sockets, pipes, devices: no image can hold them
 }
 
-/** sha256 over the entries, as hex. */
+/** sha256 over the entries, as hex. Images are pinned by it, so the names of kinds stay as they are. */
 async function digestOf(entries) {
   const digest = createHash("sha256");
   for (const it of entries) {

@@ -20,22 +20,22 @@ const { requireOf } = require("./project.cjs");
 const TYPE = "docker:index/image:Image";
 const NOT_HERE = ["cacheFrom", "network", "addHosts"];
 
-const folder = process.cwd();
-const project = requireOf(folder);
-const sdk = requireOf(folder, "@pulumi/pulumi");
-const dockerode = requireOf(folder, "dockerode");
+const dir = process.cwd();
+const project = requireOf(dir);
+const sdk = requireOf(dir, "@pulumi/pulumi");
+const dockerode = requireOf(dir, "dockerode");
 const DockerIgnore = dockerode("@balena/dockerignore");
-const tarStream = requireOf(folder, "dockerode", "tar-fs")("tar-stream");
+const tarStream = requireOf(dir, "dockerode", "tar-fs")("tar-stream");
 const { BinaryReader } = sdk("google-protobuf");
 const ending = new AbortController();
 
-/** Where a build's files are, by the vendor's rules: relative to the project's folder, `Dockerfile` in the context. */
+/** Where a build's files are, by the vendor's rules: relative to the project's directory, `Dockerfile` in the context. */
 function places(inputs) {
-  const context = path.resolve(folder, inputs.build?.context ?? ".");
+  const context = path.resolve(dir, inputs.build?.context ?? ".");
   return {
     context,
     dockerfile: inputs.build?.dockerfile
-      ? path.resolve(folder, inputs.build.dockerfile)
+      ? path.resolve(dir, inputs.build.dockerfile)
       : path.join(context, "Dockerfile"),
   };
 }
@@ -46,7 +46,7 @@ function failuresOf(inputs) {
   const fail = (property, reason) => failures.push({ property, reason });
   if (typeof inputs.imageName !== "string" || inputs.imageName === "")
     fail("imageName", "is missing: give registry/name:tag");
-  if (!existsSync(context)) fail("build.context", `${context}: no such folder`);
+  if (!existsSync(context)) fail("build.context", `${context}: no such directory`);
   else if (!existsSync(dockerfile)) fail("build.dockerfile", `${dockerfile}: no such file`);
   for (const key of NOT_HERE) {
     if (inputs.build?.[key] !== undefined)

@@ -38,9 +38,9 @@ async function entriesOf(dir: string, layer: string): Promise<Entry[]> {
 
 /** Bytes of each layer as a registry gets it, lowest first. The engine's own gzip may differ by a few percent. */
 export const blobBytes = (id: string): Promise<number[]> =>
-  withLayers(id, async (folder, layer) => {
+  withLayers(id, async (dir, layer) => {
     let bytes = 0;
-    await pipeline(createReadStream(join(folder, layer)), createGzip(), async (pieces) => {
+    await pipeline(createReadStream(join(dir, layer)), createGzip(), async (pieces) => {
       for await (const piece of pieces) bytes += piece.length;
     });
     return bytes;
@@ -48,12 +48,12 @@ export const blobBytes = (id: string): Promise<number[]> =>
 
 /** Files that are in more than one layer, or that a layer deletes. */
 export function duplicates(layers: Entry[][]): string[] {
-  const files = layers.flat().flatMap(({ path, isDir: folder }) => (folder ? [] : [path]));
+  const files = layers.flat().flatMap(({ path, isDir }) => (isDir ? [] : [path]));
   return files.filter((path, at) => files.indexOf(path) !== at || /(^|\/)\.wh\./.test(path));
 }
 
 /** Calls back for each layer of what `docker save` writes. */
-async function withLayers<T>(id: string, ask: (folder: string, layer: string) => Promise<T>): Promise<T[]> {
+async function withLayers<T>(id: string, ask: (dir: string, layer: string) => Promise<T>): Promise<T[]> {
   const dir = mkdtempSync(join(tmpdir(), "fly-pops-image-"));
   try {
     await pipeline(await docker.getImage(id).get(), createWriteStream(join(dir, "image.tar")));

@@ -19,9 +19,9 @@ export interface Issued {
 export interface Vault {
   /** Runs OpenBao's own command line as root; what it writes, without the newline at the end. */
   bao(args: string[], more?: { namespace?: string; input?: string }): string;
-  /** The same, a line of a shell in a folder of its own. */
+  /** The same, a line of a shell in a directory of its own. */
   shell(line: string): string;
-  /** Writes a file into that folder. */
+  /** Writes a file into that directory. */
   file(name: string, content: string): void;
   /** Puts an object as it is at a path of a store. */
   put(mount: string, path: string, data: object, namespace?: string): void;
@@ -32,15 +32,15 @@ export interface Vault {
 }
 
 export async function startVault(address: string, port: number): Promise<Vault> {
-  const folder = mkdtempSync(join(tmpdir(), "fly-pops-vault-"));
+  const dir = mkdtempSync(join(tmpdir(), "fly-pops-vault-"));
   const program = await programOf(
     await homelabImage({ docker, target: "openbao", log: () => {} }),
     "/out/usr/bin/bao",
-    folder,
+    dir,
   );
   const env = {
-    PATH: `${folder}:/usr/bin:/bin`,
-    HOME: folder,
+    PATH: `${dir}:/usr/bin:/bin`,
+    HOME: dir,
     BAO_ADDR: `http://${address}:${port}`,
     BAO_TOKEN: "root",
   };
@@ -52,7 +52,7 @@ export async function startVault(address: string, port: number): Promise<Vault> 
   const ended = new Promise((done) => child.once("exit", done));
   const ran = (command: string, args: string[], input = "", namespace?: string): string => {
     const { status, stdout, stderr } = spawnSync(command, args, {
-      cwd: folder,
+      cwd: dir,
       env: { ...env, ...(namespace !== undefined && { BAO_NAMESPACE: namespace }) },
       input,
       encoding: "utf8",
@@ -75,7 +75,7 @@ export async function startVault(address: string, port: number): Promise<Vault> 
   return {
     bao,
     shell: (line) => ran("/bin/sh", ["-c", line]),
-    file: (name, content) => writeFileSync(join(folder, name), content),
+    file: (name, content) => writeFileSync(join(dir, name), content),
     put: (mount, path, data, namespace) =>
       void bao(["kv", "put", `-mount=${mount}`, path, "-"], {
         input: JSON.stringify(data),
@@ -89,7 +89,7 @@ export async function startVault(address: string, port: number): Promise<Vault> 
     close: async () => {
       child.kill();
       await ended;
-      rmSync(folder, { recursive: true });
+      rmSync(dir, { recursive: true });
     },
   };
 }

@@ -8,14 +8,14 @@ import { type LocalFlyUnderTest, localFly } from "../../support/local-fly.ts";
 
 const image = "registry.example/pop:1";
 const slow = "registry.example/pop:slow";
-let folder: string;
+let dir: string;
 beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), "local-fly-"));
+  dir = mkdtempSync(join(tmpdir(), "local-fly-"));
 });
-afterEach(() => rmSync(folder, { recursive: true }));
+afterEach(() => rmSync(dir, { recursive: true }));
 
 test("what was answered is on disk, readable by its owner alone, and back after a restart", async () => {
-  const path = join(folder, "state", "world.json");
+  const path = join(dir, "state", "world.json");
   await using fly = await localFly({ store: fileStore(path) });
   await fly.call("POST", "/apps", { name: "edge", org_slug: "personal" });
   await fly.call("POST", "/apps/edge/secrets", { values: { A: "secret" } });
@@ -32,11 +32,11 @@ test("what was answered is on disk, readable by its owner alone, and back after 
   expect((await fly.call("GET", "/apps/edge/ip_assignments")).body.ips).toEqual([address]);
   expect((await fly.call("GET", `/apps/edge/volumes/${volume.id}`)).body.attached_machine_id).toBe(machine.id);
   expect(fly.runner.boots).toHaveLength(1);
-  expect(readdirSync(join(folder, "state"))).toEqual(["world.json"]);
+  expect(readdirSync(join(dir, "state"))).toEqual(["world.json"]);
 });
 
 test("a world that cannot be written leaves the old one whole", () => {
-  const path = join(folder, "world.json");
+  const path = join(dir, "world.json");
   const store = fileStore(path);
   store.save({ ...emptyFlyState(), counter: 1 });
   const circular = emptyFlyState() as unknown as Record<string, unknown>;
@@ -63,14 +63,14 @@ test("a store that cannot write: the answer says so instead of promising, the se
 });
 
 test("a world of another schema is refused in a sentence", () => {
-  const path = join(folder, "world.json");
+  const path = join(dir, "world.json");
   writeFileSync(path, JSON.stringify({ ...emptyFlyState(), schemaVersion: 2 }));
   chmodSync(path, 0o600);
   expect(() => fileStore(path).load()).toThrow(/\(schema 2, this one reads 1\)\. Nothing was changed\./);
 });
 
 test("no file is an empty world", () => {
-  expect(fileStore(join(folder, "none.json")).load()).toEqual(emptyFlyState());
+  expect(fileStore(join(dir, "none.json")).load()).toEqual(emptyFlyState());
 });
 
 // A restart in the middle of everything: the same end as without.

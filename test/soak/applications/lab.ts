@@ -53,7 +53,7 @@ interface Extras {
   /** Further names on the network. */
   aliases?: string[];
   env?: Record<string, string>;
-  /** Folders that lie on a volume, which goes when the container goes. */
+  /** Directories that lie on a volume, which goes when the container goes. */
   volumes?: string[];
   host?: HostConfig;
 }

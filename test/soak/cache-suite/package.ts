@@ -20,18 +20,18 @@ const integrity = "sha512-DjuwN9nUZXLTW+wav1LRESCZNVxl8SshwOy4z1pxuWbWt5/ay6sM9Q
 /** What its client and its server need of it. `asset` is there for the function that judges results. */
 const wanted = /^package\/(?:LICENSE|asset\/[^/]+\.m?js|(?:client|lib|server|tests)\/[^/]+\.mjs)$/;
 
-const folder = resolve(import.meta.dirname, "../../../.cache/cache-suite");
+const dir = resolve(import.meta.dirname, "../../../.cache/cache-suite");
 
 /** The directory of the suite, fetched by npm the first time. Throws if the registry has another package than the pinned one. */
-export async function suiteFolder(): Promise<string> {
-  const unpacked = join(folder, version);
+export async function suiteDir(): Promise<string> {
+  const unpacked = join(dir, version);
   const there = await access(unpacked).then(
     () => true,
     () => false,
   );
   if (there) return unpacked;
-  await mkdir(folder, { recursive: true });
-  const draft = await mkdtemp(join(folder, "draft-"));
+  await mkdir(dir, { recursive: true });
+  const draft = await mkdtemp(join(dir, "draft-"));
   try {
     await unpack(await pack(draft), join(draft, "unpacked"));
     await rename(join(draft, "unpacked"), unpacked);

@@ -2,7 +2,7 @@
 import { resolve } from "node:path";
 import { Worker } from "node:worker_threads";
 import { Bench, build, type Pop, untilHealthy } from "../../image/support/pop.ts";
-import { suiteFolder } from "./package.ts";
+import { suiteDir } from "./package.ts";
 import { network, originPort, spec } from "./spec.ts";
 import { judge, type Verdict } from "./verdict.ts";
 import type { Done, Task } from "./worker.ts";
@@ -27,7 +27,7 @@ export const bench = new Bench("cache-suite");
 
 /** Starts a PoP, runs the suite through it, and removes what was started. */
 export async function runSuite({ image, nginxConf, only, dump = false, log = () => {} }: Variant = {}): Promise<Run> {
-  const [folder, built] = await Promise.all([suiteFolder(), image ?? build("cache-suite", spec, { log })]);
+  const [dir, built] = await Promise.all([suiteDir(), image ?? build("cache-suite", spec, { log })]);
   await bench.sweep();
   try {
     await bench.createNetwork(network);
@@ -35,7 +35,7 @@ export async function runSuite({ image, nginxConf, only, dump = false, log = () 
     log("the PoP is up");
     const began = performance.now();
     const done = await inThread({
-      folder,
+      dir,
       origin: { host: network.gateway, port: originPort },
       popPort: pop.https,
       dump,

@@ -11,7 +11,7 @@ import { type Outcomes, type SuiteTest, withDependencies } from "./verdict.ts";
 
 export interface Task {
   /** The directory of the suite. */
-  folder: string;
+  dir: string;
   origin: { host: string; port: number };
   /** Port of 127.0.0.1 where the PoP's https port is published. */
   popPort: number;
@@ -35,8 +35,8 @@ interface Suite {
 
 type Handler = (segments: string[], request: IncomingMessage, response: ServerResponse) => void;
 
-const { folder, origin, popPort, only, dump } = workerData as Task;
-const load = async <Module>(path: string): Promise<Module> => (await import(join(folder, path))) as Module;
+const { dir, origin, popPort, only, dump } = workerData as Task;
+const load = async <Module>(path: string): Promise<Module> => (await import(join(dir, path))) as Module;
 
 async function serve(): Promise<void> {
   const handler = async (name: string) => (await load<{ default: Handler }>(`server/handle-${name}.mjs`)).default;

@@ -55,7 +55,7 @@ export const rules: Rule[] = [
 ];
 
 /**
- * Text that breaks a rule on purpose. At most 30, each with its reason. `file` is a path or a folder; `text` has to occur in the line that is reported.
+ * Text that breaks a rule on purpose. At most 30, each with its reason. `file` is a path or a directory; `text` has to occur in the line that is reported.
  */
 export interface Allowed {
   file: string;

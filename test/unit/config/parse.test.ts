@@ -338,7 +338,7 @@ describe("one spelling for what is the same", () => {
     ["a/./b//c/../d", "a/b/d"],
     ["../site/public", "../site/public"],
     ["a b", "a b"],
-  ])("folder %s is %s", (files, dir) => {
+  ])("directory %s is %s", (files, dir) => {
     const sites = [{ host: "www.example.org", files }];
     expect(parseConfig({ ...small, sites }).image.sites).toEqual([
       { kind: "files", host: "www.example.org", dir, limit },

@@ -44,7 +44,7 @@ const originUrl = fc
   .tuple(fc.constantFrom("http", "https"), label, optional(fc.integer({ min: 1, max: 65_535 })))
   .map(([scheme, name, port]) => `${scheme}://${name}.internal${port === undefined ? "" : `:${port}`}`);
 const headerValue = fc.string({ minLength: 1, maxLength: 30 }).filter(isHeaderValue);
-const folder = label.map((name) => `./${name}`);
+const dir = label.map((name) => `./${name}`);
 
 /** Size and memory that go together; both are written, so that neither falls back on something else. */
 const guest = fc.constantFrom(...Object.entries(presets)).chain(([size, { cpuKind, cpus }]) => {
@@ -66,7 +66,7 @@ const luggage = fc
         .integer({ min: 1024, max: 65_535 })
         .filter((port) => !Object.values<number>(ports).includes(port) && !isTcpPort(port)),
       source: fc.oneof(
-        folder.map((files) => ({ files })),
+        dir.map((files) => ({ files })),
         label.map((image) => ({ image: `ghcr.io/me/${image}:1` })),
       ),
       env: fc.dictionary(fc.stringMatching(/^[A-E][A-Z_]{0,5}$/), fc.oneof(label, fc.integer(), fc.boolean()), {
@@ -127,7 +127,7 @@ const file: fc.Arbitrary<Raw> = luggage.chain((luggage) => {
       { requiredKeys: ["origin"] },
     ),
     originUrl.map((redirect) => ({ redirect })),
-    folder.map((files) => ({ files })),
+    dir.map((files) => ({ files })),
     ...(names.length > 0 ? [fc.constantFrom(...names).map((name) => ({ luggage: name }))] : []),
   );
   return fc

@@ -7,15 +7,15 @@ import { readStackFiles } from "../../../config/files.ts";
 import { enc, sopsText } from "../../support/sealing.ts";
 import { spec } from "../image/render/spec.ts";
 
-let folder: string;
+let dir: string;
 beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), "config-secrets-"));
+  dir = mkdtempSync(join(tmpdir(), "config-secrets-"));
 });
-afterEach(() => rmSync(folder, { recursive: true }));
+afterEach(() => rmSync(dir, { recursive: true }));
 
 const all = { collectorToken: "c", tailscaleAuthKey: "t", vaultRoleId: "r", vaultSecretId: "s" };
 function file(text: string): string {
-  const path = join(folder, "secrets.yaml");
+  const path = join(dir, "secrets.yaml");
   writeFileSync(path, text);
   return path;
 }
@@ -33,7 +33,7 @@ test("only the keys that the image asks for are taken from the file, unchanged",
 });
 
 test("a file that nobody asks is not read", () => {
-  expect(readStackFiles({ secretsFile: join(folder, "nowhere.yaml"), image: nothing })).toEqual({});
+  expect(readStackFiles({ secretsFile: join(dir, "nowhere.yaml"), image: nothing })).toEqual({});
 });
 
 test.each<[string, string | undefined, RegExp]>([
@@ -55,7 +55,7 @@ test.each<[string, string | undefined, RegExp]>([
   ],
 ])("a file that %s: one mistake, before anything is made", (_, text, expected) => {
   const act = () =>
-    readStackFiles({ secretsFile: text === undefined ? join(folder, "no.yaml") : file(text), image: spec });
+    readStackFiles({ secretsFile: text === undefined ? join(dir, "no.yaml") : file(text), image: spec });
   expect(act).toThrow(/^1 error in the stack's configuration\. Nothing was changed\.\n/);
   expect(act).toThrow(expected);
   expect(act).not.toThrow("hunter2");

@@ -70,17 +70,17 @@ describe("credentials of a run", () => {
   });
 
   test("later steps get the paths of files that no other user can read, and no content", async () => {
-    const folder = mkdtempSync(join(tmpdir(), "runner-"));
-    onTestFinished(() => rmSync(folder, { recursive: true }));
+    const dir = mkdtempSync(join(tmpdir(), "runner-"));
+    onTestFinished(() => rmSync(dir, { recursive: true }));
     const env = {
-      RUNNER_TEMP: folder,
-      GITHUB_ENV: join(folder, "env"),
+      RUNNER_TEMP: dir,
+      GITHUB_ENV: join(dir, "env"),
       PULUMI_CONFIG_PASSPHRASE: "planted-passphrase",
     };
     writeFileSync(env.GITHUB_ENV, "");
     const script = join(import.meta.dirname, "..", "..", "..", ".github", "scripts", "credentials.mjs");
     const { stdout, stderr } = await promisify(execFile)("node", [script], { env: { PATH: process.env.PATH, ...env } });
-    const file = join(folder, "pulumi_config_passphrase_file");
+    const file = join(dir, "pulumi_config_passphrase_file");
     expect(readFileSync(env.GITHUB_ENV, "utf8")).toBe(`PULUMI_CONFIG_PASSPHRASE_FILE=${file}\n`);
     expect(readFileSync(file, "utf8")).toBe("planted-passphrase");
     expect(statSync(file).mode & 0o777).toBe(0o600);
@@ -121,13 +121,13 @@ describe("the summary of a deployment", () => {
 
 test("the image is compiled from what earlier runs left, by a builder that leaves it, then handed to Docker's own", async () => {
   const root = join(import.meta.dirname, "..", "..", "..");
-  const folder = mkdtempSync(join(tmpdir(), "image-cache-"));
-  onTestFinished(() => rmSync(folder, { recursive: true }));
-  for (const entry of ["node_modules", "preview", "Pulumi.yaml"]) symlinkSync(join(root, entry), join(folder, entry));
+  const dir = mkdtempSync(join(tmpdir(), "image-cache-"));
+  onTestFinished(() => rmSync(dir, { recursive: true }));
+  for (const entry of ["node_modules", "preview", "Pulumi.yaml"]) symlinkSync(join(root, entry), join(dir, entry));
   // Docker's command line is not part of this test: this one leaves a cache in the given directory.
   const docker = `#!/bin/sh\necho "$@" >> calls\nfor it; do case $it in *,dest=*) to=\${it#*dest=}; mkdir -p "\${to%%,*}";; esac; done\n`;
-  mkdirSync(join(folder, "bin"));
-  writeFileSync(join(folder, "bin", "docker"), docker, { mode: 0o755 });
+  mkdirSync(join(dir, "bin"));
+  writeFileSync(join(dir, "bin", "docker"), docker, { mode: 0o755 });
   const calls = async (over: Record<string, unknown>) => {
     const values = {
       app: "my-edge",
@@ -135,13 +135,13 @@ test("the image is compiled from what earlier runs left, by a builder that leave
       sites: [{ host: "www.example.org", origin: "http://o.example:8080" }],
     };
     const keys = Object.entries({ ...values, ...over }).map(([key, value]) => [`fly-pops:${key}`, value]);
-    writeFileSync(join(folder, "Pulumi.test.yaml"), JSON.stringify({ config: Object.fromEntries(keys) }));
-    writeFileSync(join(folder, "calls"), "");
+    writeFileSync(join(dir, "Pulumi.test.yaml"), JSON.stringify({ config: Object.fromEntries(keys) }));
+    writeFileSync(join(dir, "calls"), "");
     await promisify(execFile)(join(root, ".github", "scripts", "image-cache"), ["me/fly-pops/test"], {
-      cwd: folder,
-      env: { PATH: [join(folder, "bin"), process.env.PATH].join(delimiter) },
+      cwd: dir,
+      env: { PATH: [join(dir, "bin"), process.env.PATH].join(delimiter) },
     });
-    return readFileSync(join(folder, "calls"), "utf8")
+    return readFileSync(join(dir, "calls"), "utf8")
       .split("\n")
       .filter((line) => line.startsWith("buildx build"));
   };
@@ -151,6 +151,6 @@ test("the image is compiled from what earlier runs left, by a builder that leave
   const handOver = `buildx build --builder default ${on} ${from} .cache/image/test`;
   expect(await calls({})).toEqual([`buildx build --builder fly-pops ${on} ${to} .cache/image/test`, handOver]);
   expect(await calls({})).toEqual([`buildx build --builder fly-pops ${on} ${from} ${to} .cache/image/test`, handOver]);
-  expect(statSync(join(folder, ".cache", "image", "test", "Dockerfile")).isFile()).toBe(true);
+  expect(statSync(join(dir, ".cache", "image", "test", "Dockerfile")).isFile()).toBe(true);
   expect(await calls({ imageRef: `registry.fly.io/my-edge@sha256:${"1".repeat(64)}` })).toEqual([]);
 });

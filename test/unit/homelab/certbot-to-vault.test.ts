@@ -26,7 +26,7 @@ interface Call {
   body: unknown;
 }
 
-let folder: string;
+let dir: string;
 let server: Server;
 let calls: Call[];
 /** The content of the store, by path. */
@@ -37,7 +37,7 @@ let refused: Map<string, number>;
 let odd: Map<string, (response: ServerResponse) => void>;
 
 beforeEach(async () => {
-  folder = mkdtempSync(join(tmpdir(), "fly-pops-feeder-"));
+  dir = mkdtempSync(join(tmpdir(), "fly-pops-feeder-"));
   calls = [];
   kept = new Map();
   refused = new Map();
@@ -65,25 +65,25 @@ beforeEach(async () => {
     return answer(200, { data: { version: (found?.version ?? 0) + 1 } });
   });
   await new Promise<void>((listening) => server.listen(0, "127.0.0.1", listening));
-  writeFileSync(join(folder, "role"), `${roleId}\n`);
-  writeFileSync(join(folder, "secret"), `${secretId}\n`);
+  writeFileSync(join(dir, "role"), `${roleId}\n`);
+  writeFileSync(join(dir, "secret"), `${secretId}\n`);
   standIn("exit 0");
 });
 afterEach(async () => {
   server.closeAllConnections();
   await new Promise((closed) => server.close(closed));
-  rmSync(folder, { recursive: true });
+  rmSync(dir, { recursive: true });
 });
 
 /** certbot, as far as these tests need it: records its arguments, one per line, then does what the test says. */
 function standIn(script: string): void {
-  writeFileSync(join(folder, "certbot"), `#!/bin/sh\nprintf '%s\\n' "$@" >>'${folder}/asked'\n${script}\n`);
-  chmodSync(join(folder, "certbot"), 0o755);
+  writeFileSync(join(dir, "certbot"), `#!/bin/sh\nprintf '%s\\n' "$@" >>'${dir}/asked'\n${script}\n`);
+  chmodSync(join(dir, "certbot"), 0o755);
 }
 
-/** A certificate in certbot's folder, of a new key. */
+/** A certificate in certbot's directory, of a new key. */
 function issue(name: string, others: string[] = []): { key: string; chain: string } {
-  const live = join(folder, "letsencrypt", "live", name);
+  const live = join(dir, "letsencrypt", "live", name);
   mkdirSync(live, { recursive: true });
   const names = [name, ...others].map((it) => `DNS:${it}`).join();
   const args = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj /CN=x -addext".split(" ");
@@ -104,26 +104,26 @@ function configure(
   { address = `http://127.0.0.1:${(server.address() as AddressInfo).port}`, certbot = "" } = {},
 ) {
   const text = `certificates = ${certificates}
-status = "${folder}/status.json"
+status = "${dir}/status.json"
 ${more}
 [vault]
 address = "${address}"
 ${credentials}
 [certbot]
-program = "${folder}/certbot"
-config_dir = "${folder}/letsencrypt"
+program = "${dir}/certbot"
+config_dir = "${dir}/letsencrypt"
 arguments = ["--dns-test"]
 ${certbot}
 `;
   writeFileSync(
-    join(folder, "config.toml"),
-    text.replace("ROLE", join(folder, "role")).replace("SECRET", join(folder, "secret")),
+    join(dir, "config.toml"),
+    text.replace("ROLE", join(dir, "role")).replace("SECRET", join(dir, "secret")),
   );
 }
 
 async function run(args: string[] = ["run"], env: Record<string, string> = {}) {
   const [command = "run", ...rest] = args;
-  const child = spawn(program, [command, "--config", join(folder, "config.toml"), ...rest], {
+  const child = spawn(program, [command, "--config", join(dir, "config.toml"), ...rest], {
     env: { PATH: process.env.PATH, ...env },
   });
   let output = "";
@@ -133,7 +133,7 @@ async function run(args: string[] = ["run"], env: Record<string, string> = {}) {
   return { code, output };
 }
 
-const status = () => JSON.parse(readFileSync(join(folder, "status.json"), "utf8"));
+const status = () => JSON.parse(readFileSync(join(dir, "status.json"), "utf8"));
 const place = (domain: string) => `kv/data/certbot/domains/${domain}`;
 
 test("what is new is written under each of its names, once", async () => {
@@ -157,17 +157,17 @@ test("what is new is written under each of its names, once", async () => {
 test("certbot is asked for each certificate by itself, with what the configuration adds, and calls back", async () => {
   configure('["www.example.test", ["example.test", "*.example.test"]]');
   await run();
-  const asked = readFileSync(join(folder, "asked"), "utf8");
+  const asked = readFileSync(join(dir, "asked"), "utf8");
   expect(asked.match(/^certonly$/gm)).toHaveLength(2);
   expect(asked).toContain("--cert-name\nexample.test\n--domain=example.test\n--domain=*.example.test\n");
   expect(asked).toContain("--keep-until-expiring\n--dns-test\n");
-  expect(asked).toContain(`--deploy-hook\n${program} deploy --config ${folder}/config.toml\n`);
+  expect(asked).toContain(`--deploy-hook\n${program} deploy --config ${dir}/config.toml\n`);
 });
 
 test("only the certificate that is named is renewed before its time", async () => {
   configure('["www.example.test", "example.test"]');
   await run(["run", "--renew", "example.test"]);
-  const asked = readFileSync(join(folder, "asked"), "utf8");
+  const asked = readFileSync(join(dir, "asked"), "utf8");
   expect(asked.match(/^--force-renewal$/gm)).toHaveLength(1);
   expect(asked.indexOf("--force-renewal")).toBeGreaterThan(asked.indexOf("--cert-name\nexample.test"));
 });
@@ -177,7 +177,7 @@ test("a renewed certificate becomes the next version, by the hook that certbot c
   configure('["www.example.test"]');
   await run();
   const renewed = issue("www.example.test");
-  const env = { RENEWED_LINEAGE: join(folder, "letsencrypt/live/www.example.test") };
+  const env = { RENEWED_LINEAGE: join(dir, "letsencrypt/live/www.example.test") };
   expect(await run(["deploy"], env)).toMatchObject({ code: 0, output: expect.stringContaining("version 2") });
   expect(kept.get(place("www.example.test"))).toEqual({ version: 2, data: renewed });
 });
@@ -186,7 +186,7 @@ test("what the hook could not write, for the vault was away, the next pass does"
   issue("www.example.test");
   configure('["www.example.test"]');
   refused.set("auth/approle/login", 503);
-  const env = { RENEWED_LINEAGE: join(folder, "letsencrypt/live/www.example.test") };
+  const env = { RENEWED_LINEAGE: join(dir, "letsencrypt/live/www.example.test") };
   expect(await run(["deploy"], env)).toMatchObject({
     code: 1,
     output: "certbot-to-vault: login: the vault answered 503: permission denied.\n",
@@ -211,7 +211,7 @@ test("one that certbot has no answer for keeps no other from being written", asy
 test("a key of another certificate is not written", async () => {
   issue("www.example.test");
   const other = issue("example.test");
-  writeFileSync(join(folder, "letsencrypt/live/www.example.test/privkey.pem"), other.key);
+  writeFileSync(join(dir, "letsencrypt/live/www.example.test/privkey.pem"), other.key);
   configure('["www.example.test"]');
   expect(await run()).toMatchObject({ code: 1, output: expect.stringContaining("are not a pair") });
   expect(calls.filter(({ path }) => path.startsWith("kv/"))).toEqual([]);
@@ -234,8 +234,8 @@ test("a version written by somebody else between look and write is not overwritt
 
 test("a token from a file is used as it is, and outlives the pass", async () => {
   issue("www.example.test");
-  writeFileSync(join(folder, "token"), `${token}\n`);
-  configure('["www.example.test"]', "", `token_file = "${folder}/token"`);
+  writeFileSync(join(dir, "token"), `${token}\n`);
+  configure('["www.example.test"]', "", `token_file = "${dir}/token"`);
   expect(await run()).toMatchObject({ code: 0 });
   expect(calls.map(({ method, path }) => `${method} ${path}`)).toEqual([
     `GET ${place("www.example.test")}`,
@@ -247,9 +247,9 @@ test("watch passes again as soon as its configuration is another", { timeout: 20
   issue("www.example.test");
   issue("example.test");
   configure('["www.example.test"]');
-  const child = spawn(program, ["watch", "--config", join(folder, "config.toml")], { stdio: "ignore" });
+  const child = spawn(program, ["watch", "--config", join(dir, "config.toml")], { stdio: "ignore" });
   await until(
-    () => existsSync(join(folder, "status.json")),
+    () => existsSync(join(dir, "status.json")),
     (exists) => exists,
     { everyMs: 20 },
   );
@@ -273,7 +273,7 @@ test.each([
   configure(certificates, more);
   expect(await run()).toMatchObject({ code: 2, output: expect.stringContaining(says) });
   expect(calls).toEqual([]);
-  expect(existsSync(join(folder, "asked"))).toBe(false);
+  expect(existsSync(join(dir, "asked"))).toBe(false);
 });
 
 test.each([
@@ -293,8 +293,8 @@ test.each([
   ["is not there", undefined, "No such file or directory"],
 ])("a secret_id whose file %s is said", async (_, content, says) => {
   issue("www.example.test");
-  if (content === undefined) rmSync(join(folder, "secret"));
-  else writeFileSync(join(folder, "secret"), content);
+  if (content === undefined) rmSync(join(dir, "secret"));
+  else writeFileSync(join(dir, "secret"), content);
   configure('["www.example.test"]');
   expect(await run()).toMatchObject({ code: 1, output: expect.stringContaining(says) });
   expect(calls).toEqual([]);
@@ -345,16 +345,16 @@ describe("an invalid response", () => {
   ];
 
   test.each(["GET", "POST"])("is said, and nothing else waits for it: to a %s", { timeout: 30_000 }, async (method) => {
-    writeFileSync(join(folder, "token"), `${token}\n`);
+    writeFileSync(join(dir, "token"), `${token}\n`);
     issue("www.example.test");
-    const live = join(folder, "letsencrypt", "live");
+    const live = join(dir, "letsencrypt", "live");
     const names = answers.map(([, answer], at) => {
       const name = `a${at}.example.test`;
       cpSync(join(live, "www.example.test"), join(live, name), { recursive: true });
       odd.set(`${method} ${place(name)}`, answer);
       return name;
     });
-    configure(JSON.stringify([...names, "www.example.test"]), "", `token_file = "${folder}/token"`);
+    configure(JSON.stringify([...names, "www.example.test"]), "", `token_file = "${dir}/token"`);
     const { code, output } = await run();
     expect(code).toBe(1);
     expect(output).not.toContain("Traceback");
@@ -389,9 +389,9 @@ describe("an invalid response", () => {
     issue("www.example.test");
     configure('["www.example.test"]');
     odd.set("POST auth/approle/login", json([]));
-    const child = spawn(program, ["watch", "--config", join(folder, "config.toml")], { stdio: "ignore" });
+    const child = spawn(program, ["watch", "--config", join(dir, "config.toml")], { stdio: "ignore" });
     await until(
-      () => existsSync(join(folder, "status.json")),
+      () => existsSync(join(dir, "status.json")),
       (exists) => exists,
       { everyMs: 20 },
     );
@@ -421,8 +421,8 @@ describe("an invalid response", () => {
       issue(name);
       odd.set(`GET ${place(name)}`, answer);
     }
-    writeFileSync(join(folder, "token"), token);
-    configure(JSON.stringify(Object.keys(slow)), "", `token_file = "${folder}/token"\ntimeout_seconds = 0.5`);
+    writeFileSync(join(dir, "token"), token);
+    configure(JSON.stringify(Object.keys(slow)), "", `token_file = "${dir}/token"\ntimeout_seconds = 0.5`);
     expect((await run()).code).toBe(1);
     for (const failure of status().failures)
       expect(failure).toMatch(/no response from the vault .*(no response in 0\.5 s|timed out)/);
@@ -446,9 +446,9 @@ test("a version that was deleted is followed by the next one", async () => {
 describe("sent elsewhere", () => {
   /** Signed by an authority, for 127.0.0.1. */
   function server127(authority: string): { key: Buffer; cert: Buffer } {
-    const openssl = (...args: string[]) => execFileSync("openssl", args, { cwd: folder, stdio: "ignore" });
+    const openssl = (...args: string[]) => execFileSync("openssl", args, { cwd: dir, stdio: "ignore" });
     const ec = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30"];
-    if (!existsSync(join(folder, `${authority}.pem`)))
+    if (!existsSync(join(dir, `${authority}.pem`)))
       openssl(
         "req",
         "-x509",
@@ -463,7 +463,7 @@ describe("sent elsewhere", () => {
     const name = `server-${authority}`;
     const sign = ["-CA", `${authority}.pem`, "-CAkey", `${authority}.key`, "-addext", "subjectAltName=IP:127.0.0.1"];
     openssl("req", "-x509", ...ec, "-subj", "/CN=vault", ...sign, "-keyout", `${name}.key`, "-out", `${name}.pem`);
-    return { key: readFileSync(join(folder, `${name}.key`)), cert: readFileSync(join(folder, `${name}.pem`)) };
+    return { key: readFileSync(join(dir, `${name}.key`)), cert: readFileSync(join(dir, `${name}.pem`)) };
   }
 
   async function listen(of: Server, work: (address: string) => Promise<void>, scheme = "https"): Promise<void> {
@@ -500,7 +500,7 @@ describe("sent elsewhere", () => {
       listen(
         standby(() => address),
         async (own) => {
-          configure('["www.example.test"]', "", withCa.replace("CA", join(folder, "home.pem")), { address: own });
+          configure('["www.example.test"]', "", withCa.replace("CA", join(dir, "home.pem")), { address: own });
           expect(await run()).toMatchObject({ code: 0 });
           expect(kept.get(place("www.example.test"))).toEqual({ data: pair, version: 1 });
           expect(calls[0]?.body).toEqual({ role_id: roleId, secret_id: secretId });
@@ -522,7 +522,7 @@ describe("sent elsewhere", () => {
         listen(
           standby(() => address),
           async (own) => {
-            configure('["www.example.test"]', "", withCa.replace("CA", join(folder, "home.pem")), { address: own });
+            configure('["www.example.test"]', "", withCa.replace("CA", join(dir, "home.pem")), { address: own });
             expect(await run()).toMatchObject({ code: 1, output: expect.stringContaining(says) });
           },
         ),
@@ -584,14 +584,14 @@ describe("sent elsewhere", () => {
 describe("certbot", () => {
   test("that hangs in a hook is ended with it, and the others go on", async () => {
     issue("www.example.test");
-    standIn(`case "$*" in *slow.example.test*) sh -c 'echo $$ >${folder}/hook; exec sleep 600' & wait ;; esac`);
+    standIn(`case "$*" in *slow.example.test*) sh -c 'echo $$ >${dir}/hook; exec sleep 600' & wait ;; esac`);
     configure('["slow.example.test", "www.example.test"]', "", appRole, { certbot: "timeout_minutes = 0.02" });
     expect(await run()).toMatchObject({
       code: 1,
       output: expect.stringMatching(/slow\.example\.test: \S+\/certbot was ended because it took longer than 1\.2 s\./),
     });
     // Whatever is its parent now may be late to notice: Z.
-    const hook = readFileSync(join(folder, "hook"), "utf8").trim();
+    const hook = readFileSync(join(dir, "hook"), "utf8").trim();
     expect(spawnSync("ps", ["-o", "stat=", "-p", hook], { encoding: "utf8" }).stdout).toMatch(/^(Z.*)?\s*$/);
     expect(kept.get(place("www.example.test"))?.version).toBe(1);
   });
@@ -600,8 +600,8 @@ describe("certbot", () => {
     issue("www.example.test");
     standIn("printf '\\377\\376 no' >&2; exit 1");
     configure('["www.example.test"]');
-    rmSync(join(folder, "status.json"), { force: true });
-    mkdirSync(join(folder, "status.json"));
+    rmSync(join(dir, "status.json"), { force: true });
+    mkdirSync(join(dir, "status.json"));
     expect(await run()).toMatchObject({ code: 1, output: expect.stringContaining("status.json cannot be written") });
     expect(kept.get(place("www.example.test"))?.version).toBe(1);
   });

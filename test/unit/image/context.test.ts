@@ -214,10 +214,10 @@ test.each([
     },
     /leads to a directory above itself/,
   ],
-])("rejects %s, and leaves the context unchanged", (_, folder, reason) => {
+])("rejects %s, and leaves the context unchanged", (_, source, reason) => {
   writeContext(spec, dir, project);
   const before = listed();
-  expect(() => writeContext(filesSite(folder()), dir, project)).toThrow(reason);
+  expect(() => writeContext(filesSite(source()), dir, project)).toThrow(reason);
   expect(listed()).toEqual(before);
 });
 

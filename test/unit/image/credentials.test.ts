@@ -156,14 +156,14 @@ describe("in a stack file", () => {
 });
 
 describe("in what is packed", () => {
-  let folder: string;
+  let dir: string;
   beforeEach(() => {
-    folder = mkdtempSync(join(tmpdir(), "fly-pops-credentials-"));
+    dir = mkdtempSync(join(tmpdir(), "fly-pops-credentials-"));
   });
-  afterEach(() => rmSync(folder, { recursive: true }));
+  afterEach(() => rmSync(dir, { recursive: true }));
   const file = (path: string, text: string) => {
-    mkdirSync(dirname(join(folder, path)), { recursive: true });
-    writeFileSync(join(folder, path), text);
+    mkdirSync(dirname(join(dir, path)), { recursive: true });
+    writeFileSync(join(dir, path), text);
   };
   const { image } = parseConfig({
     app: "a",
@@ -179,7 +179,7 @@ describe("in what is packed", () => {
     file("site/index.html", "hello");
     file("blog/blog", "#!/bin/sh");
     file(path, "-----BEGIN OPENSSH PRIVATE KEY-----\nb3Blplanted\n");
-    const pack = () => writeContext(image, join(folder, "context"), folder);
+    const pack = () => writeContext(image, join(dir, "context"), dir);
     expect(pack).toThrow(sentence);
     expect(pack).not.toThrow("planted");
   });
@@ -188,6 +188,6 @@ describe("in what is packed", () => {
     file("site/index.html", "<p>ssh-ed25519 AAAA</p>");
     file("blog/blog", "#!/bin/sh\nexec cat /run/secrets/blog/token\n");
     file("blog/node_modules/tls/test/key.pem", "-----BEGIN PRIVATE KEY-----\nMIIplanted\n");
-    writeContext(image, join(folder, "context"), folder);
+    writeContext(image, join(dir, "context"), dir);
   });
 });

@@ -27,22 +27,22 @@ test.each([
   expect(bytesInWords(bytes)).toBe(words);
 });
 
-test("the size of a folder is that of all its files, with names that begin with a dot, and of nothing that links lead to", () => {
-  const folder = mkdtempSync(join(tmpdir(), "fly-pops-size-"));
-  onTestFinished(() => rmSync(folder, { recursive: true }));
-  mkdirSync(join(folder, ".bin", "deep"), { recursive: true });
+test("the size of a directory is that of all its files, with names that begin with a dot, and of nothing that links lead to", () => {
+  const dir = mkdtempSync(join(tmpdir(), "fly-pops-size-"));
+  onTestFinished(() => rmSync(dir, { recursive: true }));
+  mkdirSync(join(dir, ".bin", "deep"), { recursive: true });
   for (const [name, bytes] of [
     ["a", 1],
     [".record.json", 20],
     [".bin/b", 300],
     [".bin/deep/.c", 4000],
   ] as const)
-    writeFileSync(join(folder, name), Buffer.alloc(bytes));
-  symlinkSync("a", join(folder, "link"));
-  symlinkSync("..", join(folder, ".bin", "up"));
-  expect(sizeOf(folder)).toBe(4321);
-  expect(sizeOf(join(folder, "a"))).toBe(1);
-  expect(sizeOf(join(folder, "none"))).toBe(0);
+    writeFileSync(join(dir, name), Buffer.alloc(bytes));
+  symlinkSync("a", join(dir, "link"));
+  symlinkSync("..", join(dir, ".bin", "up"));
+  expect(sizeOf(dir)).toBe(4321);
+  expect(sizeOf(join(dir, "a"))).toBe(1);
+  expect(sizeOf(join(dir, "none"))).toBe(0);
 });
 
 test("a Dockerfile's commands are as BuildKit tells them: joined, without mounts and comments", () => {
@@ -60,8 +60,8 @@ test("a Dockerfile's commands are as BuildKit tells them: joined, without mounts
 
 test.each(["image", "local/anycast", "local/homelab", "local/internet", "local/registry", "local/resolver"])(
   "the Dockerfile of %s has commands to know its cache by",
-  (folder) => {
-    const path = join(import.meta.dirname, "../../..", folder, "Dockerfile");
+  (dir) => {
+    const path = join(import.meta.dirname, "../../..", dir, "Dockerfile");
     expect(commandsOf(readFileSync(path, "utf8")).length).toBeGreaterThan(0);
   },
 );
@@ -120,9 +120,9 @@ test("images count that were built here, or for this stack's registry", () => {
 
 test("registries are known from all starts, and outlive `down`, as the images do", () => {
   expect(relative(paths.root, paths.registries)).toMatch(/^\.\./);
-  const folder = mkdtempSync(join(tmpdir(), "fly-pops-registries-"));
-  onTestFinished(() => rmSync(folder, { recursive: true }));
-  onTestFinished(movePaths({ registries: join(folder, "registries") }));
+  const dir = mkdtempSync(join(tmpdir(), "fly-pops-registries-"));
+  onTestFinished(() => rmSync(dir, { recursive: true }));
+  onTestFinished(movePaths({ registries: join(dir, "registries") }));
   expect(knownRegistries()).toEqual([]);
   for (const port of [5055, 5056, 5055]) rememberRegistry(`127.0.0.1:${port}`);
   expect(knownRegistries()).toEqual(["127.0.0.1:5055", "127.0.0.1:5056"]);

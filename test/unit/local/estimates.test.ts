@@ -87,7 +87,7 @@ test("a start with a homelab after one without compiles, as the homelab has yet 
 });
 
 test("a time that cannot be written down fails nothing", () => {
-  // Below a file, where no folder can be.
+  // Below a file, where no directory can be.
   onTestFinished(movePaths({ times: `${import.meta.filename}/times.json` }));
   expect(() => rememberTime("create", "page", 5)).not.toThrow();
 });

@@ -9,12 +9,12 @@ import { localEnvironment } from "../../../local/stack/environment.ts";
 import { appName, firstStage, stackConfig } from "../../../local/stack/stack-file.ts";
 import { movePaths } from "../../support/local-paths.ts";
 
-const folder = mkdtempSync(join(tmpdir(), "fly-pops-stack-file-"));
-const restore = movePaths({ firstStage: join(folder, "Pulumi.local.yaml"), daemon: join(folder, "none") });
+const dir = mkdtempSync(join(tmpdir(), "fly-pops-stack-file-"));
+const restore = movePaths({ firstStage: join(dir, "Pulumi.local.yaml"), daemon: join(dir, "none") });
 afterEach(() => rmSync(paths.firstStage, { force: true }));
 afterAll(() => {
   restore();
-  rmSync(folder, { recursive: true });
+  rmSync(dir, { recursive: true });
 });
 
 const fileOf = async (command?: string) => (await localEnvironment(command)).PULUMI_OPTION_CONFIG_FILE;

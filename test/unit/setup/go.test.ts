@@ -10,17 +10,17 @@ import { isCurrent, isUpToDate, moduleVersion, recordOf, versionIn } from "../..
 import { moduleOf, replacedIn, trimmedMod, trimmedSum } from "../../../setup/go-trim.mjs";
 
 const root = join(import.meta.dirname, "../../..");
-let folder: string;
+let dir: string;
 beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), "setup-go-"));
+  dir = mkdtempSync(join(tmpdir(), "setup-go-"));
 });
-afterEach(() => rmSync(folder, { recursive: true }));
+afterEach(() => rmSync(dir, { recursive: true }));
 function write(files: Record<string, string>): string {
   for (const [path, text] of Object.entries(files)) {
-    mkdirSync(dirname(join(folder, path)), { recursive: true });
-    writeFileSync(join(folder, path), text);
+    mkdirSync(dirname(join(dir, path)), { recursive: true });
+    writeFileSync(join(dir, path), text);
   }
-  return folder;
+  return dir;
 }
 
 describe("commands are taken out of a command line", () => {
@@ -64,20 +64,20 @@ describe("files are put over a module's", () => {
   test("in their place, beside them, and instead of them", () => {
     write({ "copy/a.go": "a", "copy/sub/b.go": "b", "copy/sub/c.go": "c" });
     write({ "over/a.go": "ours", "over/sub/new.go": "new", "over/sub/c.go": "" });
-    putOver(join(folder, "copy"), join(folder, "over"));
-    expect(filesBelow(join(folder, "copy"))).toEqual(["a.go", "sub/b.go", "sub/new.go"]);
-    expect(readFileSync(join(folder, "copy/a.go"), "utf8")).toBe("ours");
+    putOver(join(dir, "copy"), join(dir, "over"));
+    expect(filesBelow(join(dir, "copy"))).toEqual(["a.go", "sub/b.go", "sub/new.go"]);
+    expect(readFileSync(join(dir, "copy/a.go"), "utf8")).toBe("ours");
   });
 
   test.each([
-    ["a folder", { "over/gone/a.go": "a" }, "there is no folder gone to put a.go into"],
+    ["a directory", { "over/gone/a.go": "a" }, "there is no directory gone to put a.go into"],
     ["a file to leave out", { "over/old.go": "" }, "there is no file old.go to leave out"],
   ])("%s that an upgrade moved is named", (_, over, expected) => {
     write({ "copy/a.go": "a", ...over });
-    expect(() => putOver(join(folder, "copy"), join(folder, "over"))).toThrow(expected);
+    expect(() => putOver(join(dir, "copy"), join(dir, "over"))).toThrow(expected);
   });
 
-  test("a copy has no tests, no requirements, and of a folder only what is kept", async () => {
+  test("a copy has no tests, no requirements, and of a directory only what is kept", async () => {
     write({
       "m/go.mod": "module example.org/m/v3\n\ngo 1.25.11\n\nrequire example.org/cloud v1.0.0\n",
       "m/a_test.go": "",
@@ -86,8 +86,8 @@ describe("files are put over a module's", () => {
       "m/esc/go.go": "g",
       "m/esc/sub/x.go": "x",
     });
-    const copy = join(folder, "made/here");
-    await cutModule({ original: join(folder, "m"), copy, cut: { keep: { esc: ["keep.go"] } }, log: "test-cut" });
+    const copy = join(dir, "made/here");
+    await cutModule({ original: join(dir, "m"), copy, cut: { keep: { esc: ["keep.go"] } }, log: "test-cut" });
     expect(filesBelow(copy)).toEqual(["esc/keep.go", "esc/sub/x.go", "go.mod"]);
     expect(readFileSync(join(copy, "go.mod"), "utf8")).toBe("module example.org/m/v3\n\ngo 1.25.11\n");
     expect(withoutRequirements("module old.example\n")).toBe("module old.example\n\ngo 1.21\n");
@@ -124,11 +124,11 @@ describe("a program is made again when what it is made from changed, and not for
       pulumi: "a program of the vendor's",
       old: "secrets were left out of the Pulumi CLI that fly-pops compiled",
     });
-    expect(isUpToDate(join(folder, "pulumi"))).toBe(true);
-    expect(isUpToDate(join(folder, "old"))).toBe(false);
-    writeFileSync(recordOf(join(folder, "pulumi")), '{"link":');
-    expect(isUpToDate(join(folder, "pulumi"))).toBe(false);
-    expect(readdirSync(folder).toSorted()).toEqual([".pulumi.made-from.json", "old", "pulumi"]);
+    expect(isUpToDate(join(dir, "pulumi"))).toBe(true);
+    expect(isUpToDate(join(dir, "old"))).toBe(false);
+    writeFileSync(recordOf(join(dir, "pulumi")), '{"link":');
+    expect(isUpToDate(join(dir, "pulumi"))).toBe(false);
+    expect(readdirSync(dir).toSorted()).toEqual([".pulumi.made-from.json", "old", "pulumi"]);
   });
 
   test("one with a record is compared with the current sources", () => {

@@ -7,13 +7,13 @@ import { pathToFileURL } from "node:url";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { lock, tryLock } from "../../../setup/lock.mjs";
 
-let folder: string;
+let dir: string;
 let file: string;
 beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), "setup-lock-"));
-  file = join(folder, "setup.lock");
+  dir = mkdtempSync(join(tmpdir(), "setup-lock-"));
+  file = join(dir, "setup.lock");
 });
-afterEach(() => rmSync(folder, { recursive: true }));
+afterEach(() => rmSync(dir, { recursive: true }));
 
 const module = pathToFileURL(join(import.meta.dirname, "../../../setup/lock.mjs")).href;
 /** The pid of a process that has ended. */
@@ -22,7 +22,7 @@ const deadPid = () => spawnSync(process.execPath, ["-e", ""]).pid;
 test("a free lock is taken, with our pid in it and nothing left beside it", () => {
   expect(tryLock(file)).toBeUndefined();
   expect(readFileSync(file, "utf8")).toBe(String(process.pid));
-  expect(readdirSync(folder)).toEqual(["setup.lock"]);
+  expect(readdirSync(dir)).toEqual(["setup.lock"]);
 });
 
 test("a living holder keeps its lock and is named", () => {
@@ -39,7 +39,7 @@ test.each([
   writeFileSync(file, content());
   expect(tryLock(file)).toBeUndefined();
   expect(readFileSync(file, "utf8")).toBe(String(process.pid));
-  expect(readdirSync(folder)).toEqual(["setup.lock"]);
+  expect(readdirSync(dir)).toEqual(["setup.lock"]);
 });
 
 test("releasing removes our own lock, never another's", async () => {
@@ -72,7 +72,7 @@ test("a waiter learns once who holds the lock, and gets it when the holder dies"
 
 test("eight processes that find a stale lock hold it one at a time", async () => {
   writeFileSync(file, String(deadPid()));
-  const inside = join(folder, "inside");
+  const inside = join(dir, "inside");
   // Each makes a file that must not be there yet, and removes it again: two at once would fail on it.
   const program = `
     const { lock } = await import("${module}");

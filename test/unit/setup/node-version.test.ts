@@ -13,7 +13,7 @@ const dynamicHost = join(root, "setup/dynamic-host/pulumi-resource-pulumi-nodejs
 const { refusal } = createRequire(import.meta.url)(guard);
 const { outcome, splitArguments } = createRequire(import.meta.url)("../../../setup/pulumi/language-host.cjs");
 
-/** A folder with a `node` that does not strip types, as an older one. */
+/** A directory with a `node` that does not strip types, as an older one. */
 let old: string;
 beforeEach(() => {
   old = mkdtempSync(join(tmpdir(), "setup-node-"));

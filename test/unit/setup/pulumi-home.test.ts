@@ -8,11 +8,11 @@ test.each([
   ["~/.pulumi by HOME, whatever /etc/passwd says", { HOME: "/github/home" }, "/github/home/.pulumi"],
   ["an empty PULUMI_HOME as none", { PULUMI_HOME: "", HOME: "/home/ada" }, "/home/ada/.pulumi"],
   ["the user's home without either", {}, join(homedir(), ".pulumi")],
-])("takes %s", (_, env, folder) => {
-  expect(pulumiHome(env)).toBe(folder);
+])("takes %s", (_, env, dir) => {
+  expect(pulumiHome(env)).toBe(dir);
 });
 
-test("the CLI's own folder follows PULUMI_HOME, and else /etc/passwd whatever HOME says, as the CLI does", () => {
+test("the CLI's own directory follows PULUMI_HOME, and else /etc/passwd whatever HOME says, as the CLI does", () => {
   expect(pulumiWorkspace({ PULUMI_HOME: "/pulumi", HOME: "/github/home" })).toBe("/pulumi");
   expect(pulumiWorkspace({ HOME: "/github/home" })).toBe(join(userInfo().homedir, ".pulumi"));
 });

@@ -7,15 +7,15 @@ import { fromVendor, programName, sopsVersion } from "../../../setup/sops.mjs";
 import { pinnedSum } from "../../../setup/sums.mjs";
 import { httpServer } from "../../support/http-server.ts";
 
-let folder: string;
+let dir: string;
 beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), "setup-sops-"));
+  dir = mkdtempSync(join(tmpdir(), "setup-sops-"));
 });
-afterEach(() => rmSync(folder, { recursive: true }));
+afterEach(() => rmSync(dir, { recursive: true }));
 
 const sha256 = (text: string) => createHash("sha256").update(text).digest("hex");
 const bring = (url: string, sum: string) =>
-  fromVendor(join(folder, "sops"), { url, sum, say: () => undefined, limits: { answer: 2000, silence: 2000 } });
+  fromVendor(join(dir, "sops"), { url, sum, say: () => undefined, limits: { answer: 2000, silence: 2000 } });
 const saying = (version: string) => `#!/bin/sh\necho sops ${version}\n`;
 
 test("only go.mod has the version, which supports SSH keys", () => {
@@ -30,7 +30,7 @@ test("programs are named as the vendor names them", () => {
 test("the vendor's program ends up in its place, and can be run", async () => {
   const { url } = await httpServer(() => ({ body: saying("3.13.2") }));
   expect(await bring(url, sha256(saying("3.13.2")))).toBeUndefined();
-  expect(readFileSync(join(folder, "sops"), "utf8")).toBe(saying("3.13.2"));
+  expect(readFileSync(join(dir, "sops"), "utf8")).toBe(saying("3.13.2"));
 });
 
 test.each([
@@ -41,16 +41,16 @@ test.each([
   const { url } = await httpServer(() => answer);
   const body = "body" in answer ? answer.body : "";
   expect(await bring(url, sha256(body))).toMatch(reason);
-  expect(existsSync(join(folder, "sops"))).toBe(false);
+  expect(existsSync(join(dir, "sops"))).toBe(false);
 });
 
 test("a program with another sum than the published one is not run, not kept, and ends setup in a sentence", async () => {
-  const planted = `#!/bin/sh\ntouch ${join(folder, "planted")}\n`;
+  const planted = `#!/bin/sh\ntouch ${join(dir, "planted")}\n`;
   const { url } = await httpServer(() => ({ body: planted }));
   await expect(bring(`${url}/sops-v3.13.2.linux.amd64`, sha256(saying("3.13.2")))).rejects.toThrow(
     `sops-v3.13.2.linux.amd64: what was downloaded has SHA-256 ${sha256(planted)}, published is ${sha256(saying("3.13.2"))}; it was thrown away and nothing was run`,
   );
-  expect(readdirSync(folder)).toEqual([]);
+  expect(readdirSync(dir)).toEqual([]);
 });
 
 test("the sums of this version are pinned for every platform the vendor has programs for", () => {

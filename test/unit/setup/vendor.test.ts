@@ -10,21 +10,21 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { place } from "../../../setup/files.mjs";
 import { archiveName, fromVendor } from "../../../setup/pulumi-cli.mjs";
 
-let folder: string;
+let dir: string;
 let archive: Buffer;
 let server: Server | undefined;
 beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), "setup-vendor-"));
-  mkdirSync(join(folder, "pulumi"));
-  writeFileSync(join(folder, "pulumi/pulumi"), "the CLI");
-  execFileSync("tar", ["-czf", join(folder, "archive.tgz"), "-C", folder, "pulumi"]);
-  archive = readFileSync(join(folder, "archive.tgz"));
+  dir = mkdtempSync(join(tmpdir(), "setup-vendor-"));
+  mkdirSync(join(dir, "pulumi"));
+  writeFileSync(join(dir, "pulumi/pulumi"), "the CLI");
+  execFileSync("tar", ["-czf", join(dir, "archive.tgz"), "-C", dir, "pulumi"]);
+  archive = readFileSync(join(dir, "archive.tgz"));
 });
 afterEach(async () => {
   server?.closeAllConnections();
   server?.close();
   server = undefined;
-  rmSync(folder, { recursive: true });
+  rmSync(dir, { recursive: true });
 });
 
 async function serve(listener: RequestListener) {
@@ -32,7 +32,7 @@ async function serve(listener: RequestListener) {
   await once(server, "listening");
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}/archive`;
 }
-const bin = () => join(folder, "home/versions/1/bin");
+const bin = () => join(dir, "home/versions/1/bin");
 const sha256 = (bytes: Buffer | string) => createHash("sha256").update(bytes).digest("hex");
 const limits = { answer: 10_000, silence: 10_000 };
 const short = { answer: 300, silence: 300 };
@@ -117,17 +117,17 @@ test("archives are named as the vendor names them", () => {
   expect(archiveName("3.259.0", "darwin", "arm64")).toBe("pulumi-v3.259.0-darwin-arm64.tar.gz");
 });
 
-test("a placed folder replaces the old one, a placed file the old one, and nothing stays beside", () => {
+test("a placed directory replaces the old one, a placed file the old one, and nothing stays beside", () => {
   const make = (name: string, content: string) => {
-    mkdirSync(join(folder, name), { recursive: true });
-    writeFileSync(join(folder, name, content), content);
-    return join(folder, name);
+    mkdirSync(join(dir, name), { recursive: true });
+    writeFileSync(join(dir, name, content), content);
+    return join(dir, name);
   };
-  const home = join(folder, "place/home");
+  const home = join(dir, "place/home");
   place(make("one", "a"), home);
   place(make("two", "b"), home);
   expect(readdirSync(home)).toEqual(["b"]);
   place(join(make("three", "c"), "c"), join(home, "b"));
   expect(readFileSync(join(home, "b"), "utf8")).toBe("c");
-  expect(readdirSync(join(folder, "place"))).toEqual(["home"]);
+  expect(readdirSync(join(dir, "place"))).toEqual(["home"]);
 });

@@ -51,7 +51,7 @@ const columns = "pid,pcpu,rss,etimes,cputimes,args";
 
 /**
  * Processes by the engine's `ps`, with the process ids of the engine's host. `rtime` is seconds since the start, `stime` seconds of CPU;
- * the working folder is not to be had.
+ * the working directory is not to be had.
  */
 export async function processesIn(container: Docker.Container): Promise<Process[]> {
   const { Processes } = (await container.top({ ps_args: `-eo ${columns}` })) as { Processes: string[][] };

@@ -71,7 +71,11 @@ test.each<[string, (text: string) => string, string[]]>([
     (it) => it.replace("fly-pops:app: my-edge", `fly-pops:app: my-edge\n  fly-pops:rollout: '{"timeout":"1x"}'`),
     ["7:3 error fly-pops:rollout.timeout"],
   ],
-  ["a folder that is not there", (it) => it.replace("./public", "./nowhere"), ["15:7 error fly-pops:sites[1].files"]],
+  [
+    "a directory that is not there",
+    (it) => it.replace("./public", "./nowhere"),
+    ["15:7 error fly-pops:sites[1].files"],
+  ],
   [
     "a file of secrets that is not there",
     (it) =>

@@ -81,7 +81,7 @@ describe("the configuration of `pop certs`", () => {
       acme: {
         certificates: [{ names: ["www.example.org", "example.org"] }],
         privateZones: ["corp.test", "tail.example"],
-        // PEMs of the vault's are in the same folder, and must stay there.
+        // PEMs of the vault's are in the same directory, and must stay there.
         servedNames: ["example.org", "shop.example.org", "www.example.org"],
       },
       address: "https://vault.tail.example:8200",

@@ -29,7 +29,7 @@ test("a site of every kind of rule", () =>
   ).toMatchFileSnapshot("golden/nginx-paths.conf"));
 
 test("a stack without rules has no directives for them", () => {
-  expect(nginxConf(spec)).not.toMatch(/pcre_jit|path_detour|index_of_folder/);
+  expect(nginxConf(spec)).not.toMatch(/pcre_jit|path_detour|index_of_dir/);
 });
 
 describe("origins", () => {

@@ -44,7 +44,7 @@ test.each<[string, MachineConfig, number[]]>([
   expect(publishedPorts(config)).toEqual(ports);
 });
 
-test("folders above files: outer ones first, each once, never the root", () => {
+test("directories above files: outer ones first, each once, never the root", () => {
   expect(parentsOf(["/a/b/c", "/a/b/d", "/e", "/a//x/../y/z"])).toEqual(["/a", "/a/b", "/a/y"]);
 });
 

@@ -11,31 +11,31 @@ const dockerode = createRequire(require.resolve("dockerode"));
 const DockerIgnore = dockerode("@balena/dockerignore");
 const tarStream = createRequire(dockerode.resolve("tar-fs"))("tar-stream");
 
-let folder: string;
+let dir: string;
 beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), "setup-context-"));
+  dir = mkdtempSync(join(tmpdir(), "setup-context-"));
   write("Dockerfile", "FROM scratch\n");
   write("etc/nginx.conf", "events {}\n");
   write("etc/unbound.conf", "server:\n");
 });
-afterEach(() => rmSync(folder, { recursive: true }));
+afterEach(() => rmSync(dir, { recursive: true }));
 
 /** Writes a file of the context with a fixed mode, whatever the umask. */
 function write(name: string, text: string, mode = 0o644) {
-  mkdirSync(join(folder, name, ".."), { recursive: true });
-  writeFileSync(join(folder, name), text);
-  chmodSync(join(folder, name), mode);
+  mkdirSync(join(dir, name, ".."), { recursive: true });
+  writeFileSync(join(dir, name), text);
+  chmodSync(join(dir, name), mode);
 }
-const list = (dockerfile = join(folder, "Dockerfile")) => listContext(folder, dockerfile, DockerIgnore);
+const list = (dockerfile = join(dir, "Dockerfile")) => listContext(dir, dockerfile, DockerIgnore);
 const names = (dockerfile?: string): string[] => list(dockerfile).entries.map((it: { name: string }) => it.name);
 const digest = (): Promise<string> => digestOf(list().entries);
 
-test("the entries come sorted, folders included", () => {
+test("the entries come sorted, directories included", () => {
   expect(names()).toEqual(["Dockerfile", "etc", "etc/nginx.conf", "etc/unbound.conf"]);
 });
 
 test.each([
-  ["times", () => utimesSync(join(folder, "etc/nginx.conf"), 1, 1)],
+  ["times", () => utimesSync(join(dir, "etc/nginx.conf"), 1, 1)],
   ["an ignored file", () => write("note.txt", "new")],
   ["a file written again as it was", () => write("etc/nginx.conf", "events {}\n")],
 ])("%s do not change the digest", async (_, change) => {
@@ -48,20 +48,20 @@ test.each([
 
 test.each([
   ["content", () => write("etc/nginx.conf", "events { }\n")],
-  ["a mode", () => chmodSync(join(folder, "etc/nginx.conf"), 0o755)],
+  ["a mode", () => chmodSync(join(dir, "etc/nginx.conf"), 0o755)],
   ["a new file", () => write("etc/new", "")],
-  ["an empty folder", () => mkdirSync(join(folder, "empty"))],
-  ["a removed file", () => unlinkSync(join(folder, "etc/nginx.conf"))],
+  ["an empty directory", () => mkdirSync(join(dir, "empty"))],
+  ["a removed file", () => unlinkSync(join(dir, "etc/nginx.conf"))],
   ["the Dockerfile", () => write("Dockerfile", "FROM scratch AS x\n")],
   [
     "a link's target",
     () => {
-      unlinkSync(join(folder, "link"));
-      symlinkSync("etc/unbound.conf", join(folder, "link"));
+      unlinkSync(join(dir, "link"));
+      symlinkSync("etc/unbound.conf", join(dir, "link"));
     },
   ],
 ])("%s changes the digest", async (_, change) => {
-  symlinkSync("etc/nginx.conf", join(folder, "link"));
+  symlinkSync("etc/nginx.conf", join(dir, "link"));
   const before = await digest();
   change();
   expect(await digest()).not.toBe(before);
@@ -76,7 +76,7 @@ test("content moved from one file to the next changes the digest", async () => {
   expect(await digest()).not.toBe(before);
 });
 
-test("a later ! brings back what an ignored folder holds", () => {
+test("a later ! brings back what an ignored directory holds", () => {
   write(".dockerignore", "etc\n!etc/unbound.conf\n");
   expect(names()).toEqual([".dockerignore", "Dockerfile", "etc/unbound.conf"]);
 });
@@ -94,7 +94,7 @@ test("the Dockerfile's own ignore file wins over the context's", () => {
 });
 
 test("a Dockerfile outside the context goes in under a name of its own", () => {
-  const outside = `${folder}.Dockerfile`;
+  const outside = `${dir}.Dockerfile`;
   writeFileSync(outside, "FROM scratch\n");
   try {
     const { dockerfile } = list(outside);
@@ -108,7 +108,7 @@ test("a Dockerfile outside the context goes in under a name of its own", () => {
 test("equal contexts are equal tars, whenever they were written", async () => {
   const tar = () => buffer(tarOf(list().entries, tarStream));
   const before = await tar();
-  utimesSync(join(folder, "etc/nginx.conf"), 1, 1);
+  utimesSync(join(dir, "etc/nginx.conf"), 1, 1);
   expect((await tar()).equals(before)).toBe(true);
   expect(before.includes("events {}\n")).toBe(true);
 });

@@ -21,7 +21,7 @@ const root = join(import.meta.dirname, "../../../../..");
 const URN = "urn:pulumi:s::p::docker:index/image:Image::pops";
 type Checked = { inputs: Record<string, unknown>; failures: { property: string; reason: string }[] };
 
-let folder: string;
+let dir: string;
 let plugin: ChildProcess;
 let checkCall: (request: unknown) => Promise<{
   getInputs(): { toJavaScript(): Record<string, unknown> };
@@ -29,8 +29,8 @@ let checkCall: (request: unknown) => Promise<{
 }>;
 
 beforeAll(async () => {
-  folder = mkdtempSync(join(tmpdir(), "setup-plugin-"));
-  writeFileSync(join(folder, "Dockerfile"), "FROM scratch\n");
+  dir = mkdtempSync(join(tmpdir(), "setup-plugin-"));
+  writeFileSync(join(dir, "Dockerfile"), "FROM scratch\n");
   const child = spawn(process.execPath, [join(root, "setup/pulumi/docker/plugin.cjs"), "127.0.0.1:1"], {
     cwd: root,
     stdio: ["pipe", "pipe", "inherit"],
@@ -44,7 +44,7 @@ afterAll(async () => {
   plugin.stdin?.end(); // as when the engine is gone
   const [code] = await once(plugin, "exit");
   expect(code).toBe(0);
-  rmSync(folder, { recursive: true });
+  rmSync(dir, { recursive: true });
 });
 
 async function check(news: object, urn = URN): Promise<Checked> {
@@ -61,24 +61,22 @@ test("a check adds the context's digest and leaves the rest, the password wrappe
   const news = {
     imageName: "r/pops:v1",
     registry: { server: "r", username: "x", password: secret("planted") },
-    build: { context: folder },
+    build: { context: dir },
   };
   const { inputs, failures } = await check(news);
   expect(failures).toEqual([]);
   expect(inputs).toEqual({
     ...news,
-    build: { context: folder, contextDigest: expect.stringMatching(/^[0-9a-f]{64}$/) },
+    build: { context: dir, contextDigest: expect.stringMatching(/^[0-9a-f]{64}$/) },
   });
 });
 
 test("a build that is a secret stays one, digest inside", async () => {
   const { inputs } = await check({
     imageName: "r/pops:v1",
-    build: secret({ context: folder, args: { KEY: "planted" } }),
+    build: secret({ context: dir, args: { KEY: "planted" } }),
   });
-  expect(inputs.build).toEqual(
-    secret({ context: folder, args: { KEY: "planted" }, contextDigest: expect.any(String) }),
-  );
+  expect(inputs.build).toEqual(secret({ context: dir, args: { KEY: "planted" }, contextDigest: expect.any(String) }));
 });
 
 test("a context not known yet passes as it is", async () => {
