@@ -124,7 +124,7 @@ async function measure(server: Measured, work: Work, turn: number): Promise<numb
   return requests / cpuSeconds;
 }
 
-/** Of all processes, without files that the kernel keeps as long as nobody needs the room. */
+/** Of all processes, without files that the kernel keeps as long as no process needs the room. */
 async function memory({ container }: Server): Promise<number> {
   const { memory_stats } = await container.stats({ stream: false, "one-shot": true });
   return round((memory_stats.usage - (memory_stats.stats.inactive_file ?? 0)) / 1024 / 1024);

@@ -113,7 +113,7 @@ export function findOrphans(
         name: ip ?? "",
         region: region ?? "",
         reason: "assigned to the app, but not in the state of this stack",
-        // Addresses have no metadata, so somebody may have assigned it manually.
+        // Addresses have no metadata, so an operator may have assigned it manually.
         deletable: false,
         kept: false,
       }),

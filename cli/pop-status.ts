@@ -195,7 +195,7 @@ function missing(name: string, state: DeploymentState | undefined): string {
 function leaseAction({ description, owner }: Lease): string {
   const [, what] = /^fly-pops: (\w+) of /.exec(description ?? "") ?? [];
   const verbs: Record<string, string> = { update: "updated", start: "started", restart: "restarted", drain: "drained" };
-  return verbs[what ?? ""] ?? `changed by ${owner ?? "somebody"}${description ? `, "${description}"` : ""}`;
+  return verbs[what ?? ""] ?? `changed by ${owner ?? "an unknown client"}${description ? `, "${description}"` : ""}`;
 }
 
 /** The time of day of an RFC 3339 time in UTC. */

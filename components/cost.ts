@@ -134,7 +134,7 @@ export function estimateBill(
         : `Of all that is sent goes ${Object.entries(egress)
             .map(([area, percent]) => `${percent} % to ${area}`)
             .join(", ")} (fly-pops:egress); Fly bills egress by where visitors are.`,
-      `Crawlers are visitors too: ${crawlers} % of egress is taken to be theirs (fly-pops:crawlers), ${cents((parts.egress * crawlers) / 100).toFixed(2)} ${prices.currency} of it. Nobody measured that; on a site they like it has been nearly all.`,
+      `Crawlers are visitors too: ${crawlers} % of egress is taken to be theirs (fly-pops:crawlers), ${cents((parts.egress * crawlers) / 100).toFixed(2)} ${prices.currency} of it. That is an estimate: on a site they like it has been nearly all.`,
       parts.snapshots > 0 || volumes.some((it) => it.snapshotDays > 0)
         ? `Each daily snapshot holds as much as its volume, the most it can: snapshots hold what changed, and a cache may change wholly. ${prices.snapshotsFreeGb} GB are free in an organization, taken to have no others.`
         : "No snapshots of the volumes are taken (fly-pops:snapshots).",

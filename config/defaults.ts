@@ -10,7 +10,7 @@ export const defaults = {
   staleWhileRevalidate: 0,
   /**
    * Requests per visitor and site. Normal use stays below: a photo gallery (Immich, Nextcloud) loads hundreds of thumbnails at once and thousands while
-   * somebody scrolls, a sync client keeps a dozen requests in progress for hours, and a family or an office shares one address. A flood of 2,000
+   * a visitor scrolls, a sync client keeps a dozen requests in progress for hours, and a family or an office shares one address. A flood of 2,000
    * requests per second uses up its burst within a second.
    */
   limitRequests: "200/s",

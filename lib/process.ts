@@ -1,4 +1,4 @@
-/** True while a process of this number lives. It may be somebody else's by now. */
+/** True while a process of this number lives. It may be another program's by now. */
 export function isAlive(pid: number): boolean {
   try {
     process.kill(pid, 0);

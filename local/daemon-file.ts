@@ -48,7 +48,7 @@ export async function lastDaemon(): Promise<DaemonFile | undefined> {
 
 export const writeDaemon = (file: DaemonFile): void => writeWhole(paths.daemon, `${JSON.stringify(file, null, 2)}\n`);
 
-/** True when the process lives and is the daemon of this checkout: after a reboot the number may be somebody else's. */
+/** True when the process lives and is the daemon of this checkout: after a reboot the number may be another program's. */
 const isDaemon = (pid: number): boolean =>
   isAlive(pid) && commandOf(pid).includes(join(projectDir, "local", "daemon.ts"));
 

@@ -66,7 +66,7 @@ async function run(options: DaemonOptions): Promise<void> {
     log,
     portAdvice: "Free it, or choose another: npm run local -- --http-port 8081 --https-port 8444",
   });
-  // Not waited for: machines that nobody has started yet need it, and visitors do not.
+  // Not waited for: machines that are not started yet need it, and visitors do not.
   const listeners = () => edge.listeners();
   const anycast = startAnycast({ docker, stack, network, listeners, clock: systemClock, log }).catch((error: Error) =>
     log(`daemon: containers do not reach anycast addresses, so an authority does not either: ${engineReason(error)}`),

@@ -67,7 +67,7 @@ function logTail() {
     : "it wrote no log";
 }
 
-/** Whether a dockerd is on its way up that somebody else started: a second one would only fail on its pid file. */
+/** Whether another program's dockerd is on its way up: a second one would only fail on its pid file. */
 function isStarting() {
   try {
     process.kill(Number(readFileSync("/var/run/docker.pid", "utf8")), 0);

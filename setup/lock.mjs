@@ -35,7 +35,7 @@ function holderOf(file) {
  */
 export function tryLock(file) {
   const own = `${file}.${process.pid}`;
-  // Written in full first and linked under the lock's name after: nobody ever reads a lock without a pid.
+  // Written in full first and linked under the lock's name after: no reader ever sees a lock without a pid.
   writeFileSync(own, String(process.pid));
   try {
     for (;;) {

@@ -91,7 +91,7 @@ async function main(args) {
     STEPS.filter((it) => groups.includes(it.group)),
     (step) => take(step, progress),
   );
-  if (isWhole) removeBeside(goFolder); // a GB that nothing needs again, and nobody waits for
+  if (isWhole) removeBeside(goFolder); // a GB that nothing needs again, or waits for
   release();
   progress.line(isWhole ? `setup: all there, ${duration(Date.now() - since)}` : "setup: not complete, see above");
   return isWhole;

@@ -52,7 +52,7 @@ function isCopied({ from, to }) {
   return existsSync(to) && readFileSync(from).equals(readFileSync(to));
 }
 
-/** Copies, by a name of its own and a rename: nobody ever runs half a file. */
+/** Copies, by a name of its own and a rename: no process ever runs half a file. */
 function copy({ from, to }) {
   const made = join(cache, `${basename(to)}.copy`);
   writeFileSync(made, readFileSync(from));
@@ -65,8 +65,8 @@ export const pluginArchive = (version, platform, arch) =>
   `pulumi-resource-docker-v${version}-${platform}-${arch === "x64" ? "amd64" : arch}.tar.gz`;
 
 /**
- * Asks the vendor's CLI for the vendor's plugin, which checks its sum; it gives up by itself when the download is refused. Without a pinned sum nobody is
- * asked: the stand-in does all that a stack here needs, and comes with this checkout.
+ * Asks the vendor's CLI for the vendor's plugin, which checks its sum; it gives up by itself when the download is refused. Without a pinned sum the vendor is
+ * not asked: the stand-in does all that a stack here needs, and comes with this checkout.
  */
 async function fromVendor() {
   const sum = pinnedSum(pluginArchive(dockerPluginVersion, process.platform, process.arch));

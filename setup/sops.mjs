@@ -72,7 +72,7 @@ export const sops = {
     const sum = pinnedSum(name);
     const refusal = sum
       ? await fromVendor(program, { url: `${VENDOR}/v${sopsVersion}/${name}`, sum, say })
-      : `nobody wrote down the sum of ${name}`;
+      : `the sum of ${name} is not pinned`;
     if (refusal === undefined) return;
     say(`the vendor's is not to be had (${refusal}), building`);
     try {

@@ -13,7 +13,7 @@ import { root } from "./paths.mjs";
 
 const pinned = JSON.parse(readFileSync(join(root, "setup", "sums.json"), "utf8"));
 
-/** The pinned sum of a file, undefined where nobody wrote it down. */
+/** The pinned sum of a file, undefined where there is none. */
 export const pinnedSum = (name) => pinned[name];
 
 /** The sum of a file in a list as `sha256sum` prints it; undefined when it is not there. */

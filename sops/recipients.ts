@@ -85,7 +85,7 @@ export function recipientFaults(
 export interface Rekey extends Known {
   pops: PopRecipients;
   /**
-   * Whether the file is to name the stack's PoPs, so that it goes to them as it is and nobody needs a key to deploy. Either way those that left go.
+   * Whether the file is to name the stack's PoPs, so that it goes to them as it is and a deployment needs no key. Either way those that left go.
    * Absent: PoPs stay as the file has them.
    */
   namePops?: boolean | undefined;
@@ -128,7 +128,7 @@ export function rekeyPlan(file: SopsFile, change: Rekey): RekeyPlan {
   };
 }
 
-/** Why a change contradicts itself or names nobody, as a sentence; undefined: it does not. */
+/** Why a change contradicts itself or leaves no recipient, as a sentence; undefined: it does not. */
 export function rekeyFault(file: SopsFile, change: Rekey, name: string): string | undefined {
   const { namePops, add = [], remove = [], operators = [] } = change;
   const rows = recipientsOf(file, change);

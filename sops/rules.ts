@@ -34,7 +34,7 @@ export function sopsRule(text: string, path: string): SopsRule | undefined {
         ...own.filter((it) => !gone.has(plainRecipient(it))),
         ...add.filter((it) => !there.has(plainRecipient(it))),
       ];
-      if (wanted.length === 0) throw new Error("would name nobody");
+      if (wanted.length === 0) throw new Error("would name no recipient");
       if (isScalar(node)) return withText(text, node, wanted);
       const known = new Map(node.items.map((it) => [plainRecipient(String(isScalar(it) ? it.value : it)), it]));
       node.items = wanted.map((it) => known.get(plainRecipient(it)) ?? it);

@@ -17,7 +17,7 @@ export interface Pages {
 
 interface PagesOptions {
   picture: () => Picture;
-  /** Called when somebody begins to look; the returned function when they end. */
+  /** Called when a page is opened; the returned function when it is closed. */
   onWatch: () => () => void;
   clock: Clock;
 }
@@ -26,7 +26,7 @@ interface PagesOptions {
 const everyMs = 1_000;
 const burstMs = 100;
 
-/** Nothing from elsewhere, nothing inline, in nobody's frame. */
+/** Nothing from elsewhere, nothing inline, in no other page's frame. */
 const policy =
   "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; frame-ancestors 'none'";
 
@@ -70,7 +70,7 @@ export function createPages({ picture, onWatch, clock }: PagesOptions): Pages {
 
   return {
     handle(request, response) {
-      // Cut, not parsed: as a URL "//" has no host, and would throw where nobody catches.
+      // Cut, not parsed: as a URL "//" has no host, and would throw where nothing catches.
       const [pathname = "/"] = (request.url ?? "/").split("?");
       const file = files.get(pathname);
       if (!file && pathname !== "/events") return false;

@@ -11,17 +11,17 @@ export interface Picture {
   /** Where the visitors are; null where that is not known. */
   visitors: Place | null;
   pops: PopPicture[];
-  /** The busiest first; empty where nobody tells by site. */
+  /** The busiest first; empty where no PoP reports by site. */
   sites: SitePicture[];
   totals: {
     serving: number;
     /** Null while no PoP tells. */
     requestsPerSecond: number | null;
-    /** 5xx a second; null where nobody tells. */
+    /** 5xx a second; null where no PoP reports them. */
     errorsPerSecond: number | null;
     /** 0 to 1, of the last seconds; null when nothing was asked of the cache. */
     hitRate: number | null;
-    /** Connections of visitors that are open; null while nobody tells. */
+    /** Connections of visitors that are open; null while no PoP reports them. */
     connections: number | null;
   };
   /** How many PoPs run, and serve, the newest image. */
@@ -37,7 +37,7 @@ export interface Head {
   about: string[];
   /** Why what is shown is not of now; null: it is. */
   problem: string | null;
-  /** What to say when there is no PoP, and when nobody answers any more. */
+  /** What to say when there is no PoP, and when none answers any more. */
   none: string;
   gone: string;
 }

@@ -113,7 +113,7 @@ const warnings = (edge: EdgeConfig, stack: string): Problem[] =>
     severity: "warning",
   }));
 
-/** What is wrong with a key of whatever namespace. Values of secret keys are shown to nobody. */
+/** What is wrong with a key of whatever namespace. Values of secret keys are never shown. */
 function keyProblem(key: string, value: unknown): Problem | undefined {
   const path = ["config", key];
   const [namespace = "", name] = key.split(":");

@@ -34,7 +34,7 @@ export async function orphans(
   const apps = options.organization ? (await fly.listApps(organization)).flatMap(({ name }) => name ?? []) : [app];
   const found = await Promise.all([...new Set([app, ...apps])].map((name) => listObjects(fly, name)));
   const all = found
-    // In an app without our machines, a volume with a name like ours belongs to somebody else.
+    // In an app without our machines, a volume with a name like ours belongs to another owner.
     .filter((it) => it.app === app || it.machines.some(({ config }) => config?.metadata?.[metadataKeys.stack]))
     .flatMap((it) => findOrphans(it.app === app ? it : { ...it, volumes: [], addresses: [] }, known, stack.config()));
   if (!options.json && all.length === 0)

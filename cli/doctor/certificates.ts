@@ -23,7 +23,7 @@ export function ordersChecks({ pops, image }: EdgeConfig): Finding[] {
     : [{ name, status: "warning", detail: `${detail}, more than a week's worth`, fix: found.beyond.join("\n") }];
 }
 
-/** None for a stack without certificates in a vault. A PoP that runs is asked, as the vault may be within nobody else's reach. */
+/** None for a stack without certificates in a vault. A running PoP is asked, because the vault may be reachable from PoPs alone. */
 export async function vaultChecks(
   { clock }: Pick<CliContext, "clock">,
   stack: Stack,

@@ -1,4 +1,4 @@
-/** The operator's secrets: sops is here, the file is fit for the image, a key here opens it, and nobody does who should not. */
+/** The operator's secrets: sops is here, the file is fit for the image, a key here opens it, and no key opens it that should not. */
 import { join } from "node:path";
 import type { EdgeConfig } from "../../config/types.ts";
 import { requiredKeys } from "../../image/render/secrets.ts";

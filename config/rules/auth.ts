@@ -64,7 +64,7 @@ export const checkAuthExemptions = ({ file, isInvalid }: ValidPart): ConfigIssue
             ? [
                 issue(
                   ["sites", index, "paths", at, "auth"],
-                  "has no effect: the site has no auth, so nobody has to log in.",
+                  "has no effect: the site has no auth, so no visitor has to log in.",
                 ),
               ]
             : [],

@@ -69,7 +69,7 @@ const hostPort = (text: string): string => {
   return `${host}:${port}`;
 };
 
-/** What these say of a name is not what the world sees. With the whole tree forwarded nobody else can be asked. */
+/** What these say of a name is not what the world sees. With the whole tree forwarded there is no other resolver to ask. */
 const privateZones = ({
   dns,
   tailnet,

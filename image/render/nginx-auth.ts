@@ -5,7 +5,7 @@ import { passwordFile, secretsDir } from "./secrets.ts";
 
 /**
  * Logins at the PoP itself, https://nginx.org/en/docs/http/ngx_http_auth_basic_module.html, and at a service (nginx-login.ts). nginx opens the password file
- * for each request, so new passwords apply at once, and nobody gets in while the file is missing.
+ * for each request, so new passwords apply at once, and no visitor gets in while the file is missing.
  */
 
 /** Directives of the `http` block: the realm, which is off for ACME challenges. */

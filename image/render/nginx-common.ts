@@ -170,7 +170,7 @@ export const marks = ["add_header X-Cache $pop_cache_status always;", "add_heade
 export const setHeaders = (headers: Record<string, string>): string[] =>
   Object.entries(headers)
     .toSorted(byKey)
-    // Not on errors, for those two: nobody is to keep a 502.
+    // Not on errors, for those two: browsers and caches must not keep a 502.
     .map(
       ([name, value]) =>
         `add_header ${header(name, value)}${/^(?:cache-control|expires)$/i.test(name) ? "" : " always"};`,

@@ -78,7 +78,7 @@ func join(visitor, link *net.TCPConn) {
 
 func pass(to, from *net.TCPConn) {
 	if _, err := io.Copy(to, from); err != nil {
-		// Nobody is left on one side: the other one need not wait.
+		// One side is gone: the other one need not wait.
 		to.Close()
 		from.Close()
 		return

@@ -80,7 +80,7 @@ export async function removeContainer(docker: Docker, id: string): Promise<void>
     await docker.getContainer(id).remove({ force: true, v: true });
   } catch (error) {
     if (isMissing(error)) return;
-    if (statusOf(error) !== 409) throw error; // 409: somebody else's removal is under way
+    if (statusOf(error) !== 409) throw error; // 409: another removal is under way
     await orMissing(docker.getContainer(id).wait({ condition: "removed" }));
   }
 }

@@ -10,7 +10,7 @@ const dialTimeoutMs = 5_000;
 
 /**
  * A machine that closes within this after the dial, without one byte, did not take the connection. Needed because a port published by
- * Docker is held by Docker's own proxy: it accepts first, dials the container then, and closes when nobody listens there. On Fly the dial
+ * Docker is held by Docker's own proxy: it accepts first, dials the container then, and closes when nothing listens there. On Fly the dial
  * itself fails.
  */
 const refusedWithinMs = 250;
@@ -30,7 +30,7 @@ export function dial(to: { host: string; port: number }, clock: Clock, signal: A
       keepAlive: true,
       keepAliveInitialDelay: 30_000,
     });
-    upstream.on("error", () => {}); // for good: an error may come while nobody listens, between two steps
+    upstream.on("error", () => {}); // for good: an error may come while there is no listener, between two steps
     const done = (result: Dialled) => {
       cancel();
       signal.removeEventListener("abort", giveUp);
@@ -63,7 +63,7 @@ export async function join(client: Socket, upstream: Socket, clock: Clock, repla
       [upstream, client],
     ] as const) {
       const closed = () => {
-        // Closed with both directions done: the other side may still flush. Else somebody tore it down.
+        // Closed with both directions done: the other side may still flush. Else one side tore it down.
         if (!(one.readableEnded && one.writableFinished)) other.destroy();
         open -= 1;
         if (open === 0) resolve();

@@ -67,7 +67,7 @@ export interface LocalFly {
   close(): void;
 }
 
-/** Loads what the store kept, takes up what was under way, removes what nobody knows. */
+/** Loads what the store kept, takes up what was under way, removes what no row of the state has. */
 export async function createLocalFly(options: LocalFlyOptions): Promise<LocalFly> {
   const { clock, runner, random, store, token } = options;
   const core = createCore({

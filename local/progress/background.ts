@@ -1,4 +1,4 @@
-/** Work that goes on while other steps are shown: what it says is shown once somebody waits for it. */
+/** Work that goes on while other steps are shown: what it says is shown once a step waits for it. */
 
 export interface Background<T> {
   /** Its result. What it says from now on, and what it said last, goes to `say`. */

@@ -15,7 +15,7 @@ const sizes: Record<Kind, Record<string, number>> = {
   update: { services: 300, fly: 300, deploy: 4000, page: 500, homelab: 1000, redeploy: 4000, home: 500 },
 };
 
-/** Undefined for a step that nobody knows. */
+/** Undefined for an unknown step. */
 export const expectedMs = (times: Times, kind: Kind, step: string): number | undefined =>
   times[kind]?.[step] ?? sizes[kind][step];
 

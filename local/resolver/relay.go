@@ -130,7 +130,7 @@ func (r *relay) question(network string, asker netip.Addr, message []byte) (uint
 	}
 	address := asker.As16()
 	frame = append(frame, address[:]...)
-	_, _ = r.output.Write(append(frame, message...)) // nobody reads any more: standard input has ended as well
+	_, _ = r.output.Write(append(frame, message...)) // the reader has gone: standard input has ended as well
 	return r.next, answered
 }
 

@@ -218,7 +218,7 @@ func TestInputThatIsNoAnswerIsAnError(t *testing.T) {
 		}
 	}
 	if err := newRelay(io.Discard, "").readAnswers(bytes.NewReader([]byte{0, 0, 0, 5, 0, 0, 0, 99, 'x'})); err != nil {
-		t.Errorf("an answer to nobody: %v", err)
+		t.Errorf("an answer without a client: %v", err)
 	}
 }
 

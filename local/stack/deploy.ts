@@ -92,7 +92,7 @@ async function wasCutOff(): Promise<boolean> {
 
 const shown = new Set<string>(["info", "info#err", "warning"]);
 
-/** A step or message in a few words; undefined for what nobody needs to see. */
+/** A step or message in a few words; undefined for what need not be shown. */
 function describe(event: EngineEvent): string | undefined {
   if (event.resourcePreEvent) {
     const { op, urn } = event.resourcePreEvent.metadata;

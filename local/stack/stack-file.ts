@@ -32,7 +32,7 @@ export function firstStage(): string | undefined {
   return head + stringify({ config: kept, ...others });
 }
 
-/** Names of all sites, those of proxied and cached ones first, or of those with certificates from there. Nobody here issues any for wildcards. */
+/** Names of all sites, those of proxied and cached ones first, or of those with certificates from there. The authority here issues none for wildcards. */
 export function siteHosts(config: EdgeConfig, from?: "acme" | "vault"): string[] {
   const sites = sitesOf(config, from);
   return exactNames([...sites.filter(isProxied), ...sites.filter((site) => !isProxied(site))]);

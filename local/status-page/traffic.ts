@@ -1,4 +1,4 @@
-/** What the PoPs themselves tell of their traffic: `GET /healthz` of each, once a second, as long as somebody looks. */
+/** What the PoPs themselves tell of their traffic: `GET /healthz` of each, once a second, as long as a page is open. */
 import { z } from "zod";
 import { checkTimeoutSeconds } from "../../image/limits.ts";
 import type { Clock } from "../../lib/clock.ts";
@@ -54,7 +54,7 @@ export class TrafficWatch {
     this.#clock = clock;
   }
 
-  /** Somebody looks, until the returned function is called. */
+  /** Watches, until the returned function is called. */
   watch(): () => void {
     this.#watchers += 1;
     if (this.#watchers === 1) void this.#round();

@@ -244,7 +244,7 @@ function main() {
     if (error) throw error;
     process.stdout.write(`${port}\n`); // the engine reads this one line and then calls
   });
-  // The engine holds our stdin: its end means the engine is gone, however it went, and nobody else would stop us.
+  // The engine holds our stdin: its end means the engine is gone, however it went, and nothing else would stop us.
   process.stdin.resume().on("end", () => process.exit(0));
 }
 

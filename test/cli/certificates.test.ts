@@ -106,7 +106,7 @@ test("a no orders nothing", async () => {
   expect(orders(it.commands)).toEqual([]);
 });
 
-test("with nobody to ask nothing is ordered", async () => {
+test("without a terminal to ask nothing is ordered", async () => {
   await using it = await fleet([{}, {}]);
   const { code, err } = await it.run(["certificates", "renew", "www.example.org"]);
   expect(code).toBe(1);

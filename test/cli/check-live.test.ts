@@ -119,7 +119,7 @@ test.each<[string, Partial<Visit>, string]>([
     "200 from cdg-1, its certificate expires in 2 d",
   ],
   [
-    "is nobody's",
+    "is from an unknown authority",
     { certificate: { ...certificate, problem: "SELF_SIGNED_CERT_IN_CHAIN" } },
     "200 from cdg-1, with a certificate that browsers reject: SELF_SIGNED_CERT_IN_CHAIN",
   ],

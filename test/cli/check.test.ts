@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { cli, plantedToken, values } from "../support/cli.ts";
 
-test("no mistake: exit code 0, nothing in the output, and nobody is asked", async () => {
+test("no mistake: exit code 0, nothing in the output, and no server is asked", async () => {
   await using it = await cli();
   const { code, out, err, calls } = await it.run(["check"]);
   expect({ code, out, err, calls }).toEqual({ code: 0, out: "", err: "Pulumi.test.yaml: no errors\n", calls: [] });

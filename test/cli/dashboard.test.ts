@@ -66,7 +66,7 @@ test("it is on this machine alone, refuses other names for it, and changes nothi
   expect([...new Set(methods)].filter((call) => !/^GET |^POST exec$/.test(call))).toEqual([]);
 });
 
-test("nobody looks, nobody is asked; Ctrl-C ends it", async () => {
+test("without a page open no PoP is asked; Ctrl-C ends it", async () => {
   await using it = await dashboard();
   const asked = it.cli.local.fly.calls.list.map(({ method, path }) => `${method} ${path}`);
   expect(asked).toEqual(["GET /v1/apps/my-edge/ip_assignments"]);
@@ -88,7 +88,7 @@ test("when Fly does not answer, the page says so, keeps what it had, and goes on
 test("a token that Fly does not know is reported in the terminal", async () => {
   await using it = await cli();
   const { code, out, err } = await it.run(["dashboard", "--no-open"], {
-    env: { ...it.env, FLY_API_TOKEN: "nobody's-token" },
+    env: { ...it.env, FLY_API_TOKEN: "unknown-token" },
   });
   expect({ code, out }).toEqual({ code: 1, out: "" });
   expect(err).toContain("Fly does not know the token");

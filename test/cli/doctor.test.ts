@@ -82,7 +82,7 @@ test("another CLI than the tested one, no plugins", async () => {
   expect(nothing.code).toBe(3);
 });
 
-test("an app of somebody else's organization, a token of another", async () => {
+test("an app of another organization, a token of another one", async () => {
   await using it = await cli();
   await it.deploy();
   it.config(values({ organization: "acme" }));

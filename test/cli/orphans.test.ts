@@ -81,7 +81,7 @@ test("what a deployment is making is not deleted, and neither is anything while 
   expect(begun.err).toBe("Nothing was deleted: none of them belongs only to this stack. Inspect them with flyctl.\n");
   expect(deletes(begun.calls)).toEqual([]);
 
-  // Lost for good, but somebody deploys.
+  // Lost for good, but a deployment is under way.
   const locked = await it.run(["orphans", "--delete", "--yes"], { env: pulumi(it, { ids, locked: true }) });
   expect(locked.code).toBe(1);
   expect(locked.err).toBe(

@@ -153,7 +153,7 @@ test("snapshots that are off, or cannot be turned off", async () => {
   });
 });
 
-test("a token that names nobody", async () => {
+test("a token that names no organization", async () => {
   await run({
     road: rewriting(/tokens\/current$/, () => ({ tokens: [] })),
     differs: { "token-names-organization": "no organization is named" },
@@ -237,7 +237,7 @@ test("refusals in other words, or none", async () => {
 
 test("leases that do not hold", async () => {
   const nonce = "fly-machine-lease-nonce";
-  /** Nobody is held off: every call comes as the holder's. */
+  /** No client is held off: every call comes as the holder's. */
   let held = "";
   const open =
     (inner: Transport): Transport =>
@@ -389,7 +389,7 @@ test("a wait that agrees to everything", async () => {
   await run({ road: agrees, differs: { "wait-for-replaced": "it succeeded" } });
 });
 
-test("a state nobody knows", async () => {
+test("an unknown state", async () => {
   const hovering = rewriting(/GET .*\/machines\/[0-9a-f]{14}$/, (body: { state: string }) =>
     body.state === "replacing" ? { ...body, state: "hovering" } : body,
   );

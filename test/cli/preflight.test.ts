@@ -74,7 +74,7 @@ test("what it costs is said and asked about; no is no", async () => {
   expect(bench.calls().filter(({ method }) => method !== "GET")).toEqual([]);
 });
 
-test("with nobody to ask nothing is done without --yes", async () => {
+test("without a terminal to ask nothing is done without --yes", async () => {
   using bench = await preflightBench();
   const { code, err } = await bench.run({ yes: false });
   expect(code).toBe(1);

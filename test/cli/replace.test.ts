@@ -43,7 +43,7 @@ test("a certificate put there by hand is not given up where there is no vault", 
   );
 });
 
-test("hosts that PoPs share are named with them; an unknown one is nobody's", () => {
+test("hosts that PoPs share are named with them; an unknown host is shared by none", () => {
   const placed = [
     { name: "cdg-1", zone: "a" },
     { name: "cdg-2", zone: "b" },

@@ -98,7 +98,7 @@ test("restart of a process: by process-compose in the PoP, the machine goes on",
   });
 });
 
-test("a PoP under somebody's lease: what cannot be run in it says so", async () => {
+test("a PoP under another client's lease: what cannot be run in it says so", async () => {
   await using it = await fleet();
   await it.local.call("POST", `/apps/my-edge/machines/${it.machine("cdg-1").id}/lease?ttl=60`);
   for (const argv of [

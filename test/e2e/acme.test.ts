@@ -54,7 +54,7 @@ test("the authority's looks are answered on whichever PoP", async () => {
   expect(new Set(answers.map(({ body }) => body)).size).toBe(1);
 });
 
-test("a token that nobody has is asked of each peer once, and of none on", async () => {
+test("a token that no PoP has is asked of each peer once, and not passed on", async () => {
   const [one, ...others] = pops;
   const opened = async () => Promise.all(pops.map(connectionsOpened));
   const unknown = (count: number) =>
@@ -62,7 +62,7 @@ test("a token that nobody has is asked of each peer once, and of none on", async
   let start = await opened();
   for (const path of unknown(30)) expect((await look(one, path)).status).toBe(404);
   let counts = (await opened()).map((count, n) => count - (start[n] ?? 0));
-  report("30 tokens that nobody has, asked of the first PoP: connections each opened", counts);
+  report("30 tokens that no PoP has, asked of the first PoP: connections each opened", counts);
   // Health opens some, too.
   expect(counts[0]).toBeGreaterThanOrEqual(60);
   for (const count of counts.slice(1)) expect(count).toBeLessThan(30);

@@ -24,7 +24,7 @@ const { runner } = await lab(stack);
 const options = { docker, stack, port: 0, log: () => {}, portAdvice: "Choose another with --registry-port." };
 const { address } = await startRegistry(options);
 const repository = `${address}/edge`;
-/** Nobody listens there. */
+/** Nothing listens there. */
 const nowhere = `127.0.0.1:9/${stack}`;
 let made = 0;
 
@@ -40,9 +40,9 @@ async function image(tag: string, { pushed = true } = {}): Promise<string> {
   return Id;
 }
 
-/** The engine refuses a push without credentials of any kind, also where nobody asks for them. */
-const nobody = { authconfig: { username: "", password: "", serveraddress: "" } };
-const push = async (name: string) => followProgress(await docker.getImage(name).push(nobody));
+/** The engine refuses a push without credentials of any kind, also where the registry does not ask for them. */
+const anonymous = { authconfig: { username: "", password: "", serveraddress: "" } };
+const push = async (name: string) => followProgress(await docker.getImage(name).push(anonymous));
 
 /** Asks the registry itself. */
 async function digestInRegistry(tag: string): Promise<string | null> {

@@ -140,7 +140,7 @@ test("following ends with the machine", async () => {
   expect(await Array.fromAsync(runner.logs(it.machineId, { follow: true }))).toEqual(["one", "two"]);
 });
 
-test("a machine nobody knows has no output", async () => {
+test("an unknown machine has no output", async () => {
   expect(await Array.fromAsync(runner.logs("3d8dffffffffff", { follow: true }))).toEqual([]);
 });
 
@@ -204,7 +204,7 @@ test("remove kills, tells the exit and leaves nothing; a second one is fine", as
   await runner.remove(it.machineId);
 });
 
-test("a container that somebody else removes is an exit", async () => {
+test("a container that another client removes is an exit", async () => {
   const it = instance();
   await runner.start(it);
   const [container] = await containers(it.machineId);

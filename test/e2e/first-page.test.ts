@@ -90,7 +90,7 @@ function ownUrl(): string {
     .daemon()
     .listeners.map(({ ip }) => ip)
     .find((ip) => !ip.includes(":"));
-  return `http://${address}/.well-known/acme-challenge/nobody-has-it`;
+  return `http://${address}/.well-known/acme-challenge/unknown-token`;
 }
 
 test("PoPs reach their own app by its anycast address, as an authority does", async () => {

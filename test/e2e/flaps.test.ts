@@ -29,6 +29,6 @@ test("fly-go's flaps leads an app, a volume and a machine through all they can b
 
 test("with a token that is not its own it is refused at once", async () => {
   await using it = await localFly();
-  const env = { FLY_FLAPS_BASE_URL: it.url, FLY_API_TOKEN: "somebody-else's" };
+  const env = { FLY_FLAPS_BASE_URL: it.url, FLY_API_TOKEN: "another-token" };
   await expect(promisify(execFile)(program, { env })).rejects.toThrow(/401|unauthorized/i);
 });

@@ -98,7 +98,7 @@ test("flyctl makes an app, volumes and machines, deploys twice, and clears up", 
 
 test("flyctl is refused with a token that is not its own, and with an app that is not there", async () => {
   await using it = await localFly();
-  await expect(flyctl({ ...it, token: "somebody-else's" }, "machine", "list", "-a", app)).rejects.toThrow(
+  await expect(flyctl({ ...it, token: "another-token" }, "machine", "list", "-a", app)).rejects.toThrow(
     /401|unauthorized/i,
   );
   await expect(flyctl(it, "volumes", "create", "data", "-a", app, "-r", "cdg", "-y")).rejects.toThrow(/not find App/i);

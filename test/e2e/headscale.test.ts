@@ -19,7 +19,7 @@ describe("headscale", () => {
   let headscale: Headscale;
   beforeAll(async () => {
     headscale = await startHeadscale();
-    // A tag belongs to somebody, or no key may carry it.
+    // A tag needs an owner, or no key may have it.
     await headscale.cli("users", "create", "operator");
   });
   afterAll(() => headscale?.[Symbol.asyncDispose]());
@@ -62,7 +62,7 @@ describe("headscale", () => {
     expect(reported).not.toContain("planted");
   });
 
-  test("a node's tags: a new key does not change them, and the handler does, as it does when somebody changed them by hand", async () => {
+  test("a node's tags: a new key does not change them, and the handler does, as it does when they were changed by hand", async () => {
     const dir = mkdtempSync(join(tmpdir(), "fly-pops-policy-"));
     const policy = join(dir, "policy.json");
     const tagOwners = Object.fromEntries(["pop", "edge", "other"].map((tag) => [`tag:${tag}`, ["operator@"]]));
@@ -120,7 +120,7 @@ describe("headscale", () => {
     await authKeyHandler.update(made.id, seen.outs, { ...inputs, tags: ["edge"] }, context);
     expect(await tagsThere()).toEqual(["edge"]);
 
-    // A tag nobody owns: refused in a sentence, and the node keeps what it has.
+    // A tag without an owner: refused in a sentence, and the node keeps what it has.
     const reported = await errorMessage(authKeyHandler.update(made.id, outs, { ...inputs, tags: ["nobody"] }, context));
     expect(reported).toMatch(
       /^cdg-1: set the tags of node \d+: .*The tags must be in the tailnet's policy under tagOwners/,

@@ -247,7 +247,7 @@ describe("ssh to a PoP, over the tailnet by way of the homelab", () => {
     expect(await ssh("ewr-1", "operator")).toMatchObject({ code: 7, out: `${id}\n` });
   });
 
-  test("somebody else's key does not open it", async () => {
+  test("another operator's key does not open it", async () => {
     const { code, out, err } = await ssh("cdg-1", "stranger");
     expect({ code, out }).toEqual({ code: 255, out: "" });
     expect(err).toContain("Permission denied (publickey)");

@@ -65,7 +65,7 @@ test.skipIf(noBrowser)(`shows each PoP with its numbers, on the map and in the t
   expect(await page.$eval("#rollout", isHidden)).toBe(true);
 });
 
-test.skipIf(noBrowser)("asks nobody but local Fly, and has no error", () => {
+test.skipIf(noBrowser)("asks local Fly alone, and has no error", () => {
   expect([...new Set(asked.filter((url) => !url.startsWith("data:")).map((url) => new URL(url).origin))]).toEqual([
     it.url,
   ]);

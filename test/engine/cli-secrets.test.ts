@@ -146,7 +146,7 @@ describe("recipients of PoPs that left", () => {
     );
   });
 
-  test("and keys of nobody that is known are unknown: check and doctor say so, and what to do", async () => {
+  test("and keys that name no known person or PoP are unknown: check and doctor say so, and what to do", async () => {
     await using it = await cli();
     const { path, run, env, recipients } = await desk(it);
     const stray = identityOf("stray").recipient;

@@ -271,7 +271,7 @@ test("a terminal without the backend of the state gets an error that says so", a
 });
 
 test("orphans: objects that this stack created and lost are listed, and deleted only on request", async () => {
-  // What follows is made by somebody else, and a server that did not make it may show it later.
+  // What follows is made by another client, and a server that did not make it may show it later.
   await using it = await engine({ quirks: { staleMs: 0 } });
   expect((await it.up()).code).toBe(0);
   expect(await cli(it, ["orphans"])).toMatchObject({ code: 0, out: "" });
@@ -332,7 +332,7 @@ test("orphans: objects that this stack created and lost are listed, and deleted 
   rmSync(lock);
 
   const deleted = await cli(it, ["orphans", "--delete", "--yes"]);
-  expect(deleted.code, deleted.err).toBe(3); // one is somebody else's
+  expect(deleted.code, deleted.err).toBe(3); // one is another owner's
   expect(deleted.err).toBe(`machine ${machine} deleted\nvolume ${volume} deleted\n`);
   expect(Object.keys(it.machines()).toSorted()).toEqual(["cdg-1", "ewr-1", "gone"]);
   expect(it.fly.snapshot().volumes[foreignVolume]?.state).toBe("created");

@@ -1,5 +1,5 @@
 /**
- * Replacements nobody's inputs ask for: `--replace` and taint. The engine then creates before it deletes, whatever a kind says, and a create that
+ * Replacements that no inputs ask for: `--replace` and taint. The engine then creates before it deletes, whatever a kind says, and a create that
  * finds what is there gives it the object which it deletes next.
  */
 import { type ExpectStatic, test } from "vitest";

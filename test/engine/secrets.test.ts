@@ -101,7 +101,7 @@ test("a stack with secrets: sealed to each PoP alone, a change touches who it co
   expect((await it.up()).code).toBe(0);
   expect([it.mutations(), api.received.length]).toEqual([[], asked]);
 
-  // A secret nobody asked for concerns nobody; one that was asked for concerns all, and neither identity nor auth key.
+  // A secret that was not asked for concerns no PoP; one that was asked for concerns all, and neither identity nor auth key.
   await desk.set(file, "unasked", "planted-unasked-two");
   const unconcerned = await it.run(["preview", "--expect-no-changes"]);
   expect(unconcerned.code, unconcerned.output).toBe(0);

@@ -216,7 +216,7 @@ test("rekeying adds and removes recipients, in one group; a removed one cannot d
   expect(readFileSync(path, "utf8")).toBe(one);
 });
 
-test("rekeying refuses to leave nobody, and says when no key opens the file: nothing is changed", async () => {
+test("rekeying refuses to leave no recipient, and says when no key opens the file: nothing is changed", async () => {
   const path = await file();
   const before = readFileSync(path, "utf8");
   expect(await errorMessage(rekeySecrets(path, { stack: "test", pops: {}, remove: [desk.recipient] }, desk.env))).toBe(

@@ -82,7 +82,7 @@ test("a broken image ends with the old version serving everywhere, and a failed 
   expect(Object.values(it.machines()).map((machine) => machine.image)).toEqual([image(2), image(2)]);
 });
 
-test("what somebody changed by hand shows in a refresh, and up puts it back", async () => {
+test("what was changed by hand shows in a refresh, and up puts it back", async () => {
   await using it = await engine();
   await it.up();
   const { id, app } = Object.values(it.fly.snapshot().machines).find(({ name }) => name === "cdg-1") ?? {
@@ -95,10 +95,10 @@ test("what somebody changed by hand shows in a refresh, and up puts it back", as
     path: `/v1/apps/${app}/machines/${id}`,
     query: new URLSearchParams(),
     headers: { authorization: `Bearer ${token}` },
-    body: JSON.stringify({ config: { ...config, env: { POP_NAME: "somebody" } } }),
+    body: JSON.stringify({ config: { ...config, env: { POP_NAME: "changed-by-hand" } } }),
   });
   const refreshed = await it.run(["refresh", "--yes", "--skip-preview", "--diff"]);
-  expect(refreshed.output).toContain("somebody");
+  expect(refreshed.output).toContain("changed-by-hand");
   it.mutations();
   const up = await it.up();
   expect(up, up.output).toMatchObject({ code: 0 });

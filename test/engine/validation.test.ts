@@ -57,7 +57,7 @@ test.concurrent("a wrong token is named as such", async ({ expect }) => {
   expect(output).not.toContain("wrong-token-1");
 });
 
-test.concurrent("an endpoint where nobody listens is named", async ({ expect }) => {
+test.concurrent("an endpoint where nothing listens is named", async ({ expect }) => {
   await using it = await engine();
   const { code, output } = await it.run(["up", "--yes", "--skip-preview"], { FLY_API_HOSTNAME: "http://127.0.0.1:9" });
   expect(code).not.toBe(0);

@@ -105,7 +105,7 @@ test.concurrent("what deploy.yml and drift.yml run: a deployment, no drift, drif
     path: `/v1/apps/my-edge/machines/${id}`,
     query: new URLSearchParams(),
     headers: { authorization: `Bearer ${token}` },
-    body: JSON.stringify({ config: { ...config, env: { POP_NAME: "somebody" } } }),
+    body: JSON.stringify({ config: { ...config, env: { POP_NAME: "changed-by-hand" } } }),
   });
   it.mutations();
   const drifted = await step(it, "drift.yml", "drift", "Compare");

@@ -83,7 +83,7 @@ const login = (user: string, password: string) => ({
   headers: { authorization: `Basic ${Buffer.from(`${user}:${password}`).toString("base64")}` },
 });
 
-test("while there is no password file nobody gets in, and other sites are served", async () => {
+test("while there is no password file no visitor gets in, and other sites are served", async () => {
   origin.answer("/", (_, response) => response.end("inside"));
   expect((await get("guarded.test")).status).toBe(401);
   expect((await get("guarded.test", "/", login("ada", "lovelace"))).status).toBe(403);

@@ -179,7 +179,7 @@ describe("Forgejo with SSH", () => {
     visitor.socket.destroy();
   });
 
-  test("listed visitors are rejected, and nobody gets a seventeenth connection", async () => {
+  test("listed visitors are rejected, and no visitor gets a seventeenth connection", async () => {
     const count = ssh.seen.length;
     const bad = await visit(at(), "203.0.113.77");
     await bad.untilClosed();

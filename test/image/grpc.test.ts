@@ -28,7 +28,7 @@ const ports = {
   secure: 25_393,
   web: 25_394,
   rude: 25_395,
-  nobody: 25_396,
+  unused: 25_396,
   names: 25_397,
   mutual: 25_398,
 };
@@ -60,11 +60,11 @@ const spec: ImageSpec = {
     called("secure.test", [at(ports.secure, "https")], { tls, hostHeader: "echo.home.internal" }),
     called("untrusted.test", [at(ports.secure, "https")], { tls: { serverName: tls.serverName } }),
     called("mutual.test", [at(ports.mutual, "https")], { tls: { ...tls, certificate: "edge-cert" } }),
-    called("away.test", [at(ports.nobody)], {
+    called("away.test", [at(ports.unused)], {
       errorPages: "errors",
       paths: [{ path: "/x", kind: "deny", status: 404 }],
     }),
-    called("several.test", [at(ports.nobody), at(ports.second)]),
+    called("several.test", [at(ports.unused), at(ports.second)]),
     called("quiet.test", [at(ports.plain)], { timeouts: { readSeconds: 1 } }),
     called("rude.test", [at(ports.rude)]),
     called("web-only.test", [at(ports.web)]),

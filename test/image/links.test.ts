@@ -25,7 +25,7 @@ const plants: [what: string, user: string, script: string][] = [
   ["a program that root runs", "unbound", `${unbound} && ln -s /usr/libexec/pop/sshd root.key.new`],
   ["the identity", "unbound", `${unbound} && ln -s /var/lib/pop/identity/ssh_host_ed25519_key root.key.new`],
   ["the identity, by two", "unbound", `${unbound} && ln -s root.key root.key.new && ln -s /etc/shadow root.key`],
-  ["a pipe nobody reads", "unbound", `${unbound} && mkfifo root.key.new root.key`],
+  ["a pipe without a reader", "unbound", `${unbound} && mkfifo root.key.new root.key`],
   ["a directory", "unbound", `${unbound} && mkdir root.key.new`],
   ["what nginx may not read", "certs", "ln -s /etc/shadow /var/lib/pop/certs/other.pem"],
   ["the whole root", "luggage-blog", "ln -s / /var/lib/luggage/blog/root"],

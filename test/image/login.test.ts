@@ -8,7 +8,7 @@ import { type Origin, startOrigin } from "./support/origin.ts";
 import { Bench, build, health, type Pop } from "./support/pop.ts";
 
 const network = { name: "fly-pops-login", subnet: "172.31.209.0/24", gateway: "172.31.209.1" };
-const ports = { origin: 25_372, service: 25_373, nobody: 25_374 };
+const ports = { origin: 25_372, service: 25_373, unused: 25_374 };
 const bench = new Bench("login");
 let origin: Origin;
 let service: Origin;
@@ -40,7 +40,7 @@ beforeAll(async () => {
       },
       { ...passed, host: "plain.test", auth },
       { ...passed, host: "relayed.test", origins: [...origins, `https://${network.gateway}:1`], auth },
-      { ...passed, host: "away.test", auth: forward(ports.nobody) },
+      { ...passed, host: "away.test", auth: forward(ports.unused) },
       { ...passed, host: "hangs.test", auth: forward(ports.service, "/hangs") },
       { kind: "files", host: "files.test", dir: "app", spa: true, auth },
       { ...passed, host: "open.test" },
@@ -156,7 +156,7 @@ describe("the service's response", () => {
     ["missing", 502, { "retry-after": "30" }],
     ["limited", 502, { "retry-after": "30" }],
     ["broken", 502, { "retry-after": "30" }],
-  ])("admits nobody unless it is 2xx: %s", async (session, status, headers) => {
+  ])("admits a visitor only if it is 2xx: %s", async (session, status, headers) => {
     for (const host of ["plain.test", "app.test", "files.test", "relayed.test"]) {
       const answer = await get(host, "/", as(session, { accept: "text/html" }));
       expect([host, answer.status]).toEqual([host, status]);

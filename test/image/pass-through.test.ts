@@ -46,7 +46,7 @@ const passThrough: PassThroughSite[] = [
   { host: "few.test.org", origins: [here], connections: 2, idleSeconds: 60 },
   { host: "two.test.org", origins: [`https://${network.gateway}:1`, here], idleSeconds: 60 },
   { host: "away.test.org", origins: [`https://${network.gateway}:1`], idleSeconds: 60 },
-  { host: "nobody.test.org", origins: ["https://nobody.pt.test"], idleSeconds: 60 },
+  { host: "unresolved.test.org", origins: ["https://unresolved.pt.test"], idleSeconds: 60 },
   { host: "brief.test.org", origins: [here], idleSeconds: 2 },
 ];
 
@@ -366,7 +366,7 @@ describe("connections that are not passed on", () => {
     );
   });
 
-  test.each(["away.test.org", "nobody.test.org"])(
+  test.each(["away.test.org", "unresolved.test.org"])(
     "%s, whose server is down: closed, counted, and the PoP is well",
     async (host) => {
       expect(await refused(host)).toBe(gone);

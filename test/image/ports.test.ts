@@ -22,7 +22,7 @@ const networks = (...all: string[]) => ({ networks: all, files: [] });
 const all: TcpPort[] = [
   { port: 22, to: here, proxyProtocol: "v2", limit: generous, idleSeconds: 60 },
   { port: 25, to: { kind: "host", address: `mail.ports.test:${serverPort}` }, limit: generous, idleSeconds: 60 },
-  { port: 26, to: { kind: "host", address: "nobody.ports.test:26" }, limit: generous, idleSeconds: 60 },
+  { port: 26, to: { kind: "host", address: "unresolved.ports.test:26" }, limit: generous, idleSeconds: 60 },
   { port: 27, to: { kind: "host", address: `${network.gateway}:1` }, limit: generous, idleSeconds: 60 },
   { port: 1883, to: { kind: "luggage", luggage: "blog" }, limit: generous, idleSeconds: 60 },
   { port: 2000, to: here, limit: { connections: 2, total: 100 }, idleSeconds: 60 },

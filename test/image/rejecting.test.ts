@@ -155,7 +155,7 @@ describe("a visitor that sends too many requests", () => {
     );
   });
 
-  test("is not somebody who scrolls through a gallery, with the default limit", async () => {
+  test("is not a visitor who scrolls through a gallery, with the default limit", async () => {
     origin.answer("/thumbnail", (_, response) => response.end("t".repeat(1000)));
     expect((await flood("usual.test", "/thumbnail", 2000, "198.51.100.5")).outcomes).toEqual({ 200: 2000 });
   });
@@ -306,7 +306,7 @@ describe("a visitor that an operator blocked", () => {
     await runPop("unblock", "--all");
   });
 
-  test("a broken file blocks nobody else and crashes no worker", async () => {
+  test("a broken file blocks no other visitor and crashes no worker", async () => {
     const before = await workers();
     const write = (text: string) => pop.exec(["/bin/sh", "-c", `printf '${text}' > /var/lib/pop/blocked`]);
     await write("nonsense\\n198.51.100.70/32 99999999999\\n\\n/ 0\\n198.51.100.71/32\\n%0200d\\n");

@@ -46,7 +46,7 @@ test("an app that exists in the organization is adopted", async () => {
   expect(fixture.logLines).toEqual([`app ${app} exists, adopted`]);
 });
 
-test("an app whose create was answered to nobody is found, not made twice", async () => {
+test("an app whose create was answered after the client had gone is found, not made twice", async () => {
   await using fixture = await handlerFixture({ withApp: false });
   fixture.local.faults.next("POST apps", "drop response");
   await appHandler.create(inputs, fixture.context);
@@ -60,7 +60,7 @@ test("an app of another organization is refused, its owner named", async () => {
   );
 });
 
-test("a name that somebody else has is refused as taken", async () => {
+test("a name that another organization has is refused as taken", async () => {
   await using fixture = await handlerFixture({ withApp: false });
   fixture.local.faults.next("GET apps/:app", { kind: "status", status: 403, body: { error: "unauthorized" } });
   expect(await errorMessage(appHandler.create(inputs, fixture.context))).toMatch(

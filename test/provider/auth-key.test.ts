@@ -248,7 +248,7 @@ test("a former key that cannot be revoked is reported, and is not a failure", as
   expect(api.keys.size).toBe(2);
 });
 
-test("a change that concerns no key asks nobody", async () => {
+test("a change that concerns no key makes no call", async () => {
   const { api, context } = await scene();
   const { id, outs } = await authKeyHandler.create(inputsOf(), context);
   const before = api.received.length;
@@ -257,7 +257,7 @@ test("a change that concerns no key asks nobody", async () => {
   expect(api.received.length).toBe(before);
 });
 
-test("a refresh asks nobody while the key lives, and one that ended stays while the node is there", async () => {
+test("a refresh makes no call while the key lives, and one that ended stays while the node is there", async () => {
   const { api, context, pass } = await scene();
   const { id, outs } = await authKeyHandler.create(inputsOf(), context);
   const before = api.received.length;
@@ -337,7 +337,7 @@ test.each<[string, Scene, RegExp]>([
   for (const secret of Object.values(planted)) expect(reported).not.toContain(secret);
 });
 
-/** Every way a call can fail, at every call of a create: no key lives that was not sealed to somebody, but for one whose answer was lost. */
+/** Every way a call can fail, at every call of a create: no key lives that was not sealed to a PoP, but for one whose answer was lost. */
 const faults: [string, Scene["instead"]][] = [
   ["hangs up", () => "hang up"],
   ["400", () => ({ status: 400, body: { message: "bad" } })],
@@ -437,7 +437,7 @@ describe("a control server that takes tags from no key", () => {
     ["changed by hand", [node("1", ["home"])], ["home"]],
     ["as they should be", [node("1", ["pop"])], ["pop"]],
     ["of two nodes of the name", [node("1", ["home"]), node("2", ["x"])], ["pop"]],
-    ["of nobody", [], ["pop"]],
+    ["of no node", [], ["pop"]],
   ])("a refresh and tags %s", async (_, nodes, tags) => {
     const it = await kept(nodes);
     const { id, outs } = await authKeyHandler.create(inputsOf({ isNew: false }), it.context);

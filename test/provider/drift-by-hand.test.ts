@@ -1,4 +1,4 @@
-/** Whatever somebody changes by hand shows in a refresh as exactly that, and the next `up` puts it back. */
+/** Whatever is changed by hand shows in a refresh as exactly that, and the next `up` puts it back. */
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import type { MachineConfig } from "../../fly/wire.ts";
@@ -69,7 +69,7 @@ async function putBack(it: Pop, outs: MachineOutputs): Promise<void> {
   expect((await refreshed({ ...it, outs: updated })).shown).toEqual([]);
 }
 
-/** Every field of the config a PoP has, and those somebody may add; each with what a refresh then shows. */
+/** Every field of the config a PoP has, and those that may be added by hand; each with what a refresh then shows. */
 const edits: [field: string, change: (config: MachineConfig) => void][] = [
   [
     "config.image",
@@ -366,7 +366,7 @@ const deeds: [deed: string, found: string, by: (it: Pop) => Promise<unknown>][] 
   ["stopped", "stopped", ({ world, id }) => byHand(world, id, "stop")],
   ["suspended", "suspended", ({ world, id }) => byHand(world, id, "suspend")],
 ];
-test.each(deeds)("a machine that somebody %s shows as %s, and is started and verified", async (_, found, by) => {
+test.each(deeds)("a machine that an operator %s shows as %s, and is started and verified", async (_, found, by) => {
   await using world = await faultFixture();
   const it = await pop(world);
   await by(it);
@@ -398,7 +398,7 @@ test("a check that fails for a minute is drift, one that recovers is not", async
   expect((await refreshed(it)).shown).toEqual([]);
 });
 
-test("a PoP's mark that somebody changed or took is drift, and is put back", async () => {
+test("a PoP's mark that was changed or removed by hand is drift, and is put back", async () => {
   const marks: Record<string, string>[] = [{ pops_pop: "ewr-9" }, {}];
   for (const mark of marks) {
     await using world = await faultFixture();

@@ -73,7 +73,7 @@ test.each(kinds)(
 );
 
 test.each(kinds)(
-  "%s: one that nobody wants goes, and so does one whose replacement was compared before",
+  "%s: one that no stack has goes, and so does one whose replacement was compared before",
   async (kind, handler, of) => {
     for (const compared of [false, true]) {
       await using fixture = await handlerFixture();

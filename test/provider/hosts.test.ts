@@ -227,7 +227,7 @@ test("after all the patience there is, it is said who holds what, and the next r
   expect(alive(fixture)).toHaveLength(1);
 });
 
-test("a machine of somebody else that lives is not waited for", async () => {
+test("a live machine of another owner is not waited for", async () => {
   await using fixture = await handlerFixture();
   const volume = await volumeHandler.create(volumeInputs(), fixture.context);
   const config = { image: "nginx", mounts: [{ volume: volume.id, path: "/v" }] };

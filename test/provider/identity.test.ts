@@ -46,7 +46,7 @@ test("a new volume gets its key by a machine that is gone afterwards, and the vo
   expect(machine.outs.state).toBe("started");
 });
 
-test("the machine that makes it serves nobody, never comes back, and is known as ours", () => {
+test("the machine that makes it serves no visitor, never comes back, and is known as ours", () => {
   expect(helperMachineConfig(identityInputs("vol_1"))).toEqual({
     image: image(1),
     guest: { cpu_kind: "shared", cpus: 1, memory_mb: 256 },
@@ -81,7 +81,7 @@ test("where the PoP runs already it is asked, and no second machine is made", as
   expect(names(world)).toEqual(["cdg-1"]);
 });
 
-test("a PoP that somebody stopped is started to be asked", async () => {
+test("a PoP that was stopped by hand is started to be asked", async () => {
   await using world = await faultFixture();
   const { context, volume } = await withVolume(world);
   const { id } = await machineHandler.create(machineInputs(volume), context);
@@ -159,7 +159,7 @@ test.each([
   );
 });
 
-test("a machine of its name that is somebody else's is left alone", async () => {
+test("a machine of its name that is another owner's is left alone", async () => {
   await using world = await faultFixture();
   const { context, volume } = await withVolume(world);
   await context.fly.createMachine(app, { name: "cdg-1-identity", region: "cdg", config: { image: image(7) } });
@@ -179,7 +179,7 @@ test("a volume that another stack's machine holds is refused", async () => {
   );
 });
 
-test("other names for SSH ask nobody: the key stays", async () => {
+test("other names for SSH make no call: the key stays", async () => {
   await using world = await faultFixture();
   const { context, volume } = await withVolume(world);
   const { id, outs } = await identityHandler.create(identityInputs(volume), context);

@@ -282,7 +282,7 @@ test("a volume that another machine holds is refused, the machine named", async 
   expect(lives(fixture)).toHaveLength(1);
 });
 
-test("a machine of the same name that belongs to somebody else is refused, its owner named", async () => {
+test("a machine of the same name that belongs to another owner is refused, and the owner named", async () => {
   await using fixture = await pop();
   const { id: volume } = await volumeHandler.create(volumeInputs({ name: "other" }), fixture.context);
   const error = await failure(
@@ -327,7 +327,7 @@ test("a foreign lease that does not end is named, and nothing changes", async ()
   expect(fixture.local.calls("POST", "machines/:id")).toBe(0);
 });
 
-test("a change of what only we care about calls nobody", async () => {
+test("a change of what only we care about makes no call", async () => {
   await using fixture = await pop();
   const outs = await machineHandler.update(
     fixture.id,
@@ -379,7 +379,7 @@ test("what was just made shows no drift", async () => {
   expect(read).toEqual({ outs: fixture.outs, inputs: fixture.inputs });
 });
 
-test("what somebody changed by hand shows, field by field, and an update puts it back", async () => {
+test("what was changed by hand shows, field by field, and an update puts it back", async () => {
   await using fixture = await pop();
   const config = { ...toWire(fixture.inputs), env: { POP_NAME: "hacked" } };
   await fixture.local.call("POST", `/apps/${app}/machines/${fixture.id}`, { config });

@@ -131,7 +131,7 @@ test("another stack's PoP is taken over completely with adopt.from: the same obj
   ).toEqual([["cdg-1", theirs]]);
 });
 
-test("a volume that a machine of nobody's mounts is not taken over by its name", async () => {
+test("a volume that a machine without an owner mounts is not taken over by its name", async () => {
   await using fixture = await handlerFixture();
   const { body } = await fixture.local.call("POST", `/apps/${app}/volumes`, {
     name: "pop_cdg_1",

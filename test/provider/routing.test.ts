@@ -60,7 +60,7 @@ async function visitors({ local }: HandlerFixture, clientRegion: string) {
   onTestFinished(() => edge.close({ drainMs: 0 }));
   return async (port: number): Promise<string> => {
     const at = edge.listeners().find((it) => it.port === port)?.local;
-    if (!at) throw new Error(`nobody listens on ${port}`);
+    if (!at) throw new Error(`nothing listens on ${port}`);
     const socket = connect(at).on("error", () => {});
     const said: Buffer[] = [];
     for await (const chunk of socket) said.push(chunk);

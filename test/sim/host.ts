@@ -45,7 +45,7 @@ export interface Network {
 export function createHost(network: Network, client: (options: FlyOptions) => Fly, log: (line: string) => void): Host {
   let alive = true;
   const death = Promise.withResolvers<never>();
-  // Nobody may be calling when it dies.
+  // It may die while there is no call.
   death.promise.catch(() => {});
   const { clock, rng } = network;
   const own: Clock = {

@@ -43,7 +43,7 @@ export async function runSeed(seed: number, { history, client }: SeedOptions = {
     failed(error);
   }
   sim.fly.close();
-  // Node tells of promises nobody listened to after the last tick.
+  // Node reports unhandled promises after the last tick.
   await new Promise(setImmediate);
   process.off("unhandledRejection", failed);
   return {
@@ -157,7 +157,7 @@ async function expectNoChanges(sim: Sim): Promise<void> {
     );
 }
 
-/** What a cut-off create left of PoPs and addresses that the stack has given up since: nobody but their owner can know, so the owner takes them away. */
+/** What a cut-off create left of PoPs and addresses that the stack has given up since: only their owner can know, so the owner removes them. */
 async function deleteLeftovers(sim: Sim): Promise<void> {
   const wanted = new Set<string>([...sim.stack.pops.map((it) => it.name), ...sim.stack.addresses]);
   const lost = [...sim.unknownToState].filter((name) => !wanted.has(name));
@@ -186,7 +186,7 @@ async function del(sim: Sim, path: string): Promise<void> {
   sim.note(() => `         the owner deletes ${path} -> ${reply.status}`);
 }
 
-/** Somebody else's machine and volume in the same app. */
+/** Another owner's machine and volume in the same app. */
 async function createForeignObjects(sim: Sim): Promise<void> {
   const post = (path: string, body: unknown) =>
     sim.clock.until(

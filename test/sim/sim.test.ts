@@ -11,7 +11,7 @@ interface Kept {
 
 const kept: Kept[] = JSON.parse(readFileSync(new URL("seeds.json", import.meta.url), "utf8"));
 
-/** Seeds nobody has run before: each day has a thousand of its own, so that a red run is red again the same day. SIM_FIRST repeats those of another one. */
+/** Seeds that have not run before: each day has a thousand of its own, so that a red run is red again the same day. SIM_FIRST repeats those of another one. */
 const first = Number(process.env.SIM_FIRST ?? Math.floor(Date.now() / 86_400_000) * 1_000);
 
 const reported = (failures: { seed: number; failure?: string }[]) =>

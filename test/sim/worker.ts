@@ -9,7 +9,7 @@ export interface Chunk {
   mutant: string | undefined;
 }
 
-// Nobody reads the traces of errors that are part of a simulation; making them costs a tenth of the time.
+// The traces of errors that are part of a simulation are not read; making them costs a tenth of the time.
 Error.stackTraceLimit = 0;
 
 parentPort?.on("message", async ({ first, count, mutant }: Chunk) => {

@@ -31,7 +31,7 @@ test.concurrent("Ctrl-C in the first update of ten: that one comes to its end, n
   const once = it.start();
   await Promise.race([
     once.said(/waits for its turn[\s\S]*waits for its turn/),
-    once.ended.then(({ output }) => expect.fail(`nobody waited:\n${output}`)),
+    once.ended.then(({ output }) => expect.fail(`it did not wait:\n${output}`)),
   ]);
   process.kill(once.pid, "SIGINT");
   const { code, output } = await once.ended;
@@ -41,7 +41,7 @@ test.concurrent("Ctrl-C in the first update of ten: that one comes to its end, n
   expect(output).toMatch(
     /[a-z]{3}-1: nothing was done, because the run was cancelled before its turn\. It was not changed\. Run again\./,
   );
-  // Nobody is left out of routing or leased.
+  // No machine is left out of routing or leased.
   expect(notServing(it)).toEqual([]);
 
   const twice = it.start();

@@ -66,7 +66,7 @@ test("a PoP on a host that is away is taken out of the stack", async () => {
   it.config(stack({ regions: { cdg: {} }, keepVolumes: true }));
   const up = await it.up();
   expect(up.code, up.output).toBe(0);
-  // Nobody waits for a host that is away: the machine may read `destroying` for a moment yet.
+  // A host that is away is not waited for: the machine may read `destroying` for a moment yet.
   await expect.poll(() => Object.keys(it.machines())).toEqual(["cdg-1"]);
 });
 
@@ -130,7 +130,7 @@ test("a volume on a full host: `up` names the command, which recreates that PoP 
   expect((await it.up()).output).toMatch(/protect/);
 });
 
-test("a volume that can neither be mounted nor deleted is given up, and listed afterwards as nobody's", async () => {
+test("a volume that can neither be mounted nor deleted is given up, and listed afterwards as an orphan", async () => {
   await using it = await engine({ quirks: { ...quirks, deletesUnreachable: true } });
   expect((await it.up()).code).toBe(0);
   const [old] = volumesNamed(it, "pop_cdg_1");

@@ -22,6 +22,6 @@ test.each(outages)(
   },
 );
 
-test("a PoP that boots while nobody is at home serves from its volume within 10 s", async () => {
+test("a PoP that boots while home is down serves from its volume within 10 s", async () => {
   console.log(`it served after ${Math.round(await bootsAlone(it, { seconds: 10 }))} ms`);
 });

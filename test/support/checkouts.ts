@@ -55,7 +55,7 @@ export function checkouts(): Checkouts {
 const encrypted = (text: string): string =>
   `ENC[AES256_GCM,data:${Buffer.from(text).toString("base64")},iv:aXY=,tag:dGFn,type:str]`;
 
-/** A sops file that nobody can open. */
+/** A sops file that no key opens. */
 export const sealedFile = (values: Record<string, string>): string =>
   stringify({
     ...Object.fromEntries(Object.entries(values).map(([key, value]) => [key, encrypted(value)])),

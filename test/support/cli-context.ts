@@ -1,6 +1,6 @@
 import type { CliContext } from "../../cli/context.ts";
 
-/** What a command sees, outside a terminal and with nobody to ask, and what it said so far. */
+/** What a command sees, outside a terminal, where it cannot ask, and what it said so far. */
 export function cliContext(of: Pick<CliContext, "env" | "dir" | "clock"> & Partial<CliContext>): {
   context: CliContext;
   said: { out: string; err: string };

@@ -23,7 +23,7 @@ export interface LocalFlyTestOptions {
   settings?: LocalFlyOptions["settings"];
   /** What live Fly would do to a client's patience. Default none of it. */
   quirks?: Partial<Quirks>;
-  /** How machines behave that nobody scripted. */
+  /** How machines behave that have no script. */
   behaviour?: Partial<Behaviour>;
   store?: Store;
   clock?: VirtualClock;

@@ -82,7 +82,7 @@ export async function hunt(
   }
   for (const { name } of (await it.status()).machines) {
     const { container } = await popContainer(it, name);
-    // Its own identity, and the sites' keys it serves by while nobody is at home, lie there by design.
+    // Its own identity, and the sites' keys it serves by while home is down, are there by design.
     look(
       `${name}'s volume`,
       await whole(await container.getArchive({ path: "/var" })),

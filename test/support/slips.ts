@@ -1,5 +1,5 @@
 /**
- * Slips: what somebody does to a production stack without meaning it, each tried by the real CLI on one fleet. What must hold after each: no PoP that
+ * Slips: what an operator does to a production stack by mistake, each tried by the real CLI on one fleet. What must hold after each: no PoP that
  * served is lost but those that the change itself takes out, no address and no app.
  */
 import { readFileSync, writeFileSync } from "node:fs";

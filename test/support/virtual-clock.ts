@@ -19,7 +19,7 @@ export interface VirtualClock extends Clock {
   readonly background: Clock;
   /** Work is in progress that ends by itself: time stops until the returned function is called. */
   hold(): () => void;
-  /** Somebody waits for what only time can bring: a reason to go on. `tracked`: a request that `trackHttp` counts has reached its server. */
+  /** A caller waits for what only time can bring: a reason to go on. `tracked`: a request that `trackHttp` counts has reached its server. */
   wait(how?: { tracked: boolean }): () => void;
   /** Lets time pass while things go their way; what is due at the last millisecond has happened too. */
   advance(ms: number): Promise<void>;

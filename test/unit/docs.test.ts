@@ -115,7 +115,7 @@ const covers: Cover[] = [
   { command: /^npx pulumi destroy\b/, by: "test/support/slips.ts", words: '["destroy", "--yes"' },
   { command: /^npx pulumi cancel( --stack prod)?$/, by: "test/slow/hosts.test.ts", words: '["cancel", "--yes"]' },
   { command: /^npx pulumi state delete( URN)?$/, by: "test/support/slips.ts", words: '["state", "delete", urn' },
-  { command: /^npx pulumi (stack select|config rm fly:token --stack prod)$/, not: "Pulumi's own, and calls nobody" },
+  { command: /^npx pulumi (stack select|config rm fly:token --stack prod)$/, not: "Pulumi's own, and makes no call" },
   { command: /^npx pulumi stack export /, by: "test/engine/state.test.ts", words: '"stack", "export", "--file"' },
   { command: /^export PULUMI_BACKEND_URL=/, by: "test/support/s3.ts", words: "PULUMI_BACKEND_URL" },
   { command: /^npx pulumi stack import /, by: "test/engine/state.test.ts", words: '"stack", "import", "--file"' },
@@ -218,7 +218,7 @@ test.each(["npx fly-pops rekey", "npx fly-pops logs --nope", "npx fly-pops exec"
   },
 );
 
-test("a token is set only by somebody whom fly knows: without a login it prints none, and an empty one would be stored", () => {
+test("a token is set only by a user whom fly knows: without a login it prints none, and an empty one would be stored", () => {
   const files = [...pages, "Pulumi.prod.yaml", "cli/commands/init.ts"];
   const lines = files.flatMap((page) =>
     [...read(page).matchAll(/.*fly tokens create .*\| *npx pulumi config set.*/g)].map(([it]) => it),

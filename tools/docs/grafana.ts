@@ -134,7 +134,7 @@ const panels: Panel[] = [
       "port {{port}} {{result}}": `sum by (port, result) (rate(pop_port_connections_total{${here}}${window})) > 0`,
       "{{site}} {{result}}": `sum by (site, result) (rate(pop_pass_through_connections_total{${here}}${window})) > 0`,
     },
-    description: "Counted when they have ended. limited, blocked and failed ones reached nobody.",
+    description: "Counted when they have ended. limited, blocked and failed ones reached nothing behind the PoP.",
   },
   {
     title: "Traffic of ports and of sites whose TLS ends at home",

@@ -34,7 +34,7 @@ export const appProbe = probe({
       restsOn: ["fly/errors.ts", "providers/fly/app.ts"],
       source: "[fly-go flaps_error.go](https://github.com/superfly/fly-go/blob/main/flaps/flaps_error.go)",
       wrongIf: "it succeeds, or the refusal has another status or text",
-      playedBy: "test/provider/app.test.ts: a name that somebody else has is refused as taken",
+      playedBy: "test/provider/app.test.ts: a name that another organization has is refused as taken",
     },
   },
   async measure(session, found) {

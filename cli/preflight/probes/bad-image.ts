@@ -1,4 +1,4 @@
-/** An update to an image that nobody has. */
+/** An update to an image that does not exist. */
 import { FlyError } from "../../../fly/errors.ts";
 import { withLease } from "../../../providers/fly/lease.ts";
 import { createRolloutGate } from "../../../providers/rollout-gate.ts";

@@ -21,7 +21,7 @@ export const cordonProbe = probe({
       restsOn: ["providers/fly/machine-update.ts", "config/defaults.ts"],
       source: "[alchemy, replicas.ts](https://github.com/alchemy-run/alchemy): some 10 s",
       wrongIf: "one is answered later: visitors would reach a stopping machine",
-      playedBy: "test/provider/fly/lag.test.ts: a cordon that lands late leaves nobody out of routing",
+      playedBy: "test/provider/fly/lag.test.ts: a cordon that lands late leaves no PoP out of routing",
     },
     "cordon-keeps-connections": {
       says: "A connection that was open before the cordon continues.",

@@ -9,7 +9,7 @@ export const tokenProbe = probe({
       restsOn: ["cli/doctor/fly.ts"],
       source: "[openapi.yaml](https://docs.machines.dev/spec/openapi3.json), `GET /v1/tokens/current`",
       wrongIf: "the response is an error, or names no organization",
-      playedBy: "test/cli/doctor.test.ts: an app of somebody else's organization, a token of another",
+      playedBy: "test/cli/doctor.test.ts: an app of another organization, a token of another one",
     },
   },
   async measure({ fly, organization }, found) {

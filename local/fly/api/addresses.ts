@@ -52,7 +52,7 @@ export function addressRoutes(core: Core): RouteTable {
   };
 }
 
-/** The lowest address of a kind that nobody has: the same calls give the same addresses. */
+/** The lowest free address of a kind: the same calls give the same addresses. */
 function free(type: AssignAddress["type"], taken: AddressRow[], network: PrivateNetwork): string {
   if (type === "shared_v4") return sharedV4;
   const used = new Set(taken.map((it) => it.ip));

@@ -65,7 +65,7 @@ export function createReplicas(core: Core, random: Random, readsOf: (core: Core)
   for (let n = 0; n < Math.max(count, 1); n++) join();
   let late: Late[] = [];
 
-  /** Drawn when somebody first asks: a server that came later has not heard of it sooner than others might. */
+  /** Drawn at the first question: a server that came later has not heard of it sooner than others might. */
   function reachedAt(it: Late, server: Replica): number {
     const known = it.until.get(server.name);
     if (known !== undefined) return known;

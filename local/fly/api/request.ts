@@ -50,7 +50,7 @@ export const empty = (status: number): Answer => ({ status });
 export const ok = (): Answer => json(200, { ok: true });
 
 /**
- * The body by its schema; 400 when it is missing, malformed or wrong. Keys nobody asked for are ignored, and so is a key that says null:
+ * The body by its schema; 400 when it is missing, malformed or wrong. Unknown keys are ignored, and so is a key that says null:
  * Go reads it as nothing, and fly-go sends it for whatever its caller left unset.
  */
 export function bodyOf<T>(call: Call, schema: z.ZodType<T>): T {

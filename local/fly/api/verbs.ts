@@ -31,7 +31,7 @@ const largestSuspended = 2048;
 const defaultExecSeconds = 60;
 
 export function verbRoutes(core: Core, lifecycle: Lifecycle): RouteTable {
-  /** A live machine nobody else holds. */
+  /** A live machine that no other client holds. */
   const held = (call: Call): MachineRow => {
     const machine = liveMachineOf(core, call);
     fence(core, machine, call.nonce);

@@ -20,7 +20,7 @@ export type Fault =
   | { kind: "slow"; ms: number }
   /** The machine's lease is gone when the call arrives. */
   | { kind: "lease lost" }
-  /** Somebody else holds the machine when the call arrives. */
+  /** Another client holds the machine when the call arrives. */
   | { kind: "lease stolen"; owner: string; ttlSeconds: number };
 
 export type FaultWord = "drop request" | "drop response" | "lease lost" | "server goes" | "empty list";

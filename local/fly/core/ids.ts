@@ -17,7 +17,7 @@ export interface Ids {
   volume(): string;
   snapshot(): string;
   nonce(): string;
-  /** `word-word-1234`, for machines nobody named. */
+  /** `word-word-1234`, for machines without a name of their own. */
   name(): string;
   app(): string;
   /** An address on the private network, for a machine on the given host. */

@@ -1,5 +1,5 @@
 /**
- * What live Fly does to its clients and a local one need not: lags, limits, rows nobody asked for. All off unless a test wants them, to see
+ * What live Fly does to its clients and a local one need not: lags, limits, unexpected rows. All off unless a test wants them, to see
  * whether a client has the patience Fly asks for.
  */
 export interface Quirks {

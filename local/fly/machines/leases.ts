@@ -13,7 +13,7 @@ function liveLease(core: Core, machine: MachineRow): LeaseRow | undefined {
 const heldBy = (machine: MachineRow, lease: LeaseRow) =>
   `machine ID ${machine.id} lease currently held by ${lease.owner}, expires at ${rfc3339(lease.expiresAt)}`;
 
-/** Throws 409 when somebody holds the machine and the nonce is not theirs. */
+/** Throws 409 when a client holds the machine and the nonce is not its own. */
 export function fence(core: Core, machine: MachineRow, nonce: string | undefined): void {
   const lease = liveLease(core, machine);
   if (lease && lease.nonce !== nonce) throw aborted(heldBy(machine, lease));
@@ -21,7 +21,7 @@ export function fence(core: Core, machine: MachineRow, nonce: string | undefined
 
 /**
  * Gives or prolongs a lease. With the nonce of the live one it stays that lease; with another nonce, or none, a new one is made,
- * unless somebody else holds the machine: 409. So a refresh after the lease ran out silently creates a new lease.
+ * unless another client holds the machine: 409. So a refresh after the lease ran out silently creates a new lease.
  */
 export function acquire(
   core: Core,

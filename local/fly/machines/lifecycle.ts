@@ -213,7 +213,7 @@ export function createLifecycle(core: Core): Lifecycle {
     // While a restart or replacement boots the new instance, an end is the new one's own; before that it is the old one's, as asked.
     const oldOneEnds = (kind === "restart" || kind === "replace") && machine.state !== "starting";
     if (kind === "stop" || kind === "destroy" || oldOneEnds) {
-      // On Fly the end of a replaced instance looks as if nobody had asked for it.
+      // On Fly the end of a replaced instance looks as if it had not been asked for.
       recordExit(core, machine, exit, { requestedStop: kind !== "replace", restarting: oldOneEnds, ...why });
       core.changed(machine);
       return;

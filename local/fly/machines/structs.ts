@@ -7,7 +7,7 @@
  * How one field is printed.
  * - `plain`: missing when empty ("", 0, false, [], {}), Go's omitempty
  * - `pointer`: kept when it was given, whatever it says
- * - `always`: there even when nobody gave it, as the value here
+ * - `always`: there even when it was not given, as the value here
  * - `duration`: Go's text form; kept when given
  * - `struct`, `list`, `map`: nested; `optional` structs are missing when not given, `required` ones print `{}`
  */

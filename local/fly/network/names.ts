@@ -48,7 +48,7 @@ interface Records {
 
 /**
  * @param name as asked, in any case, with or without a final dot
- * @param asker undefined: nobody of the private network
+ * @param asker undefined: not a member of the private network
  * @returns undefined for what is not under `.internal`: the engine's own name servers know it
  */
 export function answer(

@@ -56,7 +56,7 @@ func (o *origin) page(w http.ResponseWriter, r *http.Request) {
 	select {
 	case <-time.After(how.sleep):
 	case <-r.Context().Done():
-		return // nobody waits any more
+		return // the client has gone
 	}
 	if how.cache != "" {
 		w.Header().Set("Cache-Control", how.cache)

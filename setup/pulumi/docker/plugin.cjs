@@ -144,7 +144,7 @@ function main() {
     cancel: async () => ending.abort(),
     // No read and no delete: the state is the record, the registry keeps what was pushed.
   };
-  // The engine holds our stdin: its end means the engine is gone, however it went, and nobody else would stop us.
+  // The engine holds our stdin: its end means the engine is gone, however it went, and nothing else would stop us.
   process.stdin.resume().on("end", () => process.exit(0));
   return project("@pulumi/pulumi/provider").main(provider, process.argv.slice(2));
 }

@@ -61,14 +61,14 @@ export const caching = () =>
     });
 
     test("neither serves a request with Authorization from the cache nor stores its response", async () => {
-      origin.answer("/account", (request, answer) => answer.end(request.headers.authorization ?? "nobody"));
+      origin.answer("/account", (request, answer) => answer.end(request.headers.authorization ?? "anonymous"));
       const [one, other] = [
         { headers: { authorization: "Basic b25l" } },
         { headers: { authorization: "Basic b3RoZXI=" } },
       ];
       expect((await www("/account", one)).body).toBe("Basic b25l");
       expect((await www("/account", other)).body).toBe("Basic b3RoZXI=");
-      expect((await www("/account")).body).toBe("nobody");
+      expect((await www("/account")).body).toBe("anonymous");
       expect((await www("/account", one)).body).toBe("Basic b25l");
     });
 

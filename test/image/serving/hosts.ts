@@ -97,7 +97,7 @@ export const hosts = () =>
         );
         other = await openOther(nginxConf({ ...spec, sites }));
         await until(
-          () => http({ port: other.http, host: "nobody.test" }),
+          () => http({ port: other.http, host: "unknown.test" }),
           ({ status }) => status === 301,
         );
       });
@@ -106,17 +106,17 @@ export const hosts = () =>
 
       test("are answered by the default site, with its certificate", async () => {
         origin.answer("/any", (request, answer) => answer.end(request.headers.host));
-        for (const host of ["nobody.test", "203.0.113.7", "plain.example.test"]) {
-          expect(await ask(host, { servername: "nobody.test" })).toMatchObject({ status: 200, body: host });
+        for (const host of ["unknown.test", "203.0.113.7", "plain.example.test"]) {
+          expect(await ask(host, { servername: "unknown.test" })).toMatchObject({ status: 200, body: host });
         }
-        expect(await certified(other, "nobody.test")).toBe("DNS:plain.example.test");
+        expect(await certified(other, "unknown.test")).toBe("DNS:plain.example.test");
         expect(await certified(other, undefined)).toBe("DNS:plain.example.test");
         expect(await certified(other, "www.example.test")).toBe("DNS:www.example.test");
       });
 
       test("are redirected from http to https", async () => {
-        const { headers } = await http({ port: other.http, host: "nobody.test", path: "/a?b" });
-        expect(headers.location).toBe("https://nobody.test/a?b");
+        const { headers } = await http({ port: other.http, host: "unknown.test", path: "/a?b" });
+        expect(headers.location).toBe("https://unknown.test/a?b");
       });
     });
   });

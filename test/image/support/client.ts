@@ -72,7 +72,7 @@ export async function enterTls(port: number, options: ConnectionOptions, client?
   return socket;
 }
 
-/** What a visitor who trusts these authorities and nobody else is served. Undefined: the visitor gets a warning. */
+/** What a visitor who trusts these authorities alone is served. Undefined: the visitor gets a warning. */
 export async function trustedCertificate(
   port: number,
   servername: string,

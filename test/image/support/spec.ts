@@ -21,7 +21,7 @@ export const namePort = 25_353;
 export const originName = "origin.homelab.test";
 
 /** TEST-NET-1, https://www.rfc-editor.org/rfc/rfc5737: never answers. */
-const nobody = "192.0.2.1";
+const unreachable = "192.0.2.1";
 
 /** With everything that is outside the machine, and down: control server, vault, secrets. */
 export const outward = (): ImageSpec => ({
@@ -31,16 +31,16 @@ export const outward = (): ImageSpec => ({
     // Never started, because its secret never arrives.
     waiting: { source: { kind: "files", dir: "blog" }, command: ["serve"], env: {}, secrets: ["token"] },
   },
-  tailnet: { domain: "tailnet.test", loginServer: `http://${nobody}:8080`, tags: ["pop"], hostPrefix: "edge-" },
+  tailnet: { domain: "tailnet.test", loginServer: `http://${unreachable}:8080`, tags: ["pop"], hostPrefix: "edge-" },
   certificates: {
-    vault: { address: `https://${nobody}:8200`, ca: "origin.pem", mount: "kv", path: "certbot/{domain}" },
+    vault: { address: `https://${unreachable}:8200`, ca: "origin.pem", mount: "kv", path: "certbot/{domain}" },
   },
 });
 
 /** With every optional layer. */
 export const laden = (): ImageSpec => ({
   ...outward(),
-  // Nobody has its private key.
+  // Its private key is not kept.
   ssh: { authorizedKeys: [`ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI${"A".repeat(43)}`] },
   debugTools: true,
 });
@@ -101,7 +101,7 @@ export const spec: ImageSpec = {
     site("misnamed.example.test", `https://${originName}:8443`, undefined, {
       tls: { ca: "origin.pem", serverName: "elsewhere.homelab.test" },
     }),
-    site("gone.example.test", "http://nobody.homelab.test"),
+    site("gone.example.test", "http://unresolved.homelab.test"),
     site("several.example.test", [`http://${originName}:8080`, `http://${network.origin}:8081`], brief, {
       headers: {
         "Strict-Transport-Security": "max-age=60",
@@ -109,12 +109,12 @@ export const spec: ImageSpec = {
         "Cache-Control": "max-age=7",
       },
     }),
-    site("standby.example.test", ["http://nobody.homelab.test", `http://${originName}:8081`], undefined, {
+    site("standby.example.test", ["http://unresolved.homelab.test", `http://${originName}:8081`], undefined, {
       timeouts: { connectSeconds: 1, readSeconds: 1, sendSeconds: 1 },
       maxBodyMb: 1,
     }),
     ...ruledSites(originName, stored(600)),
-    passing("pages.example.test", "http://nobody.homelab.test", {
+    passing("pages.example.test", "http://unresolved.homelab.test", {
       errorPages: "errors",
       robots: { kind: "file", file: "robots.txt" },
       headers: { "X-Own": "1", "Cache-Control": "max-age=7" },
@@ -128,7 +128,7 @@ export const spec: ImageSpec = {
       timeouts: { readSeconds: 1 },
       maxBodyMb: 1,
     }),
-    passing("mixed-away.example.test", ["https://nobody.homelab.test", "http://nobody.homelab.test"], {
+    passing("mixed-away.example.test", ["https://unresolved.homelab.test", "http://unresolved.homelab.test"], {
       timeouts: { connectSeconds: 1 },
     }),
     { kind: "files", host: "app.example.test", dir: "app", spa: true, errorPages: "errors", hsts: true },

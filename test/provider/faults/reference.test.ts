@@ -68,7 +68,7 @@ test("the engine's model keeps what was half made, and updates it in the next ru
   expect(thing?.settled()).toBe(true);
 });
 
-test("the engine's model of an object nobody has: nothing to do", async () => {
+test("the engine's model of an object that does not exist: nothing to do", async () => {
   await using world = await faultFixture();
   const thing = subject(appHandler, undefined, undefined);
   await thing.up(world.context());

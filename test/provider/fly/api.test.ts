@@ -188,7 +188,7 @@ test("fields we do not know travel through", async () => {
   });
 });
 
-test("an endpoint where nobody listens is named, with what to do; nothing is in doubt", async () => {
+test("an endpoint where nothing listens is named, with what to do; nothing is in doubt", async () => {
   const { clock } = hastyClock();
   const fly = new Fly({ endpoint: "http://127.0.0.1:9", token, clock });
   const error = await failure(fly.createVolume("a", { name: "v", region: "cdg" }));

@@ -180,7 +180,7 @@ test("an update that was lost for good is one that failed, and nothing comes aft
   expect(now(fixture)).toMatchObject(serves(1));
 });
 
-test("a cordon that lands late leaves nobody out of routing", async () => {
+test("a cordon that lands late leaves no PoP out of routing", async () => {
   await using fixture = await pop({ quirks: late });
   fixture.local.faults.next("POST machines/:id/cordon", { kind: "late", ms: 80_000, status: 502 });
   await fixture.update();

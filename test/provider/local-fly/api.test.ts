@@ -61,7 +61,7 @@ test.each([
   expect(await fly.call("POST", "/apps", body)).toMatchObject({ status: 400, body: error });
 });
 
-test("keys and query words nobody knows are ignored", async () => {
+test("unknown keys and query words are ignored", async () => {
   await using fly = await localFly();
   expect((await fly.call("POST", "/apps?wait=true", { ...app, app_role_id: "", surprise: {} })).status).toBe(201);
   expect((await fly.call("GET", "/apps/edge/machines?started")).status).toBe(200);

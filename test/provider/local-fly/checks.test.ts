@@ -74,7 +74,7 @@ test("a check that gives no answer is critical after its timeout, and is asked a
   expect((await fly.read(id)).checks).toMatchObject([{ status: "passing" }]);
 });
 
-test("a passing machine that goes bad turns critical; nobody restarts it", async () => {
+test("a passing machine that goes bad turns critical, and is not restarted", async () => {
   await using fly = await localFly();
   const { id } = await fly.machine(withCheck());
   await fly.clock.advance(2000);

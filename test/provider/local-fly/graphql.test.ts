@@ -44,8 +44,8 @@ test.each([
   ["an app that is not there", `{ app(name: "gone") { id } }`, /Could not find App/],
   ["a machine that is not there", `{ machine(machineId: "gone") { id } }`, /Could not find Machine/],
   ["an organization that is not there", `{ organization(slug: "gone") { id } }`, /Could not find Organization/],
-  ["a field nobody knows", `{ app(name: "edge") { certificates } }`, /Cannot query field "certificates"/],
-  ["an image of somebody else", `{ latestImageDetails(image: "nginx") { tag } }`, /Unknown repository/],
+  ["an unknown field", `{ app(name: "edge") { certificates } }`, /Cannot query field "certificates"/],
+  ["an image of another repository", `{ latestImageDetails(image: "nginx") { tag } }`, /Unknown repository/],
   ["half a query", "{", /Syntax Error/],
 ])("GraphQL says in `errors` what is wrong: %s", async (_, query, message) => {
   await using it = await localFly();

@@ -23,7 +23,7 @@ test("a lease comes in its envelope, in seconds, with owner and version", async 
   expect((await fly.call("GET", `/apps/edge/machines/${machine.id}/lease`)).body).toEqual(body);
 });
 
-test("held by somebody, a second one is a 409 that names holder and end", async () => {
+test("while a lease is held, a second one is a 409 that names holder and end", async () => {
   await using fly = await localFly();
   const { id } = await fly.machine();
   fly.fly.platform.leaseTakenBy(id, "ci@example.org", 60);

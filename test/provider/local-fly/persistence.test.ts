@@ -197,7 +197,7 @@ test.each([
   });
 });
 
-test("what runs and nobody knows is removed", async () => {
+test("a container without a machine is removed", async () => {
   await using fly = await localFly();
   const { id } = await fly.machine();
   const [instance] = fly.runner.boots;

@@ -129,8 +129,8 @@ test("the runner's machines ask in bytes, and their address in any writing is th
   expect(dns.decode(reply as Buffer)).toMatchObject({ id: 7, answers: [{ type: "AAAA", data: made.private_ip }] });
   const foreign = fly.runner.onQuestion(message, { address: "fdaa:0:2:a7b:1:1:1:2", tcp: false });
   expect(dns.decode(foreign as Buffer)).toMatchObject({ id: 7, rcode: "REFUSED", answers: [] });
-  const nobody = fly.runner.onQuestion(message, { address: "fdaa:0:1:a7b::3", tcp: false });
-  expect(dns.decode(nobody as Buffer)).toMatchObject({ rcode: "NOERROR", answers: [{ data: made.private_ip }] });
+  const engine = fly.runner.onQuestion(message, { address: "fdaa:0:1:a7b::3", tcp: false });
+  expect(dns.decode(engine as Buffer)).toMatchObject({ rcode: "NOERROR", answers: [{ data: made.private_ip }] });
   const elsewhere = dns.encode({ type: "query", id: 8, questions: [{ type: "A", name: "example.com" }] });
   expect(fly.runner.onQuestion(elsewhere, { address: long, tcp: false })).toBe("elsewhere");
 });

@@ -92,7 +92,7 @@ test("a version replaced while it is waited for is an error that says so", async
   });
 });
 
-test("a version nobody made is a 404, as is an unknown machine", async () => {
+test("an unknown version is a 404, as is an unknown machine", async () => {
   await using fly = await localFly();
   const machine = await born(fly);
   expect((await wait(fly, machine.id, "version=01JZZZZZZZZZZZZZZZZZZZZZZZ")).status).toBe(404);

@@ -15,10 +15,10 @@ async function secure() {
   return `https://127.0.0.1:${server.port}`;
 }
 
-/** Calls are tried again after a second; nobody has to live through that. */
+/** Calls are tried again after a second; on this clock that takes no time. */
 const hasty = { ...clock, after: (_ms: number, run: () => void) => systemClock.after(0, run) };
 
-test("a control server of an authority nobody knows: which key of the stack file helps", async () => {
+test("a control server of an unknown authority: which key of the stack file helps", async () => {
   const url = await secure();
   expect(
     await errorMessage(createHeadscale({ server: url, apiKey: "planted-key" }, { clock: hasty }).mint(asked)),
@@ -92,7 +92,7 @@ test.each([
   await driver.removeDevice("7");
 });
 
-test("a redirect is not followed: the credential goes to nobody else", async () => {
+test("a redirect is not followed: the credential goes to no other server", async () => {
   const { url, received } = await httpServer(() => ({ status: 302, headers: { location: "http://127.0.0.1:9/" } }));
   expect(await errorMessage(createHeadscale({ server: url, apiKey: "planted-key" }, { clock }).devices())).toMatch(
     /^list nodes: rejected without a reason \(302, /,

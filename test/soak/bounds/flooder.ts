@@ -1,5 +1,5 @@
 /**
- * One visitor who asks for pages that nobody asked for before, so many a second whether they are answered or not. In a thread of its own, so that those who
+ * One visitor who asks for pages that were not requested before, so many a second whether they are answered or not. In a thread of its own, so that those who
  * measure beside it do not wait for it.
  */
 import type { Socket } from "node:net";

@@ -51,12 +51,12 @@ const floods: { what: string; pieces: Buffer[]; deaf?: boolean; with?: Record<nu
     ),
   },
   {
-    what: "settings whose acknowledgements nobody reads (CVE-2019-9515)",
+    what: "settings whose acknowledgements are not read (CVE-2019-9515)",
     pieces: many(100_000, settings({ 3: 100 })),
     deaf: true,
   },
   {
-    what: "pings whose answers nobody reads (CVE-2019-9512)",
+    what: "pings whose answers are not read (CVE-2019-9512)",
     pieces: many(100_000, frame(types.ping, 0, 0, Buffer.alloc(8))),
     deaf: true,
   },

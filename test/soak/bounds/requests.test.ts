@@ -198,7 +198,7 @@ describe(`headers that never end, on all ${connections} connections`, () => {
 const text = "type=text/plain&size=4000000";
 const files = "type=application/octet-stream";
 
-describe("2,560 answers nobody reads, of two sites at once", () => {
+describe("2,560 answers that are not read, of two sites at once", () => {
   test.each([
     { what: "stored files", path: `/file?${files}&size=4000000`, accepts: "" },
     { what: "stored texts, by brotli", path: `/text?${text}`, accepts: "br" },

@@ -3,7 +3,7 @@ import { kindOf, type SuiteTest, type Verdict } from "./verdict.ts";
 
 type Found = Pick<Run, "tests" | "outcomes" | "verdicts">;
 
-/** Verdicts that somebody has to account for. One for want of a dependency is accounted for by that. */
+/** Verdicts that need a reason. For one for want of a dependency, that is the reason. */
 const accounted: readonly (Verdict | undefined)[] = ["failed", "setup", "retry"];
 
 /** Required and optimal tests that were not met, in the suite's order. Checks have no right answer. */

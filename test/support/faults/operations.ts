@@ -260,7 +260,7 @@ const machines: Operation[] = [
       const { context, volume } = await withVolume(world);
       const { config } = machineInputs(volume);
       const mounts = [{ volume, path: "/data" }];
-      // Somebody's, by hand: another name, another mount, no owner.
+      // Made by hand: another name, another mount, no owner.
       const { id } = await context.fly.createMachine(app, {
         name: "by-hand",
         region: "cdg",

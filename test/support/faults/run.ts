@@ -102,7 +102,7 @@ export async function runCase(it: Case, usual: readonly string[]): Promise<Resul
   holds("nothing is there twice after the next run", hasNoDuplicates(last));
   holds("the next run leaves no lease", !isLeased(last, world.clock.now()));
   holds("the next run ends where it should", isThere(operation, last));
-  // Nobody may take what a server has not heard of yet for drift.
+  // What a server has not heard of yet must not count as drift.
   await world.clock.advance(settledMs);
   const unreadable = await runToEnd(world, () => thing.refresh(world.context()));
   holds("a refresh and a preview after that show no change", unreadable === undefined && thing.settled());

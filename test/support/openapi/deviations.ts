@@ -12,7 +12,7 @@ const volume = String.raw`\S+ \S*/volumes\S* 200`;
 export const deviations: Deviation[] = [
   {
     finding: new RegExp(`${volume} \\S*/attached_(machine|alloc)_id: must be string`),
-    reason: "A volume nobody mounts has null there; the document, made from Swagger 2, knows no null.",
+    reason: "A volume that is not mounted has null there; the document, made from Swagger 2, knows no null.",
   },
   {
     finding: /events\S* 200 \S*\/request: must be object|\S+ 200 \S*\/events\/\*\/request: must be object/,

@@ -10,7 +10,7 @@ import { drainSeconds, simulate } from "../../../bench/rollout/simulation.ts";
 const root = join(import.meta.dirname, "..", "..", "..");
 const node = (...args: string[]) => spawnSync("node", args, { cwd: root, encoding: "utf8" });
 
-test("a rollout takes as many at once as it may and no more, loses nobody, and is never refused for its rate", async () => {
+test("a rollout takes as many at once as it may and no more, loses no visitor, and is never refused for its rate", async () => {
   const [first, ...rollouts] = await simulate(40, [1, 4]);
   expect(first).toMatchObject({ refused: 0, mostOut: 0 });
   expect(first?.seconds).toBeGreaterThanOrEqual(createFloor(40));

@@ -52,11 +52,11 @@ describe("the release before what is deployed", () => {
     ["there is one alone", [release(1)], "Stack prod has no release before 1 that succeeded."],
     ["all is taken away", [release(1), release(2, { kind: "destroy" })], "Release 2 destroyed the stack"],
     [
-      "the newest is a rollback, and the one before it what somebody fled from",
+      "the newest is a rollback, and the one before it was rolled back",
       [release(1), release(2), release(3, { message: rollbackMessage(release(1).release) })],
       "Release 3 is itself a rollback, to release 1",
     ],
-  ])("is nobody's guess where %s", (_, releases, expected) => {
+  ])("is not guessed where %s", (_, releases, expected) => {
     expect(() => numberOf(...releases)).toThrow(expected);
   });
 });

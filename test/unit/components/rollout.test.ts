@@ -28,7 +28,7 @@ describe("widths", () => {
     expect(unavailableLimits(pops, region, wish)).toEqual({ maxUnavailable, maxUnavailableInRegion });
   });
 
-  test("whatever the fleet and the wish, somebody serves, and so does every region with several", () => {
+  test("whatever the fleet and the limits, a PoP serves, and so does one in every region with several", () => {
     const region = fc.constantFrom("ams", "cdg", "ewr");
     fc.assert(
       fc.property(

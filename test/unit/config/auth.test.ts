@@ -153,7 +153,7 @@ describe("a path without log-in", () => {
     ],
     [
       { origin, paths: [{ path: "/a", auth: false }] },
-      "sites[0].paths[0].auth has no effect: the site has no auth, so nobody has to log in.",
+      "sites[0].paths[0].auth has no effect: the site has no auth, so no visitor has to log in.",
     ],
     [
       { origin, auth: { forward }, paths: [{ path: "/a", auth: false, redirect: "/b" }] },

@@ -182,7 +182,7 @@ describe("nginx.conf", () => {
     ["a parameter", { ignoreQuery: ["a b;"] }],
     ["all parameters in a list", { ignoreQuery: ["*"] }],
     ["a header", { vary: ["a b;"] }],
-  ])("refuses %s that nobody may set", (_, more) => {
+  ])("refuses %s that a stack file may not set", (_, more) => {
     const image = read({});
     const site: ProxySite = { kind: "proxy", host: "a.example.org", origins: [origin], cache: { ...cache, ...more } };
     expect(() => nginxConf({ ...image, sites: [site] })).toThrow();

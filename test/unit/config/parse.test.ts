@@ -173,7 +173,7 @@ test.each([
   ]);
 });
 
-test("a redirect has no limit: it costs nobody anything", () => {
+test("a redirect has no limit: it costs nothing", () => {
   const sites = [{ host: "www.example.org", redirect: "https://example.org" }];
   expect(parseConfig({ ...small, sites }).image.sites).toEqual([
     { kind: "redirect", host: "www.example.org", to: "https://example.org" },

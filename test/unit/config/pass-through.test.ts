@@ -63,7 +63,7 @@ describe("passThrough", () => {
 
   const vault = { secretsFile: "./secrets.yaml", certificates: { vault: { address: "https://vault.test" } } };
   test.each<[object, object]>([
-    // Nobody here has to know its certificate.
+    // Its certificate need not be known here.
     [{ ...git, host: "*.example.com" }, vault],
     [{ ...git, host: "*.example.com", origin: "https://10.0.0.7" }, {}],
     [{ ...git, limit: {} }, {}],

@@ -32,7 +32,7 @@ test("only the keys that the image asks for are taken from the file, unchanged",
   });
 });
 
-test("a file that nobody asks is not read", () => {
+test("a secrets file that no component uses is not read", () => {
   expect(readStackFiles({ secretsFile: join(dir, "nowhere.yaml"), image: nothing })).toEqual({});
 });
 

@@ -60,7 +60,7 @@ describe("distanceKm", () => {
     expect(distanceKm(to, from)).toBeCloseTo(distanceKm(from, to), 6);
   });
 
-  test("to itself it is 0, to a region nobody knows infinite", () => {
+  test("to itself it is 0, to an unknown region infinite", () => {
     expect(distanceKm("cdg", "cdg")).toBe(0);
     expect(distanceKm("cdg", "xxx")).toBe(Number.POSITIVE_INFINITY);
     expect(distanceKm("xxx", "cdg")).toBe(Number.POSITIVE_INFINITY);

@@ -217,7 +217,7 @@ test("a key of another certificate is not written", async () => {
   expect(calls.filter(({ path }) => path.startsWith("kv/"))).toEqual([]);
 });
 
-test("a version written by somebody else between look and write is not overwritten", async () => {
+test("a version that another client wrote between read and write is not overwritten", async () => {
   issue("www.example.test");
   configure('["www.example.test"]');
   const theirs = { data: { key: "theirs", chain: "theirs" }, version: 4 };
@@ -512,7 +512,7 @@ describe("sent elsewhere", () => {
   test.each([
     ["to where nothing is encrypted", false, "without TLS"],
     ["to a server that another authority vouches for", true, "certificate verify failed"],
-  ])("%s, nobody gets a token or a secret_id", async (_, encrypted, says) => {
+  ])("%s, no server gets a token or a secret_id", async (_, encrypted, says) => {
     issue("www.example.test");
     const seen: unknown[] = [];
     const target = thief(seen, encrypted ? server127("elsewhere") : undefined);

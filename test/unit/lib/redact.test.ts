@@ -5,7 +5,7 @@ import { redact } from "../../../lib/redact.ts";
 test.each([
   ["a known secret", "token s3cr3t-value here", ["s3cr3t-value"], "token [redacted] here"],
   ["a secret that contains another leaves no tail", "abcdef", ["abc", "abcdef"], "[redacted]"],
-  ["a macaroon nobody announced", "used fm2_lJPECAAA==, sorry", [], "used [redacted], sorry"],
+  ["a macaroon that was not announced", "used fm2_lJPECAAA==, sorry", [], "used [redacted], sorry"],
   ["a comma list of macaroons", "fm1r_abc,fm2_def", [], "[redacted],[redacted]"],
   ["a personal token", "fo1_Xy-z_9", [], "[redacted]"],
   ["an authorization header", "Authorization: Bearer abcdefgh1234", [], "Authorization: Bearer [redacted]"],

@@ -110,7 +110,7 @@ test("images count that were built here, or for this stack's registry", () => {
       RepoDigests: ["127.0.0.1:5055/fly-pops-local@sha256:1"],
     }),
     image("another stack's pop", { RepoTags: ["127.0.0.1:50550/fly-pops-local:pop-1"] }),
-    image("nobody's", { RepoTags: [], RepoDigests: [] }),
+    image("untagged", { RepoTags: [], RepoDigests: [] }),
   ];
   const ids = (...registries: string[]) => imagesOf(images, registries).map(({ Id }) => Id);
   expect(ids("127.0.0.1:5055")).toEqual(["built", "pop", "pop without a tag"]);

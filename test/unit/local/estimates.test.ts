@@ -67,7 +67,7 @@ test("a step that takes longer than expected says so, and the rest is still ahea
   );
 });
 
-test("nothing is said of what nobody knows, or of what is over at once", () => {
+test("nothing is said of what is unknown, or of what is over at once", () => {
   expect(leftText([{ expectedMs: undefined, elapsedMs: 0 }, ...steps])).toBe("");
   expect(leftText([])).toBe("");
   expect(aheadText(undefined)).toBe("");

@@ -139,7 +139,7 @@ describe("settings", () => {
     expect(markdown(with_("ewr-1"))).toContain("<!-- fly-pops preview prod -->");
   });
 
-  test("nothing is said of a canary nobody knows of", () => {
+  test("nothing is said of an unknown canary", () => {
     expect(plan([same("Machine", "cdg-1", machine("cdg-1"))]).settings).toEqual([]);
   });
 });

@@ -64,7 +64,7 @@ describe("a machine", () => {
     ]);
   });
 
-  test("values of its environment are nobody's business", () => {
+  test("values of its environment are not shown", () => {
     const secretive = { ...machine("cdg-1"), config: { ...machine("cdg-1").config, env: { TOKEN: "planted-7f3a" } } };
     const reported = update(machine("cdg-1"), secretive);
     expect(reported.pops[0]?.why).toEqual(["environment POP_NAME", "environment TOKEN"]);

@@ -12,7 +12,7 @@ test("only what is bound to the object replaces it", () => {
   expect(replacementKeys(lifecycle, state, { ...state, size: { gb: 2 } })).toEqual([]);
 });
 
-test("a change of what is ignored calls nobody", () => {
+test("a change of what is ignored makes no call", () => {
   expect(requiresUpdate(lifecycle, state, { ...state, note: "m" })).toBe(false);
   expect(requiresUpdate(lifecycle, state, { ...state, size: { gb: 2 } })).toBe(true);
   expect(requiresUpdate(lifecycle, state, structuredClone(state))).toBe(false);

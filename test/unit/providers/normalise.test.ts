@@ -73,7 +73,7 @@ test.each<[string, object, object]>([
   expect(normalise(a as MachineConfig)).not.toEqual(normalise(b as MachineConfig));
 });
 
-test("drift shows what somebody changed, in Fly's words, and nothing else", () => {
+test("drift shows what was changed, in Fly's words, and nothing else", () => {
   const found = {
     ...structuredClone(wanted),
     guest: { cpu_kind: "shared", cpus: 2, memory_mb: 512 },
@@ -84,7 +84,7 @@ test("drift shows what somebody changed, in Fly's words, and nothing else", () =
   expect(alignToDesired(wanted, found, undefined)).toEqual({ ...wanted, guest: found.guest, schedule: "daily" });
 });
 
-test("what somebody removed is missing in what was found", () => {
+test("what was removed is missing in what was found", () => {
   const { checks: _, ...found } = wanted;
   expect(alignToDesired(wanted, found, undefined)).toEqual(found);
 });

@@ -72,7 +72,7 @@ test("after a failure nothing further begins; what is under way goes on to its e
   expect(await turns[1]).toBe("done");
 });
 
-test("a host that is away holds up nobody", async () => {
+test("a host that is away holds up no other host", async () => {
   const rollout = createRolloutGate();
   await expect(rollout.run(slot("cdg-1"), () => Promise.reject(new HostUnreachable("cdg-1", "m1")))).rejects.toThrow(
     "cdg-1: skipped, the host of machine m1 does not answer.",
@@ -141,7 +141,7 @@ test("apps do not wait for each other", async () => {
   await held;
 });
 
-test("once nobody is left who asked, what is begun ends, and nothing further is begun", async () => {
+test("once no caller is left, what is begun ends, and nothing further is begun", async () => {
   let gone = false;
   const rollout = createRolloutGate({ isEngineGone: () => gone });
   const jobs = [job(), job()];

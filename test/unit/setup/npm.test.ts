@@ -39,7 +39,7 @@ test.each([
   ],
   ["apt", ["Reading package lists...", "E: Unable to locate package x", "done"], "Unable to locate package x"],
   ["go", ["go: downloading x", "main.go:3:1: syntax error"], "main.go:3:1: syntax error"],
-  ["nobody", [], undefined],
+  ["a program without output", [], undefined],
 ])("the telling line of %s", (_, lines, expected) => {
   expect(tellingLine(lines)).toBe(expected);
 });

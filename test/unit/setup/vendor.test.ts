@@ -106,7 +106,7 @@ describe("without a pinned sum the vendor's own list decides", () => {
   );
 });
 
-test("a vendor nobody listens for: a reason", async () => {
+test("a vendor's address where nothing listens: a reason", async () => {
   const url = await serve(() => undefined);
   server?.close();
   expect(await bring(url)).toMatch(/ECONNREFUSED/);

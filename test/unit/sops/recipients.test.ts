@@ -11,7 +11,7 @@ const [cdg, ewr, stray] = [key("cdg-1"), key("ewr-1"), key("stray")];
 const named = (...recipients: string[]) => parseSopsFile(sopsText({ a: "1" }, recipients));
 const pops = { "cdg-1": cdg };
 
-test("each recipient is somebody's: operators first, then whom one has to look at, then PoPs", () => {
+test("each recipient has an owner: operators first, then whom one has to look at, then PoPs", () => {
   const file = named(
     marked(key("lhr-1"), "staging", "lhr-1"),
     cdg,
@@ -82,7 +82,7 @@ describe("rekeying", () => {
       [],
     ],
     ["leaves another stack's", [marked(ewr, "staging", "ewr-1")], { namePops: false }, [], []],
-    ["leaves keys of nobody that is known", [stray], { namePops: false }, [], []],
+    ["leaves keys without a known owner", [stray], { namePops: false }, [], []],
     [
       "removes the given recipient, with any name behind the key",
       [`${stray} x`, "age1me"],
@@ -91,7 +91,7 @@ describe("rekeying", () => {
       [`${stray} x`],
     ],
     ["adds a name to a key", [stray], { add: [`${stray}  sam `] }, [`${stray} sam`], [stray]],
-    ["adds nobody twice, and takes no name away", [`${stray} sam`], { add: [stray] }, [], []],
+    ["adds no recipient twice, and takes no name away", [`${stray} sam`], { add: [stray] }, [], []],
     ["has nothing to do", [marked(cdg, "prod", "cdg-1")], { namePops: true }, [], []],
   ])("%s", (_, file, change, add, remove) => {
     expect(plan(file, change)).toEqual({ add, remove });
@@ -190,7 +190,7 @@ describe("the rule of .sops.yaml", () => {
   test.each([
     ["creation_rules:\n  - key_groups:\n    - age: [age1me, age1old]\n", "has key groups"],
     ["creation_rules:\n  - pgp: ABC\n", "has no list of age keys"],
-    ["creation_rules:\n  - age: age1old\n", "would name nobody"],
+    ["creation_rules:\n  - age: age1old\n", "would name no recipient"],
   ])("%j is left to a person", (text, why) => {
     expect(() => rule(text)?.changed({ add: [], remove: ["age1old"] })).toThrow(why);
   });

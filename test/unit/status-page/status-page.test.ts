@@ -149,7 +149,7 @@ describe("a picture", () => {
     expect(picture(world(...named), around).pops.map(({ name }) => name)).toEqual(["ams-1", "cdg-2", "cdg-10"]);
   });
 
-  test("leaves out what was destroyed, and a region nobody knows has no place", () => {
+  test("leaves out what was destroyed, and an unknown region has no place", () => {
     const seen = picture(
       world(machine({ state: "destroyed" }), machine({ id: "m2", name: "x", region: "xxx" })),
       around,
@@ -218,7 +218,7 @@ test("PoPs are asked only while a page is open; one that restarted starts from z
     vi.waitFor(() => expect(watch.latest().get("m1")).toMatchObject({ requestsPerSecond: rate }));
   const end = watch.watch();
   await seen(0);
-  // Rounds go on for as long as time does, and this clock goes whenever nobody waits.
+  // Rounds go on for as long as time does, and this clock goes whenever no caller waits.
   await vi.waitFor(() => expect(foreign.received.length).toBeGreaterThan(0));
   requests = 1_100;
   // The next round is due a second after this one has ended.

@@ -447,7 +447,7 @@ class DockerRunner implements Runner {
     return containersOf(this.#docker, this.#options.stack, which);
   }
 
-  /** An earlier container of the machine's has its private address while it runs, as one does that somebody restarted behind our back. */
+  /** An earlier container of the machine's has its private address while it runs, as one does that was restarted by hand. */
   async #startAlone(container: Docker.Container, machineId: string): Promise<void> {
     try {
       await container.start();

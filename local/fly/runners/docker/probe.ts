@@ -1,4 +1,4 @@
-/** One run of a check through a port the engine published: HTTP passes on 2xx, TCP when somebody holds the connection. */
+/** One run of a check through a port the engine published: HTTP passes on 2xx, TCP when the connection stays open. */
 import { request as httpRequest, type IncomingMessage } from "node:http";
 import { request as httpsRequest } from "node:https";
 import { connect } from "node:net";
@@ -13,7 +13,7 @@ const defaultTimeoutMs = 2_000;
 const outputLimit = 1024;
 
 /**
- * Docker's proxy accepts for a published port before it dials the container, and closes when nobody listens there: only a connection that
+ * Docker's proxy accepts for a published port before it dials the container, and closes when nothing listens there: only a connection that
  * outlives this, or says something, proves a listener.
  */
 const holdMs = 200;

@@ -65,7 +65,7 @@ describe("nginx.conf", () => {
     expect(streamOf(text)).toContain(`    server [fd7a::7]:443 max_conns=512 max_fails=3 fail_timeout=10s;
     server b.tail.example:443 resolve max_conns=512 max_fails=0 backup;
 `);
-    // One sends no header, and limits nobody.
+    // One sends no header, and limits no visitor.
     expect(text.match(/pop_proxy_protocol on/g)).toHaveLength(1);
     expect(text.match(/limit_conn site_visitors/g)).toHaveLength(1);
     fc.assert(

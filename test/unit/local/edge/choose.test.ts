@@ -49,7 +49,7 @@ test("a busy near machine beats an idle far one until its hard limit", () => {
   expect(ids(choose(fleet, loads({ near: { open: 5 } }), "cdg"))).toEqual(["far"]);
 });
 
-test("regions nobody knows come last, together, in a stable order", () => {
+test("unknown regions come last, together, in a stable order", () => {
   const fleet = [backend("y", "yyy"), backend("x", "xxx"), backend("k", "nrt")];
   expect(ids(choose(fleet, loads(), "cdg"))).toEqual(["k", "x", "y"]);
 });

@@ -349,7 +349,7 @@ test("a taken port is one sentence: which port, for which address of which app, 
   expect((await once(refused, "error"))[0]).toMatchObject({ code: "ECONNREFUSED" });
 });
 
-test("an address of a kind that this machine has none of is left out, and nobody is troubled with it", async () => {
+test("an address of a kind that this machine has none of is left out, and is not reported as a problem", async () => {
   const fleet = new Fleet();
   fleet.open = [anycast, { ...anycast, ip: "2001:db8::7" }];
   fleet.machines = [await machine("m1", "cdg")];

@@ -59,7 +59,7 @@ test.each([
   ["OOM", state({ ExitCode: 137, OOMKilled: true }), false, { exitCode: 137, signal: 9, oomKilled: true, at }],
   ["OOM reported by event only", state({ ExitCode: 1 }), true, { exitCode: 1, signal: 0, oomKilled: true, at }],
   ["an OOM kill it outlived", state({ OOMKilled: true }), true, { exitCode: 0, signal: 0, oomKilled: false, at }],
-  ["a container nobody has any more", undefined, false, { exitCode: 137, signal: 9, oomKilled: false, at: 5 }],
+  ["a container that is gone", undefined, false, { exitCode: 137, signal: 9, oomKilled: false, at: 5 }],
   ["an end without a time", state({ FinishedAt: "" }), false, { exitCode: 0, signal: 0, oomKilled: false, at: 5 }],
 ])("the exit of %s", (_, ended, oomTold, exit) => {
   expect(exitOf(ended, oomTold, 5)).toEqual(exit);

@@ -1,4 +1,4 @@
-/** Private networks on an engine that cannot have them: said once, and nobody fails. */
+/** Private networks on an engine that cannot have them: said once, and no machine fails. */
 import type Docker from "dockerode";
 import { expect, test } from "vitest";
 import { createDockerPrivateNetworks } from "../../../../local/fly/runners/docker/private-networks.ts";

@@ -86,7 +86,7 @@ describe("tests by prefix", () => {
     expect(ids("y")).toEqual(["y"]);
   });
 
-  test("are all without one, and none with one nobody has", () => {
+  test("are all without one, and none with an unknown one", () => {
     expect(ids()).toEqual(["vary-a", "age", "x", "y"]);
     expect(ids("z")).toEqual([]);
   });

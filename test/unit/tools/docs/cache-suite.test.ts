@@ -20,7 +20,7 @@ const outcomes: Outcomes = {
   odd: ["Assertion", "no"],
 };
 const found = { tests, outcomes, verdicts: judge(tests, outcomes) };
-const reasons = { refused: "nobody does it", better: "nor this" };
+const reasons = { refused: "no cache does it", better: "nor this" };
 
 describe("a run and the reasons for what is not met", () => {
   test("agree when each failed or hindered test has one", () => {
@@ -57,7 +57,7 @@ describe("the page", () => {
   test("has a line for each test that is not met, by kind, and none for checks", () => {
     const [, required, optimal] = page.split("\n## ");
     expect(required).toBe(
-      "Not met: required\n\n| Test | Why |\n| --- | --- |\n| [refused](https://cache-tests.fyi/?id=refused) | nobody does it |\n",
+      "Not met: required\n\n| Test | Why |\n| --- | --- |\n| [refused](https://cache-tests.fyi/?id=refused) | no cache does it |\n",
     );
     expect(optimal).toBe(
       "Not met: optimal\n\n| Test | Why |\n| --- | --- |\n| [better](https://cache-tests.fyi/?id=better) (not judged) | nor this |\n",

@@ -35,7 +35,7 @@ function trace(
   for (const log of logs) {
     writer.writeMessage(3, log, () => {
       writer.writeString(1, log.step);
-      writer.writeMessage(2, {}, () => writer.writeInt64(1, 1)); // a field nobody reads
+      writer.writeMessage(2, {}, () => writer.writeInt64(1, 1)); // a field that is not read
       writer.writeBytes(4, Buffer.from(log.text));
     });
   }
