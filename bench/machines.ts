@@ -71,13 +71,13 @@ export const run: Benchmark["run"] = async (log) => {
 
 /** In process, without an engine: what the handlers call. */
 async function singleCalls(): Promise<{ updateCalls: number; createCalls: number }> {
-  await using world = await faultFixture();
-  const context = world.context();
+  await using fixture = await faultFixture();
+  const context = fixture.context();
   const { owner } = machineInputs("");
   await appHandler.create({ app, organization: "personal", owner }, context);
   const calls = async <T>(work: () => Promise<T>) => {
-    world.fly.calls.clear();
-    return { made: await work(), count: world.fly.calls.count() };
+    fixture.fly.calls.clear();
+    return { made: await work(), count: fixture.fly.calls.count() };
   };
   const volume = await calls(() => volumeHandler.create(volumeInputs({ owner }), context));
   const inputs = machineInputs(volume.made.id);

@@ -402,11 +402,11 @@ async function isHostAway(id: string, { app }: MachineInputs, error: unknown, { 
 async function readSettled(
   id: string,
   outs: MachineOutputs,
-  world: Pick<Context, "fly" | "clock">,
+  context: Pick<Context, "fly" | "clock">,
 ): Promise<wire.Machine> {
-  const first = await readNotOlder(id, outs, world);
+  const first = await readNotOlder(id, outs, context);
   if (!isTransitional(first) || first.host_status === "unreachable") return first;
-  const { fly, clock } = world;
+  const { fly, clock } = context;
   let last = first;
   await pollUntil(clock, clock.now() + restartMs, async () => {
     last = await fly.getMachine(outs.app, id);

@@ -51,16 +51,18 @@ export function findForeignMachine(
 
 async function foreignMachineOf(
   claim: OwnershipClaim,
-  world: OwnershipContext,
+  context: OwnershipContext,
   machinesOf: (app: string, fly: Fly) => Promise<Machine[]>,
 ): Promise<ForeignMachine | undefined> {
   if (claim.owner === undefined) return undefined;
-  return findForeignMachine(await machinesOf(claim.app, world.fly), isOwnStackOf(claim, world));
+  return findForeignMachine(await machinesOf(claim.app, context.fly), isOwnStackOf(claim, context));
 }
 
 /** The first live machine of an app that belongs to another stack. */
-export const foreignMachineIn = (claim: OwnershipClaim, world: OwnershipContext): Promise<ForeignMachine | undefined> =>
-  foreignMachineOf(claim, world, (app, fly) => fly.listMachines(app));
+export const foreignMachineIn = (
+  claim: OwnershipClaim,
+  context: OwnershipContext,
+): Promise<ForeignMachine | undefined> => foreignMachineOf(claim, context, (app, fly) => fly.listMachines(app));
 
 /** Machines of each app as first listed by a run, so that a hundred volumes list them once. By client, of which each run has one. */
 const machinesByClient = new WeakMap<Fly, Map<string, Promise<Machine[]>>>();
@@ -88,19 +90,19 @@ export function rememberNewApp(app: string, fly: Fly): void {
 /** Like foreignMachineIn, but lists the machines of each app only once per run. */
 export const cachedForeignMachineIn = (
   claim: OwnershipClaim,
-  world: OwnershipContext,
-): Promise<ForeignMachine | undefined> => foreignMachineOf(claim, world, machinesOnce);
+  context: OwnershipContext,
+): Promise<ForeignMachine | undefined> => foreignMachineOf(claim, context, machinesOnce);
 
 /** The live machine that a volume is attached to, if it is not of this stack. `stack` undefined: it was not created by fly-pops. */
 export async function foreignMachineWith(
   { attached_machine_id: id }: Volume,
   claim: OwnershipClaim,
-  world: OwnershipContext,
+  context: OwnershipContext,
 ): Promise<{ machine: string; stack: string | undefined } | undefined> {
   if (!id || claim.owner === undefined) return undefined;
-  const holder = (await machinesOnce(claim.app, world.fly)).find((it) => it.id === id && isLive(it));
+  const holder = (await machinesOnce(claim.app, context.fly)).find((it) => it.id === id && isLive(it));
   const stack = holder && ownerOf(holder);
-  if (!holder || (stack !== undefined && isOwnStackOf(claim, world)(stack))) return undefined;
+  if (!holder || (stack !== undefined && isOwnStackOf(claim, context)(stack))) return undefined;
   return { machine: holder.name ?? holder.id, stack };
 }
 

@@ -71,15 +71,15 @@ test("from nothing one command ends in a page fetched, then cached, by the neare
 });
 
 test("a run more changes nothing", async () => {
-  const world = () =>
+  const storedState = () =>
     JSON.parse(it.read(".cache/local/fly.json")) as {
       machines: Record<string, { version: string; events: unknown[] }>;
     };
-  const before = Object.values(world().machines).map(({ version, events }) => ({ version, events }));
+  const before = Object.values(storedState().machines).map(({ version, events }) => ({ version, events }));
   const { code, output } = await it.run();
   expect(code, output).toBe(0);
   expect(output).toContain("Deploy the stack local (pulumi up): no change");
-  expect(Object.values(world().machines).map(({ version, events }) => ({ version, events }))).toEqual(before);
+  expect(Object.values(storedState().machines).map(({ version, events }) => ({ version, events }))).toEqual(before);
 });
 
 test("status says where everything is, and the sites answer there", async () => {

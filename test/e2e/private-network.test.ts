@@ -15,14 +15,14 @@ import { inProcess } from "../support/local-fly.ts";
 const token = "e2e-6pn";
 const stack = newStack();
 const store = memoryStore();
-let world: Lab;
+let opened: Lab;
 let local: LocalFly;
 let fly: Fly;
 
 /** Local Fly starts, on whatever an earlier one left. */
 async function begin(): Promise<void> {
-  world = await lab(stack);
-  const { runner } = world;
+  opened = await lab(stack);
+  const { runner } = opened;
   local = await createLocalFly({ clock: systemClock, runner, random: seeded(1), store, token });
   fly = new Fly({ token, clock: systemClock, transport: inProcess(local.handle) });
 }
@@ -81,11 +81,11 @@ beforeAll(async () => {
 });
 
 test("each machine's address is in the API, its environment and its network", async () => {
-  expect(world.log).toEqual([]);
+  expect(opened.log).toEqual([]);
   expect(new Set([cdg.ip, nrt.ip, apart.ip]).size).toBe(3);
   for (const it of [cdg, nrt, apart]) {
     expect(it.ip).toMatch(/^fdaa:[0-9a-f:]+:2$/);
-    expect(await line(world.runner, it.id, /^ip /)).toBe(`ip ${it.ip}`);
+    expect(await line(opened.runner, it.id, /^ip /)).toBe(`ip ${it.ip}`);
     expect((await inside(it, "ip", "-6", "address")).stdout).toContain(`inet6 ${it.ip}/64`);
     expect((await inside(it, "grep", "fly-local-6pn", "/etc/hosts")).stdout).toBe(`${it.ip}\tfly-local-6pn\n`);
   }
@@ -143,7 +143,7 @@ test("a machine sees no other way by IPv6, so that programs go on with IPv4 at o
 });
 
 test("local Fly that starts again has the names answered for machines that ran on", async () => {
-  await world.runner.close();
+  await opened.runner.close();
   expect(await asks(cdg, "aaaa", "edge.internal")).toEqual([]);
   local.close();
   await begin();
@@ -156,7 +156,7 @@ test("a resolver that was lost is started again with the next machine, and the o
   expect(await asks(cdg, "aaaa", "nrt.edge.internal")).toEqual([]);
   await machine("edge", "ams-1", "ams");
   expect(await asks(cdg, "aaaa", "nrt.edge.internal")).toEqual([nrt.ip]);
-  expect(world.log).toEqual([expect.stringMatching(/^docker: the name server of fdaa:.* has ended\./)]);
+  expect(opened.log).toEqual([expect.stringMatching(/^docker: the name server of fdaa:.* has ended\./)]);
 });
 
 test("a second local Fly on the engine has networks, names and a resolver of its own", async () => {

@@ -4,7 +4,7 @@ import { image } from "../support/context.ts";
 import { type Engine, engine, fleetState, stack } from "../support/engine.ts";
 
 /** What must be the same before and after. */
-const world = (it: Engine) => ({ ...fleetState(it), machines: it.machines() });
+const stateOnFly = (it: Engine) => ({ ...fleetState(it), machines: it.machines() });
 const images = (it: Engine) =>
   Object.fromEntries(Object.entries(it.machines()).map(([name, { image }]) => [name, image]));
 const yes = ["--yes", "--skip-preview"];
@@ -16,7 +16,7 @@ test.concurrent("import, --target, --exclude, refresh and destroy with the progr
   const first = await it.up();
   expect(first.code, first.output).toBe(0);
   it.mutations();
-  const before = world(it);
+  const before = stateOnFly(it);
 
   const imported = await it.run([
     "import",
@@ -33,7 +33,7 @@ test.concurrent("import, --target, --exclude, refresh and destroy with the progr
 
   const refreshed = await it.run(["refresh", "--run-program", ...yes, "--expect-no-changes"]);
   expect(refreshed.code, refreshed.output).toBe(0);
-  expect(world(it)).toEqual(before);
+  expect(stateOnFly(it)).toEqual(before);
   expect(it.mutations()).toEqual([]);
 
   it.config(stack({ imageRef: image(2) }));
@@ -48,7 +48,7 @@ test.concurrent("import, --target, --exclude, refresh and destroy with the progr
   const destroyed = await it.run(["destroy", "--run-program", ...yes, "--exclude", "**edge-v4"]);
   expect(destroyed.code, destroyed.output).toBe(0);
   // The resources that the excluded address depends on stay with it.
-  const left = world(it);
+  const left = stateOnFly(it);
   expect([left.apps, left.addresses, left.machines]).toEqual([
     before.apps,
     before.addresses.filter((ip) => ip.includes(".")),
@@ -56,7 +56,7 @@ test.concurrent("import, --target, --exclude, refresh and destroy with the progr
   ]);
   const rest = await it.run(["destroy", "--run-program", ...yes]);
   expect(rest.code, rest.output).toBe(0);
-  expect([world(it).apps, world(it).addresses]).toEqual([[], []]);
+  expect([stateOnFly(it).apps, stateOnFly(it).addresses]).toEqual([[], []]);
 });
 
 test.concurrent("another app that cannot be had: --continue-on-error takes nothing of the old one away", async ({
@@ -65,13 +65,13 @@ test.concurrent("another app that cannot be had: --continue-on-error takes nothi
   await using it = await engine();
   const first = await it.up();
   expect(first.code, first.output).toBe(0);
-  const before = world(it);
+  const before = stateOnFly(it);
   it.mutations();
   it.config(stack({ app: "other-edge", organization: "nobody", imageRef: image(2) }));
   const moved = await it.run(["up", ...yes, "--continue-on-error"]);
   expect(moved.code).not.toBe(0);
   expect(moved.output).toContain('organization "nobody" not found');
-  expect(world(it)).toEqual(before);
+  expect(stateOnFly(it)).toEqual(before);
   expect(it.mutations()).toEqual(["POST apps"]);
   it.config(stack());
   const back = await it.run(["up", ...yes, "--expect-no-changes"]);

@@ -8,7 +8,7 @@ import { createSopsUser } from "../support/sops-user.ts";
 import { planted, tailscaleApi } from "../support/tailscale-api.ts";
 
 /** What must be the same before and after. */
-const world = (it: Engine) => ({
+const stateOnFly = (it: Engine) => ({
   ...fleetState(it),
   machines: Object.fromEntries(
     Object.entries(it.machines()).map(([name, { id, state, cordoned }]) => [name, { id, state, cordoned }]),
@@ -81,14 +81,14 @@ test("--replace of every kind, then taint of every kind: the same objects serve,
 }) => {
   await using all = await everyKind(expect);
   const { it, api } = all;
-  const before = world(it);
+  const before = stateOnFly(it);
   const named = urns(it);
   const targets = kinds.map((kind) => named[kind] ?? expect.fail(`no ${kind} in state`));
   it.mutations();
 
   const replaced = await it.run(["up", "--yes", "--skip-preview", ...targets.flatMap((urn) => ["--replace", urn])]);
   expect(replaced.code, replaced.output).toBe(0);
-  expect(world(it)).toEqual(before);
+  expect(stateOnFly(it)).toEqual(before);
   expect([...api.devices.keys()].toSorted()).toEqual(["nodecdg", "nodeewr"]);
   const destroys = (routes: string[]) => routes.filter((route) => route.startsWith("DELETE") && !/lease/.test(route));
   expect(destroys(it.mutations())).toEqual([]);
@@ -98,7 +98,7 @@ test("--replace of every kind, then taint of every kind: the same objects serve,
   expect(tainted.code, tainted.output).toBe(0);
   const up = await it.up();
   expect(up.code, up.output).toBe(0);
-  expect(world(it)).toEqual(before);
+  expect(stateOnFly(it)).toEqual(before);
   expect([...api.devices.keys()].toSorted()).toEqual(["nodecdg", "nodeewr"]);
   expect(destroys(it.mutations())).toEqual([]);
   await settled(it, expect);
@@ -109,7 +109,7 @@ test.concurrent("a resource renamed in state is found by the program's, and its 
 }) => {
   await using it = await engine();
   expect((await it.up()).code).toBe(0);
-  const before = world(it);
+  const before = stateOnFly(it);
   const named = urns(it);
   for (const name of ["v4", "cdg-1-machine"]) {
     const renamed = await it.run(["state", "rename", "--yes", named[name] ?? "", `edge-${name}-old`]);
@@ -117,6 +117,6 @@ test.concurrent("a resource renamed in state is found by the program's, and its 
   }
   const up = await it.up();
   expect(up.code, up.output).toBe(0);
-  expect(world(it)).toEqual(before);
+  expect(stateOnFly(it)).toEqual(before);
   await settled(it, expect);
 });

@@ -41,7 +41,8 @@ function given(it: Engine) {
   );
 }
 
-async function world() {
+/** An engine whose stack has secrets, with the operator and the tailnet API they come from. */
+async function securedEngine() {
   const desk = createSopsUser();
   const api = await tailscaleApi({ now: Date.now });
   const text = await desk.seal(planted);
@@ -61,7 +62,7 @@ async function world() {
 }
 
 test("a stack with secrets: sealed to each PoP alone, a change touches who it concerns, and no secret is anywhere", async () => {
-  const { desk, api, it, file } = await world();
+  const { desk, api, it, file } = await securedEngine();
   await using _ = it;
   using __ = desk;
   const preview = await it.run(["preview"]);
@@ -158,7 +159,11 @@ test("a stack with secrets: sealed to each PoP alone, a change touches who it co
 });
 
 test.each<
-  [string, (at: Awaited<ReturnType<typeof world>>) => Promise<Record<string, string | undefined> | undefined>, RegExp]
+  [
+    string,
+    (at: Awaited<ReturnType<typeof securedEngine>>) => Promise<Record<string, string | undefined> | undefined>,
+    RegExp,
+  ]
 >([
   [
     "no key here opens the file",
@@ -171,7 +176,7 @@ test.each<
     /No credentials for \S+, the OAuth client has no secret: set TAILSCALE_OAUTH_CLIENT_ID/,
   ],
 ])("%s: reported at the first PoP, no machine created", async (_, change, expected) => {
-  const at = await world();
+  const at = await securedEngine();
   await using it = at.it;
   using __ = at.desk;
   const env = await change(at);

@@ -23,48 +23,48 @@ function differences(a: unknown, b: unknown, path = ""): string[] {
 }
 
 interface Pop {
-  world: FaultFixture;
+  fixture: FaultFixture;
   inputs: MachineInputs;
   id: string;
   outs: MachineOutputs;
 }
 
-async function pop(world: FaultFixture, over: Partial<MachineInputs> = {}): Promise<Pop> {
-  const context = world.context();
+async function pop(fixture: FaultFixture, over: Partial<MachineInputs> = {}): Promise<Pop> {
+  const context = fixture.context();
   await appHandler.create({ app, organization: "personal" }, context);
   const { id: volume } = await volumeHandler.create(volumeInputs(), context);
   const inputs = machineInputs(volume, over);
-  return { world, inputs, ...(await machineHandler.create(inputs, context)) };
+  return { fixture, inputs, ...(await machineHandler.create(inputs, context)) };
 }
 
 /** Posts a config as a person would who reads it first: with all that Fly has filled in. */
-async function edit({ world, id }: Pop, change: (config: MachineConfig) => void): Promise<void> {
-  const { fly } = world.context();
+async function edit({ fixture, id }: Pop, change: (config: MachineConfig) => void): Promise<void> {
+  const { fly } = fixture.context();
   const machine = await fly.getMachine(app, id);
   const config = machine.config ?? {};
   change(config);
   const { nonce } = await fly.acquireLease(app, id, { ttlSeconds: 60, description: "by hand" });
   await fly.updateMachine(app, id, { config }, nonce);
   await fly.releaseLease(app, id, nonce);
-  await world.clock.advance(30_000);
+  await fixture.clock.advance(30_000);
 }
 
 /** What a person's flyctl would send. */
-const byHand = (world: FaultFixture, id: string, verb: string) =>
-  world.fly.handle({
+const byHand = (fixture: FaultFixture, id: string, verb: string) =>
+  fixture.fly.handle({
     method: "POST",
     path: `/v1/apps/${app}/machines/${id}/${verb}`,
     headers: { authorization: `Bearer ${token}` },
   });
 
-async function refreshed({ world, id, outs, inputs }: Pop): Promise<{ shown: string[]; outs: MachineOutputs }> {
-  const found = await machineHandler.read(id, outs, world.context());
+async function refreshed({ fixture, id, outs, inputs }: Pop): Promise<{ shown: string[]; outs: MachineOutputs }> {
+  const found = await machineHandler.read(id, outs, fixture.context());
   if (!found) throw new Error("it is gone");
   return { shown: differences(inputs, found.inputs), outs: found.outs };
 }
 
 async function putBack(it: Pop, outs: MachineOutputs): Promise<void> {
-  const updated = await machineHandler.update(it.id, outs, it.inputs, it.world.context());
+  const updated = await machineHandler.update(it.id, outs, it.inputs, it.fixture.context());
   expect(updated).toMatchObject({ complete: true });
   expect((await refreshed({ ...it, outs: updated })).shown).toEqual([]);
 }
@@ -244,8 +244,8 @@ const edits: [field: string, change: (config: MachineConfig) => void][] = [
 ];
 
 test.each(edits)("changed by hand, %s shows as just that and is put back", async (field, change) => {
-  await using world = await faultFixture();
-  const it = await pop(world);
+  await using fixture = await faultFixture();
+  const it = await pop(fixture);
   await edit(it, change);
   const { shown, outs } = await refreshed(it);
   const also = field === "config.guest.cpus" ? ["config.guest.memory_mb"] : [];
@@ -305,8 +305,8 @@ const removals: [field: string, change: (config: MachineConfig) => void][] = [
 ];
 
 test.each(removals)("removed by hand, %s shows as just that and is put back", async (field, change) => {
-  await using world = await faultFixture();
-  const it = await pop(world);
+  await using fixture = await faultFixture();
+  const it = await pop(fixture);
   await edit(it, change);
   const { shown, outs } = await refreshed(it);
   expect(shown).toEqual([field]);
@@ -316,8 +316,8 @@ test.each(removals)("removed by hand, %s shows as just that and is put back", as
 test("in any config, one variable, one port of a service and one interval changed by hand show as just these", async () => {
   await fc.assert(
     fc.asyncProperty(machineConfig, async (config) => {
-      await using world = await faultFixture();
-      const it = await pop(world, { config });
+      await using fixture = await faultFixture();
+      const it = await pop(fixture, { config });
       await edit(it, (found) => {
         found.env = { ...found.env, BY_HAND: "1" };
         for (const service of found.services ?? [])
@@ -341,8 +341,8 @@ test("in any config, one variable, one port of a service and one interval change
 });
 
 test("a rewritten value with the same meaning is not drift", async () => {
-  await using world = await faultFixture();
-  const it = await pop(world);
+  await using fixture = await faultFixture();
+  const it = await pop(fixture);
   await edit(it, (config) => {
     config.stop_config = { signal: "SIGTERM", timeout: 60_000_000_000 };
     config.metadata = { ...config.metadata, fly_flyctl_version: "0.4.0" };
@@ -352,57 +352,57 @@ test("a rewritten value with the same meaning is not drift", async () => {
 });
 
 test("a machine cordoned by hand shows it, and is routed again without a new version", async () => {
-  await using world = await faultFixture();
-  const it = await pop(world);
-  await it.world.context().fly.cordonMachine(app, it.id);
+  await using fixture = await faultFixture();
+  const it = await pop(fixture);
+  await it.fixture.context().fly.cordonMachine(app, it.id);
   const { shown, outs } = await refreshed(it);
   expect(shown).toEqual(["routed"]);
   await putBack(it, outs);
-  expect(world.fly.calls.count("POST machines/:id")).toBe(0);
-  expect(liveMachines(world.fly.snapshot())[0]?.cordoned).toBe(false);
+  expect(fixture.fly.calls.count("POST machines/:id")).toBe(0);
+  expect(liveMachines(fixture.fly.snapshot())[0]?.cordoned).toBe(false);
 });
 
 const deeds: [deed: string, found: string, by: (it: Pop) => Promise<unknown>][] = [
-  ["stopped", "stopped", ({ world, id }) => byHand(world, id, "stop")],
-  ["suspended", "suspended", ({ world, id }) => byHand(world, id, "suspend")],
+  ["stopped", "stopped", ({ fixture, id }) => byHand(fixture, id, "stop")],
+  ["suspended", "suspended", ({ fixture, id }) => byHand(fixture, id, "suspend")],
 ];
 test.each(deeds)("a machine that an operator %s shows as %s, and is started and verified", async (_, found, by) => {
-  await using world = await faultFixture();
-  const it = await pop(world);
+  await using fixture = await faultFixture();
+  const it = await pop(fixture);
   await by(it);
-  await world.clock.advance(90_000);
+  await fixture.clock.advance(90_000);
   const { shown, outs } = await refreshed(it);
   expect({ shown, state: outs.state }).toEqual({ shown: ["state"], state: found });
   expect(requiresUpdate(machineHandler.lifecycle, outs, it.inputs)).toBe(true);
   await putBack(it, outs);
-  expect(liveMachines(world.fly.snapshot())).toMatchObject([{ state: "started", cordoned: false }]);
+  expect(liveMachines(fixture.fly.snapshot())).toMatchObject([{ state: "started", cordoned: false }]);
 });
 
 test("a machine on its way back from a restart is not drift", async () => {
-  await using world = await faultFixture();
-  const it = await pop(world);
-  await byHand(world, it.id, "restart");
+  await using fixture = await faultFixture();
+  const it = await pop(fixture);
+  await byHand(fixture, it.id, "restart");
   expect((await refreshed(it)).shown).toEqual([]);
 });
 
 test("a check that fails for a minute is drift, one that recovers is not", async () => {
-  await using world = await faultFixture();
-  const it = await pop(world);
-  world.runner.machine(it.id, { check: failingCheck });
-  await world.clock.advance(20_000);
-  world.fly.calls.clear();
+  await using fixture = await faultFixture();
+  const it = await pop(fixture);
+  fixture.runner.machine(it.id, { check: failingCheck });
+  await fixture.clock.advance(20_000);
+  fixture.fly.calls.clear();
   const { shown, outs } = await refreshed(it);
   expect({ shown, state: outs.state }).toEqual({ shown: ["state"], state: "unhealthy" });
-  expect(world.fly.calls.count("GET machines/:id")).toBe(7);
-  world.clock.after(30_000, () => world.runner.machine(it.id, undefined));
+  expect(fixture.fly.calls.count("GET machines/:id")).toBe(7);
+  fixture.clock.after(30_000, () => fixture.runner.machine(it.id, undefined));
   expect((await refreshed(it)).shown).toEqual([]);
 });
 
 test("a PoP's mark that was changed or removed by hand is drift, and is put back", async () => {
   const marks: Record<string, string>[] = [{ pops_pop: "ewr-9" }, {}];
   for (const mark of marks) {
-    await using world = await faultFixture();
-    const it = await pop(world);
+    await using fixture = await faultFixture();
+    const it = await pop(fixture);
     await edit(it, (config) => {
       const { pops_pop: _, ...metadata } = config.metadata ?? {};
       config.metadata = { ...metadata, ...mark };
@@ -414,19 +414,19 @@ test("a PoP's mark that was changed or removed by hand is drift, and is put back
 });
 
 test("a machine destroyed by hand is gone, and made again on its volume", async () => {
-  await using world = await faultFixture();
-  const it = await pop(world);
-  await world.context().fly.deleteMachine(app, it.id, { force: true });
-  expect(await machineHandler.read(it.id, it.outs, world.context())).toBeUndefined();
-  const { outs } = await machineHandler.create(it.inputs, world.context());
+  await using fixture = await faultFixture();
+  const it = await pop(fixture);
+  await fixture.context().fly.deleteMachine(app, it.id, { force: true });
+  expect(await machineHandler.read(it.id, it.outs, fixture.context())).toBeUndefined();
+  const { outs } = await machineHandler.create(it.inputs, fixture.context());
   expect(outs).toMatchObject({ state: "started", volume: it.inputs.volume });
 });
 
 test("a volume grown by hand shows its size, and the program is asked to follow since it cannot shrink", async () => {
-  await using world = await faultFixture();
-  const it = await pop(world);
+  await using fixture = await faultFixture();
+  const it = await pop(fixture);
   const inputs = volumeInputs();
-  const context = world.context();
+  const context = fixture.context();
   const { id, outs } = await volumeHandler.create(inputs, context);
   await context.fly.extendVolume(app, it.inputs.volume, 10);
   const found = await volumeHandler.read(id, outs, context);
@@ -437,42 +437,42 @@ test("a volume grown by hand shows its size, and the program is asked to follow 
 });
 
 test("a volume destroyed by hand is gone and made again", async () => {
-  await using world = await faultFixture();
-  const context = world.context();
+  await using fixture = await faultFixture();
+  const context = fixture.context();
   await appHandler.create({ app, organization: "personal" }, context);
   const { id, outs } = await volumeHandler.create(volumeInputs(), context);
   await context.fly.deleteVolume(app, id);
   expect(await volumeHandler.read(id, outs, context)).toBeUndefined();
-  expect((await volumeHandler.create(volumeInputs(), world.context())).id).not.toBe(id);
+  expect((await volumeHandler.create(volumeInputs(), fixture.context())).id).not.toBe(id);
 });
 
 test("an address released by hand is gone, and assigned again", async () => {
-  await using world = await faultFixture();
-  const context = world.context();
+  await using fixture = await faultFixture();
+  const context = fixture.context();
   await appHandler.create({ app, organization: "personal" }, context);
   const { id, outs } = await addressHandler.create({ app, type: "v6" }, context);
   await context.fly.releaseAddress(app, id);
   expect(await addressHandler.read(id, outs, context)).toBeUndefined();
-  await addressHandler.create({ app, type: "v6" }, world.context());
-  expect(world.fly.snapshot().addresses).toHaveLength(1);
+  await addressHandler.create({ app, type: "v6" }, fixture.context());
+  expect(fixture.fly.snapshot().addresses).toHaveLength(1);
 });
 
 test("an app deleted by hand takes all with it: everything reads as gone", async () => {
-  await using world = await faultFixture();
-  const it = await pop(world);
-  const context = world.context();
+  await using fixture = await faultFixture();
+  const it = await pop(fixture);
+  const context = fixture.context();
   await context.fly.deleteApp(app);
-  await world.clock.advance(700_000);
+  await fixture.clock.advance(700_000);
   expect(await appHandler.read(app, { app, organization: "personal", schemaVersion: 1 }, context)).toBeUndefined();
   expect(await machineHandler.read(it.id, it.outs, context)).toBeUndefined();
 });
 
 test("a machine that Fly moved to another host is taken over with its new volume: nothing is replaced, nothing called", async () => {
-  await using world = await faultFixture();
-  const it = await pop(world);
-  const context = world.context();
+  await using fixture = await faultFixture();
+  const it = await pop(fixture);
+  const context = fixture.context();
   const volumeOuts = (await volumeHandler.create(volumeInputs(), context)).outs;
-  const { volume: moved = "" } = await world.fly.platform.migrate(it.id);
+  const { volume: moved = "" } = await fixture.fly.platform.migrate(it.id);
   const volume = await volumeHandler.read(it.inputs.volume, volumeOuts, context);
   const machine = await machineHandler.read(it.id, it.outs, context);
   expect([volume?.id, machine?.inputs.volume]).toEqual([moved, moved]);
@@ -483,9 +483,9 @@ test("a machine that Fly moved to another host is taken over with its new volume
 });
 
 test("a host that does not answer is not drift: state keeps what it knew, and says so", async () => {
-  await using world = await faultFixture();
-  const it = await pop(world);
-  world.fly.platform.hostDown(liveMachines(world.fly.snapshot())[0]?.zone ?? "");
+  await using fixture = await faultFixture();
+  const it = await pop(fixture);
+  fixture.fly.platform.hostDown(liveMachines(fixture.fly.snapshot())[0]?.zone ?? "");
   expect((await refreshed(it)).shown).toEqual([]);
-  expect(world.lines.at(-1)).toMatch(/^cdg-1: the host of machine [0-9a-f]{14} does not answer/);
+  expect(fixture.lines.at(-1)).toMatch(/^cdg-1: the host of machine [0-9a-f]{14} does not answer/);
 });

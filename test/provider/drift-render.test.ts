@@ -71,8 +71,8 @@ test("the same config in another order of keys is the same", () => {
 test("a machine of any config reads as it was wanted: the second preview is empty, and an update calls nothing", async () => {
   await fc.assert(
     fc.asyncProperty(machineConfig, async (config) => {
-      await using world = await faultFixture();
-      const context = world.context();
+      await using fixture = await faultFixture();
+      const context = fixture.context();
       await appHandler.create({ app, organization: "personal" }, context);
       const { id: volume } = await volumeHandler.create(volumeInputs(), context);
       const inputs = machineInputs(volume, { config });
@@ -81,9 +81,9 @@ test("a machine of any config reads as it was wanted: the second preview is empt
       expect(found?.inputs).toEqual(inputs);
       const again = found && (await machineHandler.read(id, found.outs, context));
       expect(again?.inputs).toEqual(inputs);
-      const before = world.fly.calls.mutations();
+      const before = fixture.fly.calls.mutations();
       await machineHandler.update(id, found?.outs ?? outs, inputs, context);
-      expect(world.fly.calls.mutations()).toBe(before);
+      expect(fixture.fly.calls.mutations()).toBe(before);
     }),
     { numRuns: 60 },
   );
@@ -92,15 +92,15 @@ test("a machine of any config reads as it was wanted: the second preview is empt
 test("a run that finds its machine made already posts nothing, whatever the config", async () => {
   await fc.assert(
     fc.asyncProperty(machineConfig, async (config) => {
-      await using world = await faultFixture();
-      const context = world.context();
+      await using fixture = await faultFixture();
+      const context = fixture.context();
       await appHandler.create({ app, organization: "personal" }, context);
       const { id: volume } = await volumeHandler.create(volumeInputs(), context);
       const inputs = machineInputs(volume, { config });
       const first = await machineHandler.create(inputs, context);
-      const second = await machineHandler.create(inputs, world.context());
+      const second = await machineHandler.create(inputs, fixture.context());
       expect(second.outs).toEqual(first.outs);
-      expect(world.fly.calls.count("POST machines/:id")).toBe(0);
+      expect(fixture.fly.calls.count("POST machines/:id")).toBe(0);
     }),
     { numRuns: 30 },
   );

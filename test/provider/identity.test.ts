@@ -7,20 +7,20 @@ import { errorMessage } from "../support/error-message.ts";
 import { type FaultFixture, faultFixture, liveMachines, worstQuirks } from "../support/faults/fixture.ts";
 import { identityOf, popExec } from "../support/identities.ts";
 
-async function withVolume(world: FaultFixture) {
-  const context = world.context();
+async function withVolume(fixture: FaultFixture) {
+  const context = fixture.context();
   await context.fly.createApp({ name: app, org_slug: "personal" });
   const { id: volume } = await volumeHandler.create(volumeInputs(), context);
-  world.fly.calls.clear();
+  fixture.fly.calls.clear();
   return { context, volume };
 }
 
-const routes = (world: FaultFixture) => world.fly.calls.list.map(({ route }) => route);
-const names = (world: FaultFixture) => liveMachines(world.fly.snapshot()).map(({ name }) => name);
+const routes = (fixture: FaultFixture) => fixture.fly.calls.list.map(({ route }) => route);
+const names = (fixture: FaultFixture) => liveMachines(fixture.fly.snapshot()).map(({ name }) => name);
 
 test("a new volume gets its key by a machine that is gone afterwards, and the volume is free", async () => {
-  await using world = await faultFixture();
-  const { context, volume } = await withVolume(world);
+  await using fixture = await faultFixture();
+  const { context, volume } = await withVolume(fixture);
   const inputs = identityInputs(volume);
   const { id, outs } = await identityHandler.create(inputs, context);
   const { recipient } = identityOf(volume);
@@ -31,7 +31,7 @@ test("a new volume gets its key by a machine that is gone afterwards, and the vo
     isNew: true,
   });
   // Asked until it is free, a minute and a half later.
-  expect([...new Set(routes(world))]).toEqual([
+  expect([...new Set(routes(fixture))]).toEqual([
     "GET machines",
     "POST machines",
     "GET machines/:id/wait",
@@ -40,7 +40,7 @@ test("a new volume gets its key by a machine that is gone afterwards, and the vo
     "DELETE machines/:id",
     "GET volumes/:id",
   ]);
-  expect(names(world)).toEqual([]);
+  expect(names(fixture)).toEqual([]);
   // What the PoP's own machine needs next.
   const machine = await machineHandler.create(machineInputs(volume), context);
   expect(machine.outs.state).toBe("started");
@@ -60,40 +60,40 @@ test("the machine that makes it serves no visitor, never comes back, and is know
 });
 
 test("a key that is not made yet is asked for again", async () => {
-  await using world = await faultFixture();
-  const { context, volume } = await withVolume(world);
+  await using fixture = await faultFixture();
+  const { context, volume } = await withVolume(fixture);
   let asked = 0;
-  world.runner.image(image(1), {
+  fixture.runner.image(image(1), {
     exec: (...of) => (asked++ < 2 ? { exitCode: 3, stdout: "", stderr: "no key there" } : popExec(...of)),
   });
   await identityHandler.create(identityInputs(volume), context);
-  expect(world.fly.calls.count("POST machines/:id/exec")).toBe(3);
+  expect(fixture.fly.calls.count("POST machines/:id/exec")).toBe(3);
 });
 
 test("where the PoP runs already it is asked, and no second machine is made", async () => {
-  await using world = await faultFixture();
-  const { context, volume } = await withVolume(world);
+  await using fixture = await faultFixture();
+  const { context, volume } = await withVolume(fixture);
   await machineHandler.create(machineInputs(volume), context);
-  world.fly.calls.clear();
+  fixture.fly.calls.clear();
   const { outs } = await identityHandler.create(identityInputs(volume), context);
   expect(outs).toMatchObject({ recipient: identityOf(volume).recipient, isNew: false });
-  expect(routes(world)).toEqual(["GET machines", "POST machines/:id/exec"]);
-  expect(names(world)).toEqual(["cdg-1"]);
+  expect(routes(fixture)).toEqual(["GET machines", "POST machines/:id/exec"]);
+  expect(names(fixture)).toEqual(["cdg-1"]);
 });
 
 test("a PoP that was stopped by hand is started to be asked", async () => {
-  await using world = await faultFixture();
-  const { context, volume } = await withVolume(world);
+  await using fixture = await faultFixture();
+  const { context, volume } = await withVolume(fixture);
   const { id } = await machineHandler.create(machineInputs(volume), context);
   await context.fly.stopMachine(app, id);
-  await world.clock.advance(30_000);
+  await fixture.clock.advance(30_000);
   await identityHandler.create(identityInputs(volume), context);
-  expect(world.fly.calls.count("POST machines/:id/start")).toBeGreaterThan(0);
+  expect(fixture.fly.calls.count("POST machines/:id/start")).toBeGreaterThan(0);
 });
 
 test("a refresh after the volume went to another host takes over its new id", async () => {
-  await using world = await faultFixture();
-  const { context, volume } = await withVolume(world);
+  await using fixture = await faultFixture();
+  const { context, volume } = await withVolume(fixture);
   const { id, outs } = await identityHandler.create(identityInputs(volume), context);
   expect(await identityHandler.read(id, outs, context)).toEqual({ outs, inputs: identityInputs(volume) });
   const gone = { ...outs, volume: "vol_0000000000000000" };
@@ -102,8 +102,8 @@ test("a refresh after the volume went to another host takes over its new id", as
 });
 
 test("a refresh after volume and machine went finds nothing", async () => {
-  await using world = await faultFixture();
-  const { context, volume } = await withVolume(world);
+  await using fixture = await faultFixture();
+  const { context, volume } = await withVolume(fixture);
   const { id, outs } = await identityHandler.create(identityInputs(volume), context);
   await context.fly.deleteVolume(app, volume);
   expect(await identityHandler.read(id, outs, context)).toBeUndefined();
@@ -112,37 +112,37 @@ test("a refresh after volume and machine went finds nothing", async () => {
 test.each([1, 2, 3, 4, 5, 6])(
   "the machine that took the place of another is found although a server still shows the other one, seed %i",
   async (seed) => {
-    await using world = await faultFixture({ quirks: { ...worstQuirks, seed } });
-    const { context, volume } = await withVolume(world);
+    await using fixture = await faultFixture({ quirks: { ...worstQuirks, seed } });
+    const { context, volume } = await withVolume(fixture);
     const inputs = identityInputs(volume);
     const config = helperMachineConfig({ ...inputs, image: image(9) });
     await context.fly.createMachine(app, { name: inputs.name, region: inputs.region, config });
-    await world.clock.advance(30_000);
+    await fixture.clock.advance(30_000);
     // It is made, and the answer is lost: it has to be found again.
-    world.fly.faults.next("POST machines", "drop response");
+    fixture.fly.faults.next("POST machines", "drop response");
     expect(await errorMessage(identityHandler.create(inputs, context))).toBe("it succeeded");
-    expect(names(world)).toEqual([]);
+    expect(names(fixture)).toEqual([]);
   },
 );
 
 test("an image that does not come up: why, and nothing is left of it", async () => {
-  await using world = await faultFixture();
-  const { context, volume } = await withVolume(world);
-  world.runner.image(image(1), { exits: { afterMs: 100, exitCode: 3 } });
+  await using fixture = await faultFixture();
+  const { context, volume } = await withVolume(fixture);
+  fixture.runner.image(image(1), { exits: { afterMs: 100, exitCode: 3 } });
   expect(await errorMessage(identityHandler.create(identityInputs(volume), context))).toMatch(
     /^cdg-1: no identity created, machine [0-9a-f]{14} did not start: it exited with 3\. It was destroyed, the volume is kept\. Check the image, then run again\.$/,
   );
-  expect(names(world)).toEqual([]);
+  expect(names(fixture)).toEqual([]);
 });
 
 test("an image without the helper: what it said, and what to do", async () => {
-  await using world = await faultFixture();
-  const { context, volume } = await withVolume(world);
-  world.runner.image(image(1), { exec: () => ({ exitCode: 127, stdout: "", stderr: "no such file\nor directory" }) });
+  await using fixture = await faultFixture();
+  const { context, volume } = await withVolume(fixture);
+  fixture.runner.image(image(1), { exec: () => ({ exitCode: 127, stdout: "", stderr: "no such file\nor directory" }) });
   expect(await errorMessage(identityHandler.create(identityInputs(volume, { timeoutSeconds: 5 }), context))).toMatch(
     /^cdg-1: could not read the SSH host key \(the identity\) in machine [0-9a-f]{14}: pop exited with 127, no such file or directory\. No secrets were encrypted\. The machine must run a fly-pops/,
   );
-  expect(names(world)).toEqual([]);
+  expect(names(fixture)).toEqual([]);
 });
 
 test.each([
@@ -151,28 +151,28 @@ test.each([
   ["another kind of key", JSON.stringify({ recipient: "age1abc", fingerprint: "x" })],
   ["more than a key", JSON.stringify({ recipient: "ssh-ed25519 AAAAx\nevil", fingerprint: "x" })],
 ])("a helper that shows %s is not believed", async (_, stdout) => {
-  await using world = await faultFixture();
-  const { context, volume } = await withVolume(world);
-  world.runner.image(image(1), { exec: () => ({ exitCode: 0, stdout, stderr: "" }) });
+  await using fixture = await faultFixture();
+  const { context, volume } = await withVolume(fixture);
+  fixture.runner.image(image(1), { exec: () => ({ exitCode: 0, stdout, stderr: "" }) });
   expect(await errorMessage(identityHandler.create(identityInputs(volume, { timeoutSeconds: 3 }), context))).toMatch(
     /: no key in its output\. No secrets were encrypted\./,
   );
 });
 
 test("a machine of its name that is another owner's is left alone", async () => {
-  await using world = await faultFixture();
-  const { context, volume } = await withVolume(world);
+  await using fixture = await faultFixture();
+  const { context, volume } = await withVolume(fixture);
   await context.fly.createMachine(app, { name: "cdg-1-identity", region: "cdg", config: { image: image(7) } });
-  await world.clock.advance(30_000);
+  await fixture.clock.advance(30_000);
   expect(await errorMessage(identityHandler.create(identityInputs(volume), context))).toMatch(
     /^cdg-1: my-edge has a machine named cdg-1-identity already \([0-9a-f]{14}\), and it is not this stack's\. It was not changed\./,
   );
-  expect(names(world)).toEqual(["cdg-1-identity"]);
+  expect(names(fixture)).toEqual(["cdg-1-identity"]);
 });
 
 test("a volume that another stack's machine holds is refused", async () => {
-  await using world = await faultFixture();
-  const { context, volume } = await withVolume(world);
+  await using fixture = await faultFixture();
+  const { context, volume } = await withVolume(fixture);
   await machineHandler.create(machineInputs(volume, { name: "other-1", owner: "me/fly-pops/other" }), context);
   expect(await errorMessage(identityHandler.create(identityInputs(volume), context))).toMatch(
     /^cdg-1: volume vol_\w+ is attached to machine [0-9a-f]{14} of stack me\/fly-pops\/other\. No identity was created\./,
@@ -180,11 +180,11 @@ test("a volume that another stack's machine holds is refused", async () => {
 });
 
 test("other names for SSH make no call: the key stays", async () => {
-  await using world = await faultFixture();
-  const { context, volume } = await withVolume(world);
+  await using fixture = await faultFixture();
+  const { context, volume } = await withVolume(fixture);
   const { id, outs } = await identityHandler.create(identityInputs(volume), context);
-  world.fly.calls.clear();
+  fixture.fly.calls.clear();
   const updated = await identityHandler.update(id, outs, identityInputs(volume, { hosts: ["edge-cdg-1"] }));
   expect(updated).toMatchObject({ recipient: outs.recipient, knownHosts: `edge-cdg-1 ${outs.recipient}` });
-  expect(world.fly.calls.count()).toBe(0);
+  expect(fixture.fly.calls.count()).toBe(0);
 });

@@ -181,11 +181,11 @@ const rows = subjects.flatMap((it) =>
 const rowsOf = (fate: ChangeAction) =>
   rows.filter((row) => row.fate === fate).map((row) => [row.kind, row.property, row.why, row] as const);
 
-async function made({ handler, prepare }: Subject, world: FaultFixture) {
-  const context = { ...world.context(), sops: openSops, tailnet: memoryTailnet().driver };
+async function made({ handler, prepare }: Subject, fixture: FaultFixture) {
+  const context = { ...fixture.context(), sops: openSops, tailnet: memoryTailnet().driver };
   const inputs = await prepare(context);
   const { id, outs } = await handler.create(inputs, context);
-  world.fly.calls.clear();
+  fixture.fly.calls.clear();
   return { context, inputs, id, outs };
 }
 
@@ -207,8 +207,8 @@ test.each(subjects.map((it) => [it.kind, it] as const))("%s: every property of i
 test.each(rows.map((row) => [row.kind, row.property, row.fate, row] as const))(
   "%s.%s: %s, as a preview says it",
   async (_, property, fate, row) => {
-    await using world = await faultFixture();
-    const { inputs, id, outs } = await made(row, world);
+    await using fixture = await faultFixture();
+    const { inputs, id, outs } = await made(row, fixture);
     const provider = createProvider(row.kind, row.handler, () => {
       throw new Error("a diff needs no credentials");
     });
@@ -218,15 +218,15 @@ test.each(rows.map((row) => [row.kind, row.property, row.fate, row] as const))(
     expect(deleteBeforeReplace).toBe(row.deleteBeforeReplace);
     // The engine compares inputs itself. If diff said "no change", it would keep old outputs beside new inputs.
     expect(changes).toBeUndefined();
-    expect(world.fly.calls.count()).toBe(0);
+    expect(fixture.fly.calls.count()).toBe(0);
   },
 );
 
 test.each(rows.map((row) => [row.kind, row.property, row] as const))(
   "%s.%s: the same value is not a change",
   async (_, property, row) => {
-    await using world = await faultFixture();
-    const { inputs, id, outs } = await made(row, world);
+    await using fixture = await faultFixture();
+    const { inputs, id, outs } = await made(row, fixture);
     const provider = createProvider(row.kind, row.handler, () => {
       throw new Error("a diff needs no credentials");
     });
@@ -240,11 +240,11 @@ const toldToFly = (rows: ReturnType<typeof rowsOf>) =>
   rows.filter(([kind, property]) => !["Identity", "AuthKey", "SealedSecrets"].includes(kind) && property !== "state");
 
 test.each(toldToFly(rowsOf("update")))("%s.%s is changed in place: %s", async (_, property, _why, row) => {
-  await using world = await faultFixture();
-  const { context, inputs, id, outs } = await made(row, world);
+  await using fixture = await faultFixture();
+  const { context, inputs, id, outs } = await made(row, fixture);
   const news = { ...inputs, [property]: row.other };
   const updated = await row.handler.update(id, outs, news, context);
-  expect(world.fly.calls.mutations()).toBeGreaterThan(0);
+  expect(fixture.fly.calls.mutations()).toBeGreaterThan(0);
   expect(updated).toMatchObject({ [property]: row.other });
   const found = await row.handler.read(id, updated, context);
   expect(found?.id ?? id).toBe(id);
@@ -252,16 +252,16 @@ test.each(toldToFly(rowsOf("update")))("%s.%s is changed in place: %s", async (_
 });
 
 test.each(rowsOf("ignored"))("%s.%s is stored, and nothing is called: %s", async (_, property, _why, row) => {
-  await using world = await faultFixture();
-  const { context, inputs, id, outs } = await made(row, world);
+  await using fixture = await faultFixture();
+  const { context, inputs, id, outs } = await made(row, fixture);
   const updated = await row.handler.update(id, outs, { ...inputs, [property]: row.other }, context);
-  expect(world.fly.calls.count()).toBe(0);
+  expect(fixture.fly.calls.count()).toBe(0);
   expect(updated).toMatchObject({ [property]: row.other });
 });
 
 test("nothing is replaced that Fly would let us keep: what replaces a machine, Fly refuses or ignores in an update", async () => {
-  await using world = await faultFixture();
-  const { context, inputs, id } = await made(byKind.Machine, world);
+  await using fixture = await faultFixture();
+  const { context, inputs, id } = await made(byKind.Machine, fixture);
   const other = await volumeHandler.create(volumeInputs({ name: "pop_other" }), context);
   const before = await context.fly.getMachine(app, id);
   const config = before.config ?? {};
@@ -269,13 +269,13 @@ test("nothing is replaced that Fly would let us keep: what replaces a machine, F
   const swapped = { ...config, mounts: [{ volume: other.id, path: "/var" }] };
   await expect(context.fly.updateMachine(app, id, { config: swapped }, nonce)).rejects.toMatchObject({ status: 400 });
   await context.fly.updateMachine(app, id, { config, name: "ams-1", region: "ams" }, nonce);
-  await world.clock.advance(60_000);
+  await fixture.clock.advance(60_000);
   expect(await context.fly.getMachine(app, id)).toMatchObject({ name: inputs.name, region: inputs.region });
 });
 
 test("two changes that replace are both named", async () => {
-  await using world = await faultFixture();
-  const { inputs, id, outs } = await made(byKind.Machine, world);
+  await using fixture = await faultFixture();
+  const { inputs, id, outs } = await made(byKind.Machine, fixture);
   const provider = createProvider("Machine", byKind.Machine.handler, () => {
     throw new Error("a diff needs no credentials");
   });
@@ -284,8 +284,8 @@ test("two changes that replace are both named", async () => {
 });
 
 test("a machine's replacement cannot stand beside it: its volume and name are taken until it is gone", async () => {
-  await using world = await faultFixture();
-  const { context, inputs } = await made(byKind.Machine, world);
+  await using fixture = await faultFixture();
+  const { context, inputs } = await made(byKind.Machine, fixture);
   const twin = context.fly.createMachine(app, {
     name: "cdg-2",
     region: "cdg",
@@ -294,5 +294,5 @@ test("a machine's replacement cannot stand beside it: its volume and name are ta
   await expect(twin).rejects.toMatchObject({ status: 412 });
   const namesake = context.fly.createMachine(app, { name: "cdg-1", region: "cdg", config: { image: "nginx" } });
   await expect(namesake).rejects.toMatchObject({ status: 409 });
-  expect(liveMachines(world.fly.snapshot())).toHaveLength(1);
+  expect(liveMachines(fixture.fly.snapshot())).toHaveLength(1);
 });

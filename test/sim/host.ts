@@ -32,7 +32,7 @@ export interface Host {
 
 /** The wire between a host and local Fly. */
 export interface Network {
-  /** World time: goes on when a process is dead. */
+  /** Simulated time: goes on when a process is dead. */
   clock: Clock;
   rng: Rng;
   handle: (request: ApiRequest) => Promise<ApiResponse>;

@@ -135,7 +135,7 @@ async function runFinale(sim: Sim, bake: (good: boolean) => string): Promise<voi
 }
 
 async function expectSuccess(sim: Sim, command: "up" | "refresh" | "destroy"): Promise<void> {
-  // A refresh that takes a late read for drift is nothing that a calm world should show.
+  // A refresh that takes a late read for drift is nothing that a calm simulation should show.
   await sim.clock.pass(sim.quirks.staleMs);
   const outcome = await run(sim, command, noDisruption);
   if (!outcome?.ok)

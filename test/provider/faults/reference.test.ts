@@ -26,15 +26,15 @@ test("the page begins as it is written", () => {
 });
 
 test("an update of an app or an address calls nothing, so no fault can strike it", async () => {
-  await using world = await faultFixture();
-  const context = world.context();
+  await using fixture = await faultFixture();
+  const context = fixture.context();
   const inputs = { app, organization: "personal" };
   const { id, outs } = await appHandler.create(inputs, context);
   const address = await addressHandler.create({ app, type: "v6" }, context);
-  world.fly.calls.clear();
+  fixture.fly.calls.clear();
   await appHandler.update(id, outs, inputs);
   await addressHandler.update(address.id, address.outs, { app, type: "v6" });
-  expect(world.fly.calls.count()).toBe(0);
+  expect(fixture.fly.calls.count()).toBe(0);
 });
 
 test("every fault can strike somewhere: its routes exist in what operations call", async () => {
@@ -57,20 +57,20 @@ test("every route a handler calls is one that local Fly has", async () => {
 });
 
 test("the engine's model keeps what was half made, and updates it in the next run though no input changed", async () => {
-  await using world = await faultFixture();
+  await using fixture = await faultFixture();
   const [create] = operations.filter(({ kind, name }) => kind === "Machine" && name === "create");
-  const thing = await create?.prepare(world);
-  world.fly.faults.next("GET machines/:id/wait", { kind: "status", status: 401 });
-  await expect(thing?.up(world.context())).rejects.toThrow();
+  const thing = await create?.prepare(fixture);
+  fixture.fly.faults.next("GET machines/:id/wait", { kind: "status", status: 401 });
+  await expect(thing?.up(fixture.context())).rejects.toThrow();
   expect(thing?.settled()).toBe(false);
   expect(thing?.state()).toContain('"halfMade":true');
-  await thing?.up(world.context());
+  await thing?.up(fixture.context());
   expect(thing?.settled()).toBe(true);
 });
 
 test("the engine's model of an object that does not exist: nothing to do", async () => {
-  await using world = await faultFixture();
+  await using fixture = await faultFixture();
   const thing = subject(appHandler, undefined, undefined);
-  await thing.up(world.context());
-  expect([thing.settled(), thing.state(), world.fly.calls.count()]).toEqual([true, "null", 0]);
+  await thing.up(fixture.context());
+  expect([thing.settled(), thing.state(), fixture.fly.calls.count()]).toEqual([true, "null", 0]);
 });

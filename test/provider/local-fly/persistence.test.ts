@@ -15,7 +15,7 @@ beforeEach(() => {
 afterEach(() => rmSync(dir, { recursive: true }));
 
 test("what was answered is on disk, readable by its owner alone, and back after a restart", async () => {
-  const path = join(dir, "state", "world.json");
+  const path = join(dir, "state", "state.json");
   await using fly = await localFly({ store: fileStore(path) });
   await fly.call("POST", "/apps", { name: "edge", org_slug: "personal" });
   await fly.call("POST", "/apps/edge/secrets", { values: { A: "secret" } });
@@ -32,11 +32,11 @@ test("what was answered is on disk, readable by its owner alone, and back after 
   expect((await fly.call("GET", "/apps/edge/ip_assignments")).body.ips).toEqual([address]);
   expect((await fly.call("GET", `/apps/edge/volumes/${volume.id}`)).body.attached_machine_id).toBe(machine.id);
   expect(fly.runner.boots).toHaveLength(1);
-  expect(readdirSync(join(dir, "state"))).toEqual(["world.json"]);
+  expect(readdirSync(join(dir, "state"))).toEqual(["state.json"]);
 });
 
-test("a world that cannot be written leaves the old one whole", () => {
-  const path = join(dir, "world.json");
+test("a state that cannot be written leaves the old one whole", () => {
+  const path = join(dir, "state.json");
   const store = fileStore(path);
   store.save({ ...emptyFlyState(), counter: 1 });
   const circular = emptyFlyState() as unknown as Record<string, unknown>;
@@ -62,14 +62,14 @@ test("a store that cannot write: the answer says so instead of promising, the se
   expect(Object.keys(store.load().apps)).toEqual(["one", "two", "three"]);
 });
 
-test("a world of another schema is refused in a sentence", () => {
-  const path = join(dir, "world.json");
+test("a state of another schema is refused in a sentence", () => {
+  const path = join(dir, "state.json");
   writeFileSync(path, JSON.stringify({ ...emptyFlyState(), schemaVersion: 2 }));
   chmodSync(path, 0o600);
   expect(() => fileStore(path).load()).toThrow(/\(schema 2, this one reads 1\)\. Nothing was changed\./);
 });
 
-test("no file is an empty world", () => {
+test("no file is an empty state", () => {
   expect(fileStore(join(dir, "none.json")).load()).toEqual(emptyFlyState());
 });
 

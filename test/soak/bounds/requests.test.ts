@@ -175,7 +175,7 @@ describe(`headers that never end, on all ${connections} connections`, () => {
       socket.on("error", () => {});
       socket.write(`GET / HTTP/1.1\r\nhost: ${hosts.other}\r\nx-a: ${"a".repeat(63 * 1024)}`);
     });
-    await judge();
+    await assertOthersServed();
   });
 
   test("HTTP/2", async () => {
@@ -184,10 +184,10 @@ describe(`headers that never end, on all ${connections} connections`, () => {
       const connection = await raw(hosts.other, addressOf(at));
       await connection.write(headers(1, block, { end: false }));
     });
-    await judge();
+    await assertOthersServed();
   });
 
-  async function judge(): Promise<void> {
+  async function assertOthersServed(): Promise<void> {
     const now = megabytes(await lab.memory());
     console.log(`${now.toFixed(1)} MB`);
     expect(now).toBeLessThan(220);

@@ -4,7 +4,7 @@ import { Worker } from "node:worker_threads";
 import { Bench, build, type Pop, untilHealthy } from "../../image/support/pop.ts";
 import { suiteDir } from "./package.ts";
 import { network, originPort, spec } from "./spec.ts";
-import { judge, type Verdict } from "./verdict.ts";
+import { type Verdict, verdictsOf } from "./verdict.ts";
 import type { Done, Task } from "./worker.ts";
 
 export interface Variant {
@@ -41,7 +41,7 @@ export async function runSuite({ image, nginxConf, only, dump = false, log = () 
       dump,
       ...(only === undefined ? {} : { only }),
     });
-    return { ...done, verdicts: judge(done.tests, done.outcomes), took: performance.now() - began };
+    return { ...done, verdicts: verdictsOf(done.tests, done.outcomes), took: performance.now() - began };
   } finally {
     await bench.sweep();
   }

@@ -29,7 +29,7 @@ export type Outcomes = Record<string, true | [name: string, message: string]>;
 export type Verdict = "passed" | "failed" | "dependency" | "setup" | "retry" | "untested";
 
 /** The verdict on each test. Throws when one depends on a test that does not exist. */
-export function judge(tests: readonly SuiteTest[], outcomes: Outcomes): Map<string, Verdict> {
+export function verdictsOf(tests: readonly SuiteTest[], outcomes: Outcomes): Map<string, Verdict> {
   const byId = new Map(tests.map((test) => [test.id, test]));
   const verdicts = new Map<string, Verdict>();
   const verdictOn = (id: string): Verdict => {

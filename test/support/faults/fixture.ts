@@ -65,11 +65,11 @@ export async function faultFixture({ quirks = {} }: { quirks?: Partial<Quirks> }
   };
 }
 
-export const liveMachines = (world: FlyState): MachineRow[] =>
-  Object.values(world.machines).filter(({ state }) => state !== "destroyed" && state !== "destroying");
+export const liveMachines = (state: FlyState): MachineRow[] =>
+  Object.values(state.machines).filter(({ state }) => state !== "destroyed" && state !== "destroying");
 
-export const liveVolumes = (world: FlyState): FlyState["volumes"][string][] =>
-  Object.values(world.volumes).filter(({ state }) => state === "created");
+export const liveVolumes = (state: FlyState): FlyState["volumes"][string][] =>
+  Object.values(state.volumes).filter(({ state }) => state === "created");
 
 /** The image whose instance runs, has all its checks passing and is not cordoned. */
 export function served({ runs, versions, checks }: MachineRow): string | undefined {

@@ -1,4 +1,4 @@
-/** Every operation of every kind, each with the world it starts from. */
+/** Every operation of every kind, each with the fixture it starts from. */
 import { type Behaviour, failingCheck } from "../../../local/fly/runners/state-runner.ts";
 import { addressHandler } from "../../../providers/fly/address.ts";
 import { appHandler } from "../../../providers/fly/app.ts";
@@ -17,7 +17,7 @@ export interface Operation {
   name: string;
   verb: "create" | "read" | "update" | "delete";
   /** Makes what must be there, without faults, and returns the object the operation is about. */
-  prepare(world: FaultFixture): Promise<Subject>;
+  prepare(fixture: FaultFixture): Promise<Subject>;
   /** Images that may serve whatever went wrong: the old one, the new one. None: nothing runs yet, or nothing has to any more. */
   images?: { before: string | undefined; after: string | undefined };
   /** The new version cannot serve, so even without a fault the operation ends with the old one put back. */
@@ -25,7 +25,7 @@ export interface Operation {
   /** Ends with the machine cordoned, as the program wants it. */
   cordons?: true;
   /** What the user fixes before the next run. */
-  fix?(world: FaultFixture): void;
+  fix?(fixture: FaultFixture): void;
 }
 
 const appInputs = { app, organization: "personal" };
@@ -36,19 +36,19 @@ const made = async <I extends Properties, O extends I>(handler: Handler<I, O>, i
   inputs,
 });
 
-async function withApp(world: FaultFixture): Promise<Context> {
-  const context = world.context();
+async function withApp(fixture: FaultFixture): Promise<Context> {
+  const context = fixture.context();
   await appHandler.create(appInputs, context);
   return context;
 }
 
-async function withVolume(world: FaultFixture): Promise<{ context: Context; volume: string }> {
-  const context = await withApp(world);
+async function withVolume(fixture: FaultFixture): Promise<{ context: Context; volume: string }> {
+  const context = await withApp(fixture);
   return { context, volume: (await volumeHandler.create(volumeInputs(), context)).id };
 }
 
-async function withMachine(world: FaultFixture, over: Partial<MachineInputs> = {}) {
-  const { context, volume } = await withVolume(world);
+async function withMachine(fixture: FaultFixture, over: Partial<MachineInputs> = {}) {
+  const { context, volume } = await withVolume(fixture);
   return { context, before: await made(machineHandler, machineInputs(volume, over), context) };
 }
 
@@ -59,14 +59,14 @@ const undone = (name: string, behaviour: Partial<Behaviour>, restart: string): O
   verb: "update",
   images: { before: image(1), after: image(2) },
   undone: true,
-  async prepare(world) {
+  async prepare(fixture) {
     // Short patience, and left where it fell: looking again and again at what does not change would repeat one and the same case.
     const { config } = machineInputs("");
-    const { before } = await withMachine(world, {
+    const { before } = await withMachine(fixture, {
       timeoutSeconds: 3,
       config: { ...config, restart: { policy: restart } },
     });
-    world.runner.image(image(2), behaviour);
+    fixture.runner.image(image(2), behaviour);
     return subject(machineHandler, before, withImage(before.inputs, 2));
   },
   fix: ({ runner }) => runner.image(image(2), undefined),
@@ -78,13 +78,13 @@ const apps: Operation[] = [
     kind: "App",
     name: "read",
     verb: "read",
-    prepare: async (world) => subject(appHandler, await made(appHandler, appInputs, world.context()), appInputs),
+    prepare: async (fixture) => subject(appHandler, await made(appHandler, appInputs, fixture.context()), appInputs),
   },
   {
     kind: "App",
     name: "delete",
     verb: "delete",
-    prepare: async (world) => subject(appHandler, await made(appHandler, appInputs, world.context()), undefined),
+    prepare: async (fixture) => subject(appHandler, await made(appHandler, appInputs, fixture.context()), undefined),
   },
 ];
 
@@ -93,8 +93,8 @@ const addresses: Operation[] = [
     kind: "Address",
     name: "create",
     verb: "create",
-    async prepare(world) {
-      await withApp(world);
+    async prepare(fixture) {
+      await withApp(fixture);
       return subject(addressHandler, undefined, addressInputs);
     },
   },
@@ -102,15 +102,15 @@ const addresses: Operation[] = [
     kind: "Address",
     name: "read",
     verb: "read",
-    prepare: async (world) =>
-      subject(addressHandler, await made(addressHandler, addressInputs, await withApp(world)), addressInputs),
+    prepare: async (fixture) =>
+      subject(addressHandler, await made(addressHandler, addressInputs, await withApp(fixture)), addressInputs),
   },
   {
     kind: "Address",
     name: "delete",
     verb: "delete",
-    prepare: async (world) =>
-      subject(addressHandler, await made(addressHandler, addressInputs, await withApp(world)), undefined),
+    prepare: async (fixture) =>
+      subject(addressHandler, await made(addressHandler, addressInputs, await withApp(fixture)), undefined),
   },
 ];
 
@@ -119,8 +119,8 @@ const volumes: Operation[] = [
     kind: "Volume",
     name: "create",
     verb: "create",
-    async prepare(world) {
-      await withApp(world);
+    async prepare(fixture) {
+      await withApp(fixture);
       return subject(volumeHandler, undefined, volumeInputs());
     },
   },
@@ -128,8 +128,8 @@ const volumes: Operation[] = [
     kind: "Volume",
     name: "create, found smaller",
     verb: "create",
-    async prepare(world) {
-      await withVolume(world);
+    async prepare(fixture) {
+      await withVolume(fixture);
       return subject(volumeHandler, undefined, volumeInputs({ sizeGb: 5 }));
     },
   },
@@ -137,8 +137,8 @@ const volumes: Operation[] = [
     kind: "Volume",
     name: "create, adopted",
     verb: "create",
-    async prepare(world) {
-      const { context } = await withVolume(world);
+    async prepare(fixture) {
+      const { context } = await withVolume(fixture);
       const [found] = await context.fly.listVolumes(app);
       return subject(volumeHandler, undefined, volumeInputs({ sizeGb: 5, adopt: found?.id }));
     },
@@ -147,17 +147,17 @@ const volumes: Operation[] = [
     kind: "Volume",
     name: "read",
     verb: "read",
-    prepare: async (world) =>
-      subject(volumeHandler, await made(volumeHandler, volumeInputs(), await withApp(world)), volumeInputs()),
+    prepare: async (fixture) =>
+      subject(volumeHandler, await made(volumeHandler, volumeInputs(), await withApp(fixture)), volumeInputs()),
   },
   {
     kind: "Volume",
     name: "update",
     verb: "update",
-    prepare: async (world) =>
+    prepare: async (fixture) =>
       subject(
         volumeHandler,
-        await made(volumeHandler, volumeInputs(), await withApp(world)),
+        await made(volumeHandler, volumeInputs(), await withApp(fixture)),
         volumeInputs({ sizeGb: 5 }),
       ),
   },
@@ -165,22 +165,22 @@ const volumes: Operation[] = [
     kind: "Volume",
     name: "delete",
     verb: "delete",
-    prepare: async (world) =>
-      subject(volumeHandler, await made(volumeHandler, volumeInputs(), await withApp(world)), undefined),
+    prepare: async (fixture) =>
+      subject(volumeHandler, await made(volumeHandler, volumeInputs(), await withApp(fixture)), undefined),
   },
 ];
 
-async function withIdentity(world: FaultFixture, over: Partial<IdentityInputs> = {}) {
-  const { context, volume } = await withVolume(world);
+async function withIdentity(fixture: FaultFixture, over: Partial<IdentityInputs> = {}) {
+  const { context, volume } = await withVolume(fixture);
   return { context, before: await made(identityHandler, identityInputs(volume, over), context) };
 }
 
 /** A machine that an earlier run left behind, its work half done. */
-async function leftBehind(world: FaultFixture, over: Partial<IdentityInputs> = {}): Promise<IdentityInputs> {
-  const { context, volume } = await withVolume(world);
+async function leftBehind(fixture: FaultFixture, over: Partial<IdentityInputs> = {}): Promise<IdentityInputs> {
+  const { context, volume } = await withVolume(fixture);
   const { name, region, ...inputs } = identityInputs(volume, over);
   await context.fly.createMachine(app, { name, region, config: helperMachineConfig({ name, region, ...inputs }) });
-  await world.clock.advance(30_000);
+  await fixture.clock.advance(30_000);
   return identityInputs(volume);
 }
 
@@ -189,27 +189,27 @@ const identities: Operation[] = [
     kind: "Identity",
     name: "create",
     verb: "create",
-    prepare: async (world) => subject(identityHandler, undefined, identityInputs((await withVolume(world)).volume)),
+    prepare: async (fixture) => subject(identityHandler, undefined, identityInputs((await withVolume(fixture)).volume)),
   },
   {
     kind: "Identity",
     name: "create, one left by a run that was cut off",
     verb: "create",
-    prepare: async (world) => subject(identityHandler, undefined, await leftBehind(world)),
+    prepare: async (fixture) => subject(identityHandler, undefined, await leftBehind(fixture)),
   },
   {
     kind: "Identity",
     name: "create, one left with another image",
     verb: "create",
-    prepare: async (world) => subject(identityHandler, undefined, await leftBehind(world, { image: image(9) })),
+    prepare: async (fixture) => subject(identityHandler, undefined, await leftBehind(fixture, { image: image(9) })),
   },
   {
     kind: "Identity",
     name: "create, the PoP runs already",
     verb: "create",
     images: { before: image(1), after: image(1) },
-    async prepare(world) {
-      const { before } = await withMachine(world);
+    async prepare(fixture) {
+      const { before } = await withMachine(fixture);
       return subject(identityHandler, undefined, identityInputs(before.inputs.volume));
     },
   },
@@ -217,8 +217,8 @@ const identities: Operation[] = [
     kind: "Identity",
     name: "read",
     verb: "read",
-    async prepare(world) {
-      const { before } = await withIdentity(world);
+    async prepare(fixture) {
+      const { before } = await withIdentity(fixture);
       return subject(identityHandler, before, before.inputs);
     },
   },
@@ -226,8 +226,8 @@ const identities: Operation[] = [
     kind: "Identity",
     name: "delete",
     verb: "delete",
-    async prepare(world) {
-      const { before } = await withIdentity(world);
+    async prepare(fixture) {
+      const { before } = await withIdentity(fixture);
       return subject(identityHandler, before, undefined);
     },
   },
@@ -239,15 +239,15 @@ const machines: Operation[] = [
     name: "create",
     verb: "create",
     images: { before: undefined, after: image(1) },
-    prepare: async (world) => subject(machineHandler, undefined, machineInputs((await withVolume(world)).volume)),
+    prepare: async (fixture) => subject(machineHandler, undefined, machineInputs((await withVolume(fixture)).volume)),
   },
   {
     kind: "Machine",
     name: "create, found",
     verb: "create",
     images: { before: image(1), after: image(1) },
-    async prepare(world) {
-      const { before } = await withMachine(world);
+    async prepare(fixture) {
+      const { before } = await withMachine(fixture);
       return subject(machineHandler, undefined, before.inputs);
     },
   },
@@ -256,8 +256,8 @@ const machines: Operation[] = [
     name: "create, adopted",
     verb: "create",
     images: { before: image(1), after: image(2) },
-    async prepare(world) {
-      const { context, volume } = await withVolume(world);
+    async prepare(fixture) {
+      const { context, volume } = await withVolume(fixture);
       const { config } = machineInputs(volume);
       const mounts = [{ volume, path: "/data" }];
       // Made by hand: another name, another mount, no owner.
@@ -266,7 +266,7 @@ const machines: Operation[] = [
         region: "cdg",
         config: { ...config, mounts },
       });
-      await world.clock.advance(30_000);
+      await fixture.clock.advance(30_000);
       return subject(machineHandler, undefined, withImage(machineInputs(volume, { adopt: id }), 2));
     },
   },
@@ -275,8 +275,8 @@ const machines: Operation[] = [
     name: "read",
     verb: "read",
     images: { before: image(1), after: image(1) },
-    async prepare(world) {
-      const { before } = await withMachine(world);
+    async prepare(fixture) {
+      const { before } = await withMachine(fixture);
       return subject(machineHandler, before, before.inputs);
     },
   },
@@ -285,8 +285,8 @@ const machines: Operation[] = [
     name: "update",
     verb: "update",
     images: { before: image(1), after: image(2) },
-    async prepare(world) {
-      const { before } = await withMachine(world);
+    async prepare(fixture) {
+      const { before } = await withMachine(fixture);
       return subject(machineHandler, before, withImage(before.inputs, 2));
     },
   },
@@ -298,8 +298,8 @@ const machines: Operation[] = [
     verb: "update",
     cordons: true,
     images: { before: image(1), after: image(1) },
-    async prepare(world) {
-      const { before } = await withMachine(world);
+    async prepare(fixture) {
+      const { before } = await withMachine(fixture);
       return subject(machineHandler, before, { ...before.inputs, routed: false });
     },
   },
@@ -308,8 +308,8 @@ const machines: Operation[] = [
     name: "delete",
     verb: "delete",
     images: { before: image(1), after: undefined },
-    async prepare(world) {
-      const { before } = await withMachine(world);
+    async prepare(fixture) {
+      const { before } = await withMachine(fixture);
       return subject(machineHandler, before, undefined);
     },
   },

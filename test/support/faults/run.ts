@@ -43,12 +43,12 @@ const hourMs = 3_600_000;
 
 /** Routes the operation calls when nothing goes wrong, in order. */
 export async function dryRun(operation: Operation): Promise<string[]> {
-  await using world = await faultFixture({ quirks: worstQuirks });
-  const it = await operation.prepare(world);
-  await world.clock.advance(settledMs);
-  world.fly.calls.clear();
-  await act(operation, it, world);
-  return routesOf(world);
+  await using fixture = await faultFixture({ quirks: worstQuirks });
+  const it = await operation.prepare(fixture);
+  await fixture.clock.advance(settledMs);
+  fixture.fly.calls.clear();
+  await act(operation, it, fixture);
+  return routesOf(fixture);
 }
 
 /** Every fault that the route of every call can give: complete by construction, as the calls come from a dry run. */
@@ -70,54 +70,54 @@ export async function runCase(it: Case, usual: readonly string[]): Promise<Resul
   const holds = (promise: string, kept: boolean) => {
     if (!kept) broken.push(promise);
   };
-  await using world = await faultFixture({ quirks: worstQuirks });
-  const thing = await operation.prepare(world);
-  await world.clock.advance(settledMs);
-  const before = fingerprint(world.fly.snapshot());
-  world.fly.calls.clear();
-  world.fly.faults.add(ruleAt(kind, nth));
+  await using fixture = await faultFixture({ quirks: worstQuirks });
+  const thing = await operation.prepare(fixture);
+  await fixture.clock.advance(settledMs);
+  const before = fingerprint(fixture.fly.snapshot());
+  fixture.fly.calls.clear();
+  fixture.fly.faults.add(ruleAt(kind, nth));
 
-  const error = await act(operation, thing, world);
-  holds("the fault struck", world.fly.faults.pending().length === 0);
-  world.fly.faults.clear();
-  const calls = routesOf(world);
-  const after = world.fly.snapshot();
+  const error = await act(operation, thing, fixture);
+  holds("the fault struck", fixture.fly.faults.pending().length === 0);
+  fixture.fly.faults.clear();
+  const calls = routesOf(fixture);
+  const after = fixture.fly.snapshot();
   holds("nothing is there twice", hasNoDuplicates(after));
   if (error)
-    for (const lie of findFalseClaims(it, error, { before, after, answered: world.fly.calls.list[nth - 1]?.status }))
+    for (const lie of findFalseClaims(it, error, { before, after, answered: fixture.fly.calls.list[nth - 1]?.status }))
       broken.push(`${lie}: ${error.message}`);
   // A boot that was under way comes to its end, and so does every lease.
-  await world.clock.advance(leaseMs + 1);
-  const later = world.fly.snapshot();
-  holds("no lease outlives its ttl", !isLeased(later, world.clock.now()));
+  await fixture.clock.advance(leaseMs + 1);
+  const later = fixture.fly.snapshot();
+  holds("no lease outlives its ttl", !isLeased(later, fixture.clock.now()));
   holds("the old or the new version serves", servesExpectedVersion(it, later, error));
 
-  operation.fix?.(world);
-  const again = await runToEnd(world, async () => {
-    if (refreshesFirst(it)) await thing.refresh(world.context());
-    await thing.up(world.context());
+  operation.fix?.(fixture);
+  const again = await runToEnd(fixture, async () => {
+    if (refreshesFirst(it)) await thing.refresh(fixture.context());
+    await thing.up(fixture.context());
   });
-  const last = world.fly.snapshot();
+  const last = fixture.fly.snapshot();
   holds(`the next run succeeds${again ? ` (${again.message})` : ""}`, again === undefined);
   holds("nothing is there twice after the next run", hasNoDuplicates(last));
-  holds("the next run leaves no lease", !isLeased(last, world.clock.now()));
+  holds("the next run leaves no lease", !isLeased(last, fixture.clock.now()));
   holds("the next run ends where it should", isThere(operation, last));
   // What a server has not heard of yet must not count as drift.
-  await world.clock.advance(settledMs);
-  const unreadable = await runToEnd(world, () => thing.refresh(world.context()));
+  await fixture.clock.advance(settledMs);
+  const unreadable = await runToEnd(fixture, () => thing.refresh(fixture.context()));
   holds("a refresh and a preview after that show no change", unreadable === undefined && thing.settled());
   const reported = [
     error?.message,
     error instanceof PartialResourceError ? JSON.stringify(error.outs) : "",
     thing.state(),
   ];
-  holds("the token is nowhere", ![...reported, ...world.lines].some((text) => text?.includes(token)));
+  holds("the token is nowhere", ![...reported, ...fixture.lines].some((text) => text?.includes(token)));
   return { case: it, outcome: outcomeOf(it, calls, usual, error), broken, message: error?.message };
 }
 
-async function act(operation: Operation, thing: Subject, world: FaultFixture): Promise<Error | undefined> {
-  const context = world.context();
-  return runToEnd(world, () => (operation.verb === "read" ? thing.refresh(context) : thing.up(context)));
+async function act(operation: Operation, thing: Subject, fixture: FaultFixture): Promise<Error | undefined> {
+  const context = fixture.context();
+  return runToEnd(fixture, () => (operation.verb === "read" ? thing.refresh(context) : thing.up(context)));
 }
 
 /** What it threw, if it did. */
@@ -183,9 +183,9 @@ function findFalseClaims(
 }
 
 /** If no process is left to repair it, a machine may stay cordoned, or keep the failed version. The error then says so, if it can. */
-function servesExpectedVersion({ operation, kind }: Case, world: FlyState, error: Error | undefined): boolean {
+function servesExpectedVersion({ operation, kind }: Case, state: FlyState, error: Error | undefined): boolean {
   const { images, verb } = operation;
-  const [machine] = liveMachines(world);
+  const [machine] = liveMachines(state);
   if (!images || verb === "delete") return true;
   if (!machine) return images.before === undefined;
   if (kind.lasting || kind.column === "lease stolen" || (error && admitsUncertainty(error.message))) return true;
@@ -194,34 +194,34 @@ function servesExpectedVersion({ operation, kind }: Case, world: FlyState, error
   return image !== undefined && [images.before, images.after].includes(image) && cordonedRightly;
 }
 
-const isLeased = (world: FlyState, now: number): boolean =>
-  liveMachines(world).some(({ lease }) => lease && lease.expiresAt > now);
+const isLeased = (state: FlyState, now: number): boolean =>
+  liveMachines(state).some(({ lease }) => lease && lease.expiresAt > now);
 
 /** Names are unique in an app; our volumes are, a region; of each type there is one address. */
-function hasNoDuplicates(world: FlyState): boolean {
+function hasNoDuplicates(state: FlyState): boolean {
   const names = [
-    ...liveMachines(world).map((it) => `machine ${it.name}`),
-    ...liveVolumes(world).map((it) => `volume ${it.name} ${it.region}`),
-    ...world.addresses.map((it) => `address ${it.app} ${it.type}`),
+    ...liveMachines(state).map((it) => `machine ${it.name}`),
+    ...liveVolumes(state).map((it) => `volume ${it.name} ${it.region}`),
+    ...state.addresses.map((it) => `address ${it.app} ${it.type}`),
   ];
   return new Set(names).size === names.length;
 }
 
 /** Whatever a sentence such as "Nothing was changed" is about. */
-const fingerprint = (world: FlyState): string =>
+const fingerprint = (state: FlyState): string =>
   JSON.stringify([
-    Object.keys(world.apps),
-    liveMachines(world).map(({ id, version, cordoned }) => [id, version, cordoned]),
-    liveVolumes(world).map(({ id, sizeGb }) => [id, sizeGb]),
-    world.addresses.map(({ ip }) => ip),
+    Object.keys(state.apps),
+    liveMachines(state).map(({ id, version, cordoned }) => [id, version, cordoned]),
+    liveVolumes(state).map(({ id, sizeGb }) => [id, sizeGb]),
+    state.addresses.map(({ ip }) => ip),
   ]);
 
-function isThere({ kind, verb, images, cordons }: Operation, world: FlyState): boolean {
-  const machines = liveMachines(world);
+function isThere({ kind, verb, images, cordons }: Operation, state: FlyState): boolean {
+  const machines = liveMachines(state);
   const count = {
-    App: Object.keys(world.apps).length,
-    Address: world.addresses.length,
-    Volume: liveVolumes(world).length,
+    App: Object.keys(state.apps).length,
+    Address: state.addresses.length,
+    Volume: liveVolumes(state).length,
     // Nothing of it is left on Fly but what the volume holds.
     Identity: 0,
     AuthKey: 0,

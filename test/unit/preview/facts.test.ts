@@ -295,7 +295,7 @@ describe("policies", () => {
     expect(text).toContain("| cdg-1 | restarts |");
   });
 
-  test("judge nothing that is not known yet, and nothing that goes", () => {
+  test("report nothing that is not known yet, and nothing that goes", () => {
     const unbuilt = { ...machine("cdg-1", { image: unknownValue }) };
     expect(
       prod([

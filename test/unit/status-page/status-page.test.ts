@@ -48,7 +48,7 @@ function machine(over: Partial<MachineRow> & { image?: string } = {}): MachineRo
   };
 }
 
-const world = (...machines: MachineRow[]): FlyState => ({
+const flyState = (...machines: MachineRow[]): FlyState => ({
   ...emptyFlyState(),
   machines: Object.fromEntries(machines.map((it) => [it.id, it])),
 });
@@ -94,7 +94,7 @@ describe("a picture", () => {
       ["m2", { requestsPerSecond: 10, hits: 0, cacheable: 10, memory: null, reasons: ["unbound: timeout"] }],
     ]);
     const counts = [{ machineId: "m2", open: 3, total: 9, bytesIn: 0, bytesOut: 0, failedDials: 0 }];
-    const seen = picture(world(machine(), machine({ id: "m2", name: "fra-1", region: "fra" })), {
+    const seen = picture(flyState(machine(), machine({ id: "m2", name: "fra-1", region: "fra" })), {
       ...around,
       traffic,
       counts,
@@ -115,9 +115,9 @@ describe("a picture", () => {
   test("counts a PoP as updated when it has the newest image and serves", () => {
     const newer = machine({ id: "m2", name: "ewr-1", image: "2" });
     for (const version of newer.versions) version.createdAt += 1;
-    expect(picture(world(machine(), newer), around).rollout).toEqual({ image: "222222222222", done: 1, of: 2 });
+    expect(picture(flyState(machine(), newer), around).rollout).toEqual({ image: "222222222222", done: 1, of: 2 });
     newer.cordoned = true;
-    expect(picture(world(machine(), newer), around).rollout).toMatchObject({ done: 0, of: 2 });
+    expect(picture(flyState(machine(), newer), around).rollout).toMatchObject({ done: 0, of: 2 });
   });
 
   test("tells events of all machines, newest first, in words", () => {
@@ -131,7 +131,7 @@ describe("a picture", () => {
         ...(request && { request }),
       }) as const;
     const seen = picture(
-      world(
+      flyState(
         machine({ events: [event("cordon", 30), event("start", 10)] }),
         machine({ id: "m2", name: "ewr-1", events: [event("exit", 20, { exit_event: { oom_killed: true } })] }),
       ),
@@ -146,12 +146,12 @@ describe("a picture", () => {
 
   test("shows PoPs in the order of their numbers", () => {
     const named = ["cdg-10", "cdg-2", "ams-1"].map((name) => machine({ id: name, name }));
-    expect(picture(world(...named), around).pops.map(({ name }) => name)).toEqual(["ams-1", "cdg-2", "cdg-10"]);
+    expect(picture(flyState(...named), around).pops.map(({ name }) => name)).toEqual(["ams-1", "cdg-2", "cdg-10"]);
   });
 
   test("leaves out what was destroyed, and an unknown region has no place", () => {
     const seen = picture(
-      world(machine({ state: "destroyed" }), machine({ id: "m2", name: "x", region: "xxx" })),
+      flyState(machine({ state: "destroyed" }), machine({ id: "m2", name: "x", region: "xxx" })),
       around,
     );
     expect(seen.pops).toMatchObject([{ name: "x", place: null, region: "xxx" }]);
@@ -241,7 +241,7 @@ test("PoPs are asked only while a page is open; one that restarted starts from z
 });
 
 describe("over HTTP", () => {
-  const seen = picture(world(machine()), around);
+  const seen = picture(flyState(machine()), around);
   async function pages() {
     const clock = virtualClock();
     let watchers = 0;

@@ -1,11 +1,17 @@
 import { describe, expect, test } from "vitest";
 import { report } from "../../../soak/cache-suite/report.ts";
-import { count, judge, type Outcomes, type SuiteTest, withDependencies } from "../../../soak/cache-suite/verdict.ts";
+import {
+  count,
+  type Outcomes,
+  type SuiteTest,
+  verdictsOf,
+  withDependencies,
+} from "../../../soak/cache-suite/verdict.ts";
 
 const of = (id: string, more: Partial<SuiteTest> = {}): SuiteTest => ({ id, name: `${id} holds`, ...more });
 
 const verdictOn = (outcome: Outcomes[string] | undefined) =>
-  judge([of("a")], outcome === undefined ? {} : { a: outcome }).get("a");
+  verdictsOf([of("a")], outcome === undefined ? {} : { a: outcome }).get("a");
 
 describe("the verdict on a test", () => {
   test.each<[string, Outcomes[string] | undefined, string]>([
@@ -25,7 +31,7 @@ describe("the verdict on a test", () => {
   const chain = [of("c", { depends_on: ["b"] }), of("b", { depends_on: ["a"] }), of("a")];
 
   test("counts only when all it depends on passed, however far away", () => {
-    const verdicts = (a: Outcomes[string]) => Object.fromEntries(judge(chain, { a, b: true, c: failed }));
+    const verdicts = (a: Outcomes[string]) => Object.fromEntries(verdictsOf(chain, { a, b: true, c: failed }));
     expect(verdicts(true)).toEqual({ a: "passed", b: "passed", c: "failed" });
     expect(verdicts(failed)).toEqual({ a: "failed", b: "dependency", c: "dependency" });
     expect(verdicts(["Setup", "retry"])).toEqual({ a: "retry", b: "dependency", c: "dependency" });
@@ -33,15 +39,15 @@ describe("the verdict on a test", () => {
 
   test("does not count when one of several dependencies was not run", () => {
     const tests = [of("a"), of("b"), of("c", { depends_on: ["a", "b"] })];
-    expect(judge(tests, { a: true, c: true }).get("c")).toBe("dependency");
+    expect(verdictsOf(tests, { a: true, c: true }).get("c")).toBe("dependency");
   });
 
   test("is untested before anything else", () => {
-    expect(judge([of("a"), of("b", { depends_on: ["a"] })], { a: failed }).get("b")).toBe("untested");
+    expect(verdictsOf([of("a"), of("b", { depends_on: ["a"] })], { a: failed }).get("b")).toBe("untested");
   });
 
   test("is not given for a dependency that does not exist", () => {
-    expect(() => judge([of("b", { depends_on: ["a"] })], { b: true })).toThrow(
+    expect(() => verdictsOf([of("b", { depends_on: ["a"] })], { b: true })).toThrow(
       "test a: another one depends on it, but the suite has none of that id.",
     );
   });
@@ -50,7 +56,7 @@ describe("the verdict on a test", () => {
 describe("counts", () => {
   const tests = [of("a"), of("b", { kind: "optimal" }), of("c", { kind: "check" }), of("d", { kind: "required" })];
   const outcomes: Outcomes = { a: true, b: ["Assertion", "seen b"], c: ["Setup", "x"], d: ["Assertion", "seen d"] };
-  const verdicts = judge(tests, outcomes);
+  const verdicts = verdictsOf(tests, outcomes);
 
   test("are by kind, and a test that says none is required", () => {
     expect(count(tests, verdicts)).toMatchObject({

@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { cacheSuitePage, cacheSuitePath } from "../../../../tools/docs/cache-suite.ts";
 import { disagreements } from "../../../soak/cache-suite/reasons.ts";
 import { unmet } from "../../../soak/cache-suite/unmet.ts";
-import { judge, type Outcomes, type SuiteTest } from "../../../soak/cache-suite/verdict.ts";
+import { type Outcomes, type SuiteTest, verdictsOf } from "../../../soak/cache-suite/verdict.ts";
 
 const tests: SuiteTest[] = [
   { id: "met", name: "is met" },
@@ -19,7 +19,7 @@ const outcomes: Outcomes = {
   better: ["Setup", "Response 1 status is 502, not 200"],
   odd: ["Assertion", "no"],
 };
-const found = { tests, outcomes, verdicts: judge(tests, outcomes) };
+const found = { tests, outcomes, verdicts: verdictsOf(tests, outcomes) };
 const reasons = { refused: "no cache does it", better: "nor this" };
 
 describe("a run and the reasons for what is not met", () => {
