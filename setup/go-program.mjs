@@ -5,7 +5,7 @@ import { cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node
 import { basename, dirname, join } from "node:path";
 import { place } from "./files.mjs";
 import { leftOut } from "./go/left-out.mjs";
-import { bringGo, goEnvironment, goFolder } from "./go.mjs";
+import { bringGo, goDir, goEnvironment } from "./go.mjs";
 import { cutModule, filesBelow } from "./go-overlay.mjs";
 import { root } from "./paths.mjs";
 import { run } from "./run.mjs";
@@ -22,42 +22,42 @@ export const versionIn = (goMod, module) => new RegExp(`^\\s*(?:require )?${modu
 export const moduleVersion = (module) => versionIn(readFileSync(join(source, "go.mod"), "utf8"), module);
 
 /**
- * go.mod and go.sum with the modules of `left-out.mjs` replaced by copies that are cut, in a folder to build in.
- * @param {{ go: string, env: NodeJS.ProcessEnv, folder: string, whole?: boolean }} to whole: as for cutModule
+ * go.mod and go.sum with the modules of `left-out.mjs` replaced by copies that are cut, in a directory to build in.
+ * @param {{ go: string, env: NodeJS.ProcessEnv, dir: string, whole?: boolean }} to whole: as for cutModule
  */
-export async function prepared({ go, env, folder, whole = false }) {
-  mkdirSync(folder, { recursive: true });
-  for (const name of ["go.mod", "go.sum"]) cpSync(join(source, name), join(folder, name));
+export async function prepared({ go, env, dir, whole = false }) {
+  mkdirSync(dir, { recursive: true });
+  for (const name of ["go.mod", "go.sum"]) cpSync(join(source, name), join(dir, name));
   const cut = Object.entries(leftOut).filter(([, it]) => it.instead === undefined);
-  const options = { cwd: folder, env, log: "go-modules" };
+  const options = { cwd: dir, env, log: "go-modules" };
   const named = cut.map(([module]) => `${module}@${moduleVersion(module)}`);
   const fetched = await run(go, ["mod", "download", "-json", ...named], options);
-  const folders = new Map([...fetched.matchAll(/"Dir": "(.*)"/g)].map(([, dir], at) => [cut[at][0], dir]));
+  const dirs = new Map([...fetched.matchAll(/"Dir": "(.*)"/g)].map(([, dir], at) => [cut[at][0], dir]));
   const lines = [];
   for (const [module, how] of Object.entries(leftOut)) {
     const copy = join("copies", module);
-    await cutModule({ original: folders.get(module), copy: join(folder, copy), cut: how, log: "go-cut", whole });
+    await cutModule({ original: dirs.get(module), copy: join(dir, copy), cut: how, log: "go-cut", whole });
     lines.push(`replace ${module} => ./${copy}\n`);
   }
-  const goMod = join(folder, "go.mod");
+  const goMod = join(dir, "go.mod");
   writeFileSync(goMod, `${readFileSync(goMod, "utf8")}\n${lines.join("")}`);
-  return folder;
+  return dir;
 }
 
 let preparing;
 
 /**
- * Builds the main package `main` into `to`, and writes down beside it what it was made from. The caller removes `goFolder`.
+ * Builds the main package `main` into `to`, and writes down beside it what it was made from. The caller removes `goDir`.
  * @param {{ main: string, module: string, link?: string, to: string, title: string, say: (line: string) => void }} program
  *   module: the one it is of. link: more flags of the linker. title: what it is called while it is built.
  */
 export async function buildProgram({ main, module, link = "", to, title, say }) {
   const go = await bringGo(say);
   const log = basename(to);
-  const made = join(goFolder, log);
+  const made = join(goDir, log);
   const env = { ...goEnvironment(), GOTOOLCHAIN: "auto" };
   say(`Go modules of ${title}`);
-  preparing ??= prepared({ go, env, folder: join(goFolder, "source") });
+  preparing ??= prepared({ go, env, dir: join(goDir, "source") });
   const cwd = await preparing.catch((error) => {
     preparing = undefined;
     throw error;
@@ -92,8 +92,8 @@ function digestOf(cut) {
   const hash = createHash("sha256").update(JSON.stringify(cut));
   const add = (file) => hash.update(`\n${file}\n`).update(readFileSync(join(root, file)));
   if (cut.patch !== undefined) add(cut.patch);
-  for (const folder of [cut.files, cut.instead].filter((it) => it !== undefined))
-    for (const file of filesBelow(join(root, folder))) add(join(folder, file));
+  for (const dir of [cut.files, cut.instead].filter((it) => it !== undefined))
+    for (const file of filesBelow(join(root, dir))) add(join(dir, file));
   return hash.digest("hex");
 }
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 /**
- * Takes out of a Go program's go.mod and go.sum what it is not built of: `node setup/go-trim.mjs [--new] FOLDER PACKAGE...`. `go mod tidy` keeps a line of each
+ * Takes out of a Go program's go.mod and go.sum what it is not built of: `node setup/go-trim.mjs [--new] DIR PACKAGE...`. `go mod tidy` keeps a line of each
  * module that any part of any dependency could need; most of them are clouds' clients that no program of ours links.
  * What stays is what was there before, and `--new` is for another version in go.mod: then what that one requires comes in, with the sums Go finds for it.
  */
@@ -38,10 +38,10 @@ export function trimmedMod(goMod, used) {
     .replace(/\n?require \(\n\)\n/g, "");
 }
 
-/** A line that replaces a module by a folder, and the module's name. */
+/** A line that replaces a module by a directory, and the module's name. */
 const REPLACED = /^(?:replace |\t)(\S+)(?: v\S+)? => \.\/.*\n/gm;
 
-/** The modules that a go.mod replaces by folders: copies of what is fetched, and checked by its sum, first. */
+/** The modules that a go.mod replaces by directories: copies of what is fetched, and checked by its sum, first. */
 export const replacedIn = (goMod) => [...goMod.matchAll(REPLACED)].map(([, module]) => module);
 
 /**
@@ -78,25 +78,25 @@ async function patched({ go, env, work, module }) {
 }
 
 /**
- * A copy of the folder that Go may change, with the modules in it that are cut.
- * @param {string} folder
+ * A copy of the directory that Go may change, with the modules in it that are cut.
+ * @param {string} dir
  * @param {string[]} packages
  * @param {{ whole: boolean }} how whole: cut modules keep what they require, and Go asks its database of sums
  */
-async function copyOf(folder, packages, { whole }) {
+async function copyOf(dir, packages, { whole }) {
   const go = process.env.GO ?? "go";
   const { GOMODCACHE } = process.env;
   const env = { ...goEnvironment(), GOTOOLCHAIN: "auto", ...(GOMODCACHE && { GOMODCACHE }) };
   if (!whole) env.GONOSUMDB = "*"; // the sums there are decide
-  const own = join(folder, "tags");
+  const own = join(dir, "tags");
   const tags = existsSync(own) ? ["-tags", readFileSync(own, "utf8").trim()] : TAGS;
   const tests = packages[0].startsWith(".") ? ["-test"] : [];
   const work = mkdtempSync(join(tmpdir(), "go-trim-"));
-  if (folder === source) await prepared({ go, env, folder: work, whole });
-  else cpSync(folder, work, { recursive: true });
-  const goMod = readFileSync(join(folder, "go.mod"), "utf8");
-  if (existsSync(join(folder, "patches"))) await patched({ go, env, work, module: moduleOf(goMod, packages[0]) });
-  const platforms = PLATFORMS.filter((it) => folder === source || it.startsWith("linux/"));
+  if (dir === source) await prepared({ go, env, dir: work, whole });
+  else cpSync(dir, work, { recursive: true });
+  const goMod = readFileSync(join(dir, "go.mod"), "utf8");
+  if (existsSync(join(dir, "patches"))) await patched({ go, env, work, module: moduleOf(goMod, packages[0]) });
+  const platforms = PLATFORMS.filter((it) => dir === source || it.startsWith("linux/"));
   return {
     path: (name) => join(work, name),
     read: (name) => readFileSync(join(work, name), "utf8"),
@@ -117,28 +117,28 @@ async function copyOf(folder, packages, { whole }) {
 const withoutReplaced = (goMod) => `${goMod.replace(REPLACED, "").trim()}\n`;
 
 /** Writes what another version requires into go.mod and go.sum, and much more. */
-async function raise(folder, packages) {
-  const copy = await copyOf(folder, packages, { whole: true });
+async function raise(dir, packages) {
+  const copy = await copyOf(dir, packages, { whole: true });
   try {
     await copy.list("{{.ImportPath}}");
-    writeFileSync(join(folder, "go.sum"), copy.read("go.sum"));
-    writeFileSync(join(folder, "go.mod"), withoutReplaced(copy.read("go.mod")));
+    writeFileSync(join(dir, "go.sum"), copy.read("go.sum"));
+    writeFileSync(join(dir, "go.mod"), withoutReplaced(copy.read("go.mod")));
   } finally {
     copy.close();
   }
 }
 
-async function trim(folder, packages) {
-  const copy = await copyOf(folder, packages, { whole: false });
+async function trim(dir, packages) {
+  const copy = await copyOf(dir, packages, { whole: false });
   try {
     const used = await copy.list("{{with .Module}}{{.Path}}{{end}}");
     const goMod = copy.read("go.mod"); // by now with the versions that are compiled
     writeFileSync(copy.path("go.mod"), trimmedMod(goMod, used));
     writeFileSync(copy.path("go.sum"), "");
     await copy.list("{{.ImportPath}}");
-    const before = readFileSync(join(folder, "go.sum"), "utf8");
-    writeFileSync(join(folder, "go.sum"), trimmedSum(before, copy.read("go.sum"), replacedIn(goMod)));
-    writeFileSync(join(folder, "go.mod"), withoutReplaced(trimmedMod(goMod, used)));
+    const before = readFileSync(join(dir, "go.sum"), "utf8");
+    writeFileSync(join(dir, "go.sum"), trimmedSum(before, copy.read("go.sum"), replacedIn(goMod)));
+    writeFileSync(join(dir, "go.mod"), withoutReplaced(trimmedMod(goMod, used)));
   } finally {
     copy.close();
   }
@@ -146,7 +146,7 @@ async function trim(folder, packages) {
 
 if (process.argv[1] === import.meta.filename) {
   const args = process.argv.slice(2);
-  const [folder, ...packages] = args.filter((it) => it !== "--new");
-  if (args.includes("--new")) await raise(resolve(folder), packages);
-  await trim(resolve(folder), packages);
+  const [dir, ...packages] = args.filter((it) => it !== "--new");
+  if (args.includes("--new")) await raise(resolve(dir), packages);
+  await trim(resolve(dir), packages);
 }

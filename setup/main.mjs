@@ -13,7 +13,7 @@ import { chromium } from "./chromium.mjs";
 import { engine } from "./engine.mjs";
 import { Failure } from "./failure.mjs";
 import { removeBeside } from "./files.mjs";
-import { goFolder } from "./go.mjs";
+import { goDir } from "./go.mjs";
 import { lock } from "./lock.mjs";
 import { node, packages } from "./npm.mjs";
 import { inOrder } from "./order.mjs";
@@ -91,7 +91,7 @@ async function main(args) {
     STEPS.filter((it) => groups.includes(it.group)),
     (step) => take(step, progress),
   );
-  if (isWhole) removeBeside(goFolder); // a GB that nothing needs again, or waits for
+  if (isWhole) removeBeside(goDir); // a GB that nothing needs again, or waits for
   release();
   progress.line(isWhole ? `setup: all there, ${duration(Date.now() - since)}` : "setup: not complete, see above");
   return isWhole;

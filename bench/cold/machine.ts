@@ -1,4 +1,4 @@
-/** A new machine within this one: namespaces of its own, a folder that holds all that is kept on it, and counters of all it uses. Linux, as root. */
+/** A new machine within this one: namespaces of its own, a directory that holds all that is kept on it, and counters of all it uses. Linux, as root. */
 import { execFileSync, spawn } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync } from "node:fs";
 import { homedir } from "node:os";
@@ -7,23 +7,23 @@ import { createInterface } from "node:readline";
 import { setTimeout } from "node:timers/promises";
 import type { Sample } from "./stages.ts";
 
-/** Names and addresses nobody else has here: one such machine at a time. */
+/** Names and addresses that nothing else has here: one such machine at a time. */
 const name = "fly-pops-cold";
 const link = "popscold";
 const gateway = "198.18.77.1";
 const address = "198.18.77.2";
 
 const groups = "/sys/fs/cgroup";
-/** Folders of the cgroup that counts, by their file of CPU time and its unit in seconds. Version 2 has one for everything, version 1 one a controller. */
+/** Directories of the cgroup that counts, by their file of CPU time and its unit in seconds. Version 2 has one for everything, version 1 one a controller. */
 const counter = existsSync(join(groups, "cgroup.controllers"))
   ? {
-      folder: join(groups, name),
+      dir: join(groups, name),
       read: (text: string) => Number(/usage_usec (\d+)/.exec(text)?.[1]) / 1e6,
       file: "cpu.stat",
     }
-  : { folder: join(groups, "cpuacct", name), read: (text: string) => Number(text) / 1e9, file: "cpuacct.usage" };
+  : { dir: join(groups, "cpuacct", name), read: (text: string) => Number(text) / 1e9, file: "cpuacct.usage" };
 
-const cpu = (): number => counter.read(readFileSync(join(counter.folder, counter.file), "utf8"));
+const cpu = (): number => counter.read(readFileSync(join(counter.dir, counter.file), "utf8"));
 const received = (): number => Number(readFileSync(`/sys/class/net/${link}/statistics/tx_bytes`, "utf8"));
 
 function iptables(how: "-A" | "-D"): void {
@@ -36,18 +36,18 @@ function iptables(how: "-A" | "-D"): void {
 }
 
 /** Removes a cgroup and all below it, which must have no processes any more. */
-function removeGroup(folder: string): void {
-  if (!existsSync(folder)) return;
-  for (const entry of readdirSync(folder, { withFileTypes: true }))
-    if (entry.isDirectory()) removeGroup(join(folder, entry.name));
-  rmdirSync(folder);
+function removeGroup(dir: string): void {
+  if (!existsSync(dir)) return;
+  for (const entry of readdirSync(dir, { withFileTypes: true }))
+    if (entry.isDirectory()) removeGroup(join(dir, entry.name));
+  rmdirSync(dir);
 }
 
 async function removeGroups(): Promise<void> {
   const all = [join(groups, name), ...readdirSync(groups).map((controller) => join(groups, controller, name))];
   for (let tries = 0; ; tries++) {
     try {
-      for (const folder of all) removeGroup(folder);
+      for (const dir of all) removeGroup(dir);
       return;
     } catch (error) {
       if (tries === 50) throw error; // what was in them is still being ended
@@ -63,11 +63,11 @@ export interface Run {
 }
 
 /**
- * Runs a command on the machine that `folder` is; its working folder is `folder`/tree. Everything it starts has ended when this resolves.
+ * Runs a command on the machine that `dir` is; its working directory is `dir`/tree. Everything it starts has ended when this resolves.
  * @param onLine gets each line when it arrives
  */
-export async function onMachine(folder: string, command: string[], onLine: (line: string) => void): Promise<Run> {
-  mkdirSync(counter.folder, { recursive: true });
+export async function onMachine(dir: string, command: string[], onLine: (line: string) => void): Promise<Run> {
+  mkdirSync(counter.dir, { recursive: true });
   const samples: Sample[] = [];
   try {
     // The machine waits for its end of the cable.
@@ -78,7 +78,7 @@ export async function onMachine(folder: string, command: string[], onLine: (line
         'read _; exec "$@"',
         "sh",
         join(import.meta.dirname, "machine.sh"),
-        ...[folder, name, address, gateway, ...command],
+        ...[dir, name, address, gateway, ...command],
       ],
       { stdio: ["pipe", "pipe", "pipe"], env: environment() },
     );

@@ -1,5 +1,5 @@
 /**
- * `node bench/cold/main.ts [--keep downloads|compiled] [--run COMMAND] [--in FOLDER] REVISION...`: how long `npm run local` takes where it never ran.
+ * `node bench/cold/main.ts [--keep downloads|compiled] [--run COMMAND] [--in DIR] REVISION...`: how long `npm run local` takes where it never ran.
  * docs/cold-start.md
  */
 import { execFileSync } from "node:child_process";
@@ -29,12 +29,12 @@ if (process.platform !== "linux" || process.getuid?.() !== 0)
 
 /** The revision's files, as a fresh clone has them, on a machine that has nothing else. */
 function newMachine(revision: string): string {
-  const folder = join(values.in, revision.replaceAll("/", "-"));
-  rmSync(folder, { recursive: true, force: true });
-  mkdirSync(join(folder, "tree"), { recursive: true });
+  const dir = join(values.in, revision.replaceAll("/", "-"));
+  rmSync(dir, { recursive: true, force: true });
+  mkdirSync(join(dir, "tree"), { recursive: true });
   const archive = execFileSync("git", ["archive", revision], { cwd: root, maxBuffer: 1e9 });
-  execFileSync("tar", ["-x", "-C", join(folder, "tree")], { input: archive });
-  return folder;
+  execFileSync("tar", ["-x", "-C", join(dir, "tree")], { input: archive });
+  return dir;
 }
 
 const prune = (filters: Record<string, string[]>) =>
@@ -59,32 +59,28 @@ const forget = {
   ],
 };
 
-/** Every go.mod of setup, fetched into a folder that Go then takes for its proxy: setup throws its own away. */
-const fetchModules = (folder: string): string[] =>
-  readdirSync(join(folder, "tree", "setup"), { recursive: true, encoding: "utf8" })
+/** Every go.mod of setup, fetched into a directory that Go then takes for its proxy: setup throws its own away. */
+const fetchModules = (dir: string): string[] =>
+  readdirSync(join(dir, "tree", "setup"), { recursive: true, encoding: "utf8" })
     .filter(
       (file) =>
         file.endsWith("go.mod") &&
-        statSync(join(folder, "tree", "setup", dirname(file), "go.sum"), { throwIfNoEntry: false }),
+        statSync(join(dir, "tree", "setup", dirname(file), "go.sum"), { throwIfNoEntry: false }),
     )
-    .map((file) => `(cd setup/${dirname(file)} && GOMODCACHE=${folder}/modules GOFLAGS=-modcacherw go mod download)`);
+    .map((file) => `(cd setup/${dirname(file)} && GOMODCACHE=${dir}/modules GOFLAGS=-modcacherw go mod download)`);
 
 async function measure(revision: string): Promise<Run> {
-  const folder = newMachine(revision);
+  const dir = newMachine(revision);
   const start = ["sh", "-c", values.run];
-  if (values.keep === undefined) return onMachine(folder, start, say);
+  if (values.keep === undefined) return onMachine(dir, start, say);
   say(`${revision}: once, so that there is something to keep`);
-  await onMachine(folder, start, say);
+  await onMachine(dir, start, say);
   const keepsDownloads = values.keep === "downloads";
-  const steps = [
-    engine,
-    ...(keepsDownloads ? fetchModules(folder) : []),
-    ...forget[values.keep as keyof typeof forget],
-  ];
-  const { code } = await onMachine(folder, ["sh", "-c", steps.join("\n")], say);
+  const steps = [engine, ...(keepsDownloads ? fetchModules(dir) : []), ...forget[values.keep as keyof typeof forget]];
+  const { code } = await onMachine(dir, ["sh", "-c", steps.join("\n")], say);
   if (code !== 0) throw new Error(`what is compiled or fetched could not be told apart: code ${code}`);
-  const proxy = keepsDownloads ? `GOPROXY=file://${folder}/modules/cache/download,$(go env GOPROXY) ` : "";
-  return onMachine(folder, ["sh", "-c", `${proxy}${values.run}`], say);
+  const proxy = keepsDownloads ? `GOPROXY=file://${dir}/modules/cache/download,$(go env GOPROXY) ` : "";
+  return onMachine(dir, ["sh", "-c", `${proxy}${values.run}`], say);
 }
 
 type Used = Pick<Sample, "wall" | "cpu" | "bytes">;

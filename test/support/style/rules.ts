@@ -85,13 +85,6 @@ export const allowed: Allowed[] = [
     text: "somebody",
     reason: "to be rewritten with the next change of the file",
   },
-  {
-    file: "image/build/build-go-program",
-    text: "somebody",
-    reason: "to be rewritten with the next change of the file: it is in every build's cache key",
-  },
-  { file: "setup/go.mjs", text: "nobody", reason: "to be rewritten with the next change of the file" },
-  { file: "bench/cold/machine.ts", text: "nobody", reason: "to be rewritten with the next change of the file" },
   { file: "test/slow/acme.test.ts", text: "nobody", reason: "to be rewritten with the next change of the file" },
   { file: "image/pop/tailnet/faults_test.go", text: "the node's tags are none", reason: "a list that is empty" },
 ];

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { leftOut } from "../../../setup/go/left-out.mjs";
-import { goEnvironment } from "../../../setup/go.mjs";
+import { compilerMemory, goEnvironment } from "../../../setup/go.mjs";
 import { cutModule, filesBelow, putOver, withoutCommands, withoutRequirements } from "../../../setup/go-overlay.mjs";
 import { isCurrent, isUpToDate, moduleVersion, recordOf, versionIn } from "../../../setup/go-program.mjs";
 import { moduleOf, replacedIn, trimmedMod, trimmedSum } from "../../../setup/go-trim.mjs";
@@ -160,6 +160,19 @@ describe("Go runs", () => {
     expect(env.GOENV).toMatch(/\/\.config\/go\/env$/);
     expect(goEnvironment({ GOENV: "off", XDG_CONFIG_HOME: "/x" }, "linux").GOENV).toBe("off");
     expect(goEnvironment({ XDG_CONFIG_HOME: "/x" }, "linux").GOENV).toBe("/x/go/env");
+  });
+
+  test.each([
+    ["all of it where there is plenty", 24, 2, { GOGC: "off", GOMEMLIMIT: "4096MiB" }],
+    ["down to 1 GiB a process", 6, 2, { GOGC: "off", GOMEMLIMIT: "1024MiB" }],
+    ["none of it below", 5.99, 2, {}],
+    ["each its share of more cores", 24, 15, {}],
+  ])("with memory instead of garbage collection: %s", (_, gib, cores, expected) => {
+    expect(compilerMemory(gib * 2 ** 30, cores)).toEqual(expected);
+  });
+
+  test("with the user's own settings of garbage collection", () => {
+    expect(goEnvironment({ GOGC: "50", GOMEMLIMIT: "1GiB" })).toMatchObject({ GOGC: "50", GOMEMLIMIT: "1GiB" });
   });
 
   test("on macOS with the user's settings in Library, where it finds them by itself", () => {
