@@ -27,6 +27,12 @@ test.each(["go", "tailscale", "process-compose"])(
   },
 );
 
+test("the homelab's headscale has the PoPs' version of Tailscale, so that what both import is compiled once", () => {
+  const version = (program: string) => / *tailscale\.com (v\S+)/.exec(read(`${program}/go.mod`))?.[1];
+  expect(version("local/homelab/programs/headscale")).toMatch(/^v1\.\d+/);
+  expect(version("local/homelab/programs/headscale")).toBe(version("image/programs/tailscale"));
+});
+
 test("all images have Debian's packages of one day", () => {
   const days = globSync("{image,local,test}/**/Dockerfile", { cwd: root }).flatMap((file) => {
     const day = /^ARG DEBIAN_AS_OF=(\S+)$/m.exec(read(file))?.[1];

@@ -48,14 +48,14 @@ test("the size of a directory is that of all its files, with names that begin wi
 test("a Dockerfile's commands are as BuildKit tells them: joined, without mounts and comments", () => {
   const text = [
     "FROM base AS go",
-    "RUN lists",
+    "RUN update-package-lists",
     "RUN --mount=type=cache,id=pops-gomod,target=/root/go/pkg/mod --mount=type=cache,id=b,target=/c \\",
     "    program /out a \\",
     "    # not part of it",
     " && settle",
     "COPY x y",
   ].join("\n");
-  expect(commandsOf(text)).toEqual(["lists", "program /out a  && settle"]);
+  expect(commandsOf(text)).toEqual(["update-package-lists", "program /out a  && settle"]);
 });
 
 test.each(["image", "local/anycast", "local/homelab", "local/internet", "local/registry", "local/resolver"])(

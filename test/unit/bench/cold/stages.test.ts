@@ -7,7 +7,7 @@ test.each([
   ["ok   npm packages                       there        0.1 s", 0.1],
   ["✔ Start local Fly: http://127.0.0.1:4280 [2.31s]", 2.31],
   ["✔ Deploy the stack local (pulumi up): 12 create [1m6s]", 66],
-  ["› [home  3/10] RUN lists", undefined],
+  ["› [home  3/10] RUN update-package-lists", undefined],
   ["setup: not complete, see above", undefined],
 ])("seconds of %j", (line, expected) => expect(seconds(line)).toBe(expected));
 
