@@ -70,7 +70,7 @@ func recordName(name string) string { return "_acme-challenge." + strings.TrimPr
 func (o *orderFlow) setRecord(ctx context.Context, record challengeRecord, saved *savedOrder) error {
 	if !slices.Contains(saved.Records, record) {
 		saved.Records = append(saved.Records, record)
-		if err := o.save(); err != nil {
+		if err := o.save(noRecordSet); err != nil {
 			return err
 		}
 	}
@@ -78,7 +78,7 @@ func (o *orderFlow) setRecord(ctx context.Context, record challengeRecord, saved
 }
 
 // removeRecords removes the records that were set by this process or an earlier one. Records that cannot be removed now stay in saved for the next call.
-func (c *Config) removeRecords(ctx context.Context, saved *savedOrder, save func() error) {
+func (c *Config) removeRecords(ctx context.Context, saved *savedOrder, save func(otherwise string) error) {
 	if len(saved.Records) == 0 {
 		return
 	}
@@ -93,7 +93,7 @@ func (c *Config) removeRecords(ctx context.Context, saved *savedOrder, save func
 	if c.DNS == nil {
 		saved.Records = nil // The key is gone.
 	}
-	_ = save() // If this fails, they are removed once more, which does no harm.
+	_ = save(orderIsLost) // If this fails, they are removed once more, which does no harm.
 }
 
 // ByDNS turns off the checks of names if they are proved by records, because they need not lead here. A new PoP then waits for its first certificate, as with a

@@ -255,7 +255,7 @@ func (f *fixture) leaveRecords() {
 			f.Fatal(err)
 		}
 	}
-	if err := f.config.save(f.config.orderFile(f.config.Certificates[0]), saved); err != nil {
+	if err := f.config.save(f.config.orderFile(f.config.Certificates[0]), saved, nothingOrdered); err != nil {
 		f.Fatal(err)
 	}
 }

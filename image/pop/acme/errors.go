@@ -30,6 +30,11 @@ type lostOrderError struct{ error }
 
 func (e lostOrderError) Unwrap() error { return e.error }
 
+// volumeError: the volume cannot be written to. The order is not the reason, and continues once the volume can be.
+type volumeError struct{ error }
+
+func (e volumeError) Unwrap() error { return e.error }
+
 // validationError: a name was not proved, which authorities count.
 type validationError struct {
 	error

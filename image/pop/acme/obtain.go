@@ -82,12 +82,12 @@ func (a *Agent) obtainFrom(ctx context.Context, cert *managedCert, names []strin
 		if cert.order.Key, err = newKey(); err != nil {
 			return err
 		}
-		if err := a.saveOrder(cert); err != nil {
+		if err := a.saveOrder(cert, nothingOrdered); err != nil {
 			return err
 		}
 	}
 	order := &orderFlow{
-		config: a.config, ca: ca, account: account, tokens: a.tokens, now: a.now, save: func() error { return a.saveOrder(cert) },
+		config: a.config, ca: ca, account: account, tokens: a.tokens, now: a.now, save: func(otherwise string) error { return a.saveOrder(cert, otherwise) },
 	}
 	// A certificate of another account cannot be replaced.
 	if cert.order.IssuedBy == directory && !cert.order.Taken {
@@ -141,22 +141,24 @@ func (a *Agent) recordFailure(cert *managedCert, err error) {
 	if _, is := errors.AsType[lostOrderError](err); is {
 		cert.order.clear()
 	}
-	if cert.order.Location == "" || cert.order.Failures%maxAttempts == 0 {
+	if _, isVolume := errors.AsType[volumeError](err); cert.order.Location == "" || !isVolume && cert.order.Failures%maxAttempts == 0 {
 		cert.order.clear() // It was never sent to the authority, or it fails every time.
 	}
 	at := a.now().Add(pause).UTC().Truncate(time.Second)
 	cert.order.RetryAt, cert.order.Error, cert.order.ErrorAt = &at, cert.problem.Error(), &cert.problemAt
-	if saving := a.saveOrder(cert); saving != nil {
-		// The volume cannot be written to: remember the pause in this process.
-		cert.nextCheck = at
-	}
+	_ = a.saveOrder(cert, orderIsLost) // If this fails, the pause applies in this process only.
 }
 
 // failurePause is the time until the next attempt, never less than the authority's Retry-After.
 func (a *Agent) failurePause(cert *managedCert, err error) time.Duration {
 	now, seed := a.now(), a.seed(cert)
 	wanted := time.Duration(0)
-	cert.order.LeaveAloneUntil = nil
+	if until := cert.order.LeaveAloneUntil; until != nil && now.Before(*until) {
+		// What failed had nothing to do with the authority.
+		wanted = until.Sub(now)
+	} else {
+		cert.order.LeaveAloneUntil = nil
+	}
 	if later, is := errors.AsType[retryAfterError](err); is {
 		wanted = later.after
 		until := now.Add(wanted).UTC()
