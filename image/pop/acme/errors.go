@@ -44,6 +44,25 @@ type validationError struct {
 
 func (e validationError) Unwrap() error { return e.error }
 
+// joined is all errors as one sentence, each text once. nil: there are none.
+func joined(errs ...error) error {
+	var all error
+	seen := map[string]bool{}
+	for _, err := range errs {
+		switch {
+		case err == nil || seen[err.Error()]:
+		case all == nil:
+			all = err
+		default:
+			all = fmt.Errorf("%w; %w", all, err)
+		}
+		if err != nil {
+			seen[err.Error()] = true
+		}
+	}
+	return all
+}
+
 // unavailable explains why an authority does not respond.
 func unavailable(directory string, err error) error {
 	host := directory

@@ -16,7 +16,7 @@ const maxAttempts = 5
 
 // obtain orders from the first authority, and from the next ones if that fails and the certificate is urgent. It returns whether there is a new certificate.
 func (a *Agent) obtain(ctx context.Context, cert *managedCert, names []string) bool {
-	var first error
+	var all error
 	allForbidden := true
 	for at, directory := range a.config.Directories {
 		if cert.order.Location != "" && cert.order.Directory != directory {
@@ -32,11 +32,7 @@ func (a *Agent) obtain(ctx context.Context, cert *managedCert, names []string) b
 		}
 		_, isForbidden := errors.AsType[forbiddenError](err)
 		allForbidden = allForbidden && isForbidden
-		if first == nil {
-			first = err
-		} else {
-			first = fmt.Errorf("%w; %w", first, err)
-		}
+		all = joined(all, err)
 		urgent := cert.leaf == nil || a.isUrgent(cert)
 		// A problem of a name is the same for all authorities.
 		if _, isLost := errors.AsType[lostOrderError](err); isLost || !urgent || cert.order.Location != "" {
@@ -45,13 +41,13 @@ func (a *Agent) obtain(ctx context.Context, cert *managedCert, names []string) b
 	}
 	if allForbidden {
 		// No order was made, so the pauses between orders do not apply: the next one follows soon after the records allow it.
-		a.setProblem(cert, first)
+		a.setProblem(cert, all)
 		cert.forbidden++
 		cert.nextCheck = a.now().Add(pauseAfter(cert.forbidden, firstForbiddenPause, maxCheckPause, 0, a.seed(cert)))
 		return false
 	}
 	cert.forbidden = 0
-	a.recordFailure(cert, first)
+	a.recordFailure(cert, all)
 	return false
 }
 
