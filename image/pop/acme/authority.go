@@ -116,8 +116,8 @@ func (ca *authority) checkDirectory(ctx context.Context) error {
 	return ca.useDirectory(directory)
 }
 
-// useDirectory makes acmez use this directory. acmez keeps a directory for twelve hours by its URL, also one that was wrong, or whose URLs have changed since. So
-// the URL gets a fragment for each content, without the random fields that some authorities add.
+// useDirectory makes acmez use this directory. acmez keeps a directory for twelve hours by its URL, also one that was wrong, or whose URLs have changed since.
+// So the URL gets a fragment for each content, without the random fields that some authorities add: https://community.letsencrypt.org/t/33417
 func (ca *authority) useDirectory(directory acme.Directory) error {
 	text, err := json.Marshal(directory)
 	if err != nil {

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// limitedTransport responds with the checked directory to acmez, limits the size of responses, and records their Retry-After header: acmez drops it for a rejected order, and otherwise applies it to the
-// machine's clock.
+// limitedTransport responds with the checked directory to acmez, limits the size of responses, and records their Retry-After header: acmez drops it for a
+// rejected order, and otherwise applies it to the machine's clock.
 type limitedTransport struct {
 	ca   *authority
 	next http.RoundTripper

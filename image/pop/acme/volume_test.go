@@ -26,7 +26,8 @@ func (f *fixture) volume() (setReadOnly func(bool)) {
 	}
 }
 
-// follow runs the rounds of a span of time, which passes for other PoPs as well. It returns how many there were, and the errors in their order, each once until another one follows.
+// follow runs the rounds of a span of time, which passes for other PoPs as well. It returns how many there were, and the errors in their order, each once until
+// another one follows.
 func (f *fixture) follow(span time.Duration, others ...*fixture) (rounds int, errors []string) {
 	f.Helper()
 	for end := f.clock.Add(span); f.clock.Before(end) && rounds < 1000; rounds++ {
