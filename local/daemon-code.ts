@@ -6,7 +6,11 @@ import { anycastBuild } from "./anycast/anycast.ts";
 import { projectDir } from "./paths.ts";
 import { resolverBuild } from "./resolver/resolver.ts";
 
-const code = ["{lib,fly,local,status-page}/**/*.{ts,html,css,mjs}", "image/limits.ts", "package-lock.json"];
+const code = [
+  "{lib,fly,local,status-page}/**/*.{ts,html,css,mjs}",
+  "image/{health-report,limits}.ts",
+  "package-lock.json",
+];
 
 /** Paths relative to the project, sorted. */
 export const daemonFiles = (): string[] =>
