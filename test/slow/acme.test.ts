@@ -9,6 +9,7 @@ import {
   close,
   context,
   exec,
+  failedValidations,
   fly,
   holdLooks,
   local,
@@ -89,6 +90,10 @@ test("all sites renewed at all PoPs at once: one order each, and no request fail
   report("renewals of all sites at all PoPs: orders, requests by status", [made, statuses]);
   expect(Object.keys(statuses)).toEqual(["200"]);
   expect(made.orders - made.failed).toBe(pops.length * sites.length);
+  // A busy machine may exceed the five seconds that the authority waits. PoPs know of each failed order, and try a certificate four times per hour at most.
+  const counted = (await Promise.all(pops.map(failedValidations))).flat();
+  expect(Math.max(0, ...counted)).toBeLessThanOrEqual(4);
+  expect(made.failed).toBeLessThanOrEqual(counted.reduce((sum, count) => sum + count, 0));
   expect(authority.accounts()).toBe(pops.length);
 });
 
