@@ -4,7 +4,8 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Argument, Command, Option } from "commander";
 import { parse } from "yaml";
-import { stackFileName, stackFiles } from "../stack/project.ts";
+import { stackFilePath } from "../lib/stack-file-path.ts";
+import { stackFiles } from "../stack/project.ts";
 import { selectedStack } from "../stack/selected-stack.ts";
 import { releaseNames } from "./complete-releases.ts";
 import type { CliContext } from "./context.ts";
@@ -137,7 +138,7 @@ const currentStack = (context: CliContext): string | undefined =>
 type Config = Record<string, unknown>;
 
 const configOf = (context: CliContext, stack: string): Config =>
-  (yaml(join(context.dir, stackFileName(stack))).config ?? {}) as Config;
+  (yaml(stackFilePath(context.dir, stack, context.env)).config ?? {}) as Config;
 
 /** Ignores errors: a completion cannot report them. */
 function yaml(path: string): Config {

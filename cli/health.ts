@@ -1,9 +1,8 @@
 /** A PoP's health: the JSON of `pop health`, queried inside the PoP, because its port is private. */
 import { z } from "zod";
+import { componentKeys, componentsOf } from "../image/health-report.ts";
 import type { DeployedPop, Fleet } from "./fleet.ts";
 import { jsonOf, type QueryResult, queryPop } from "./pop-query.ts";
-
-const Component = z.looseObject({ status: z.string(), reason: z.string().optional() });
 
 const ConnectionTraffic = z
   .record(
@@ -25,9 +24,7 @@ export const Health = z
     status: z.string(),
     /** Hex digest of the image's build context. Absent: unknown. */
     image: z.string().nullish(),
-    components: z.record(z.string(), Component).optional(),
-    /** The name of `components` in the previous version, whose PoPs are read for one more version. */
-    parts: z.record(z.string(), Component).optional(),
+    ...componentKeys,
     certificates: z
       .array(
         z.looseObject({
@@ -88,7 +85,7 @@ export const Health = z
       .looseObject({ requests: z.number(), rejected: z.number().default(0), hitRate: z.number().nullish() })
       .nullish(),
   })
-  .transform(({ parts, components, ...rest }) => ({ ...rest, components: components ?? parts ?? {} }));
+  .transform(({ parts, components, ...rest }) => ({ ...rest, components: componentsOf({ parts, components }) }));
 export type Health = z.infer<typeof Health>;
 
 const timeoutSeconds = 10;

@@ -8,17 +8,11 @@ import type { Fly } from "../fly/api.ts";
 import type { FlySettings } from "../fly/settings.ts";
 import type { Tailnet } from "../image/spec.ts";
 import type { ConfigLookup } from "../lib/config-lookup.ts";
+import { stackFilePath } from "../lib/stack-file-path.ts";
 import { stackName as localStack, projectDir } from "../local/paths.ts";
 import { noBackendPattern, pulumiErrorText } from "../stack/pulumi-cli.ts";
 import { selectedStack } from "../stack/selected-stack.ts";
-import {
-  edgeConfigOf,
-  projectName,
-  readStackFile,
-  StackFileError,
-  type StackValues,
-  stackFilePath,
-} from "../stack/stack-file.ts";
+import { edgeConfigOf, projectName, readStackFile, StackFileError, type StackValues } from "../stack/stack-file.ts";
 import type { TailnetApi } from "../tailnet/tailnet-api.ts";
 import { addRedaction, type CliContext, CliError, note } from "./context.ts";
 import { pulumiOutput, runPulumi } from "./pulumi.ts";

@@ -1,12 +1,13 @@
 /** The services of the local stack: registry, origin, the daemon. A start uses what is already running. */
 import { spawn } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
-import { existsSync, globSync, mkdirSync, openSync, readFileSync } from "node:fs";
+import { existsSync, mkdirSync, openSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { writeWhole } from "../lib/files.ts";
 import { isAlive } from "../lib/process.ts";
 import type { DaemonOptions, Word } from "./daemon.ts";
+import { codeHash } from "./daemon-code.ts";
 import { type DaemonFile, type LocalPorts, readDaemon } from "./daemon-file.ts";
 import { paths, projectDir } from "./paths.ts";
 
@@ -94,21 +95,3 @@ async function refuseTakenPorts(ports: LocalPorts): Promise<void> {
 
 const samePorts = (a: LocalPorts, b: LocalPorts): boolean =>
   Object.entries(a).every(([name, port]) => b[name as keyof LocalPorts] === port);
-
-/** Of everything the daemon is made from: after a change of code the next `up` restarts it. */
-function codeHash(): string {
-  const hash = createHash("sha256");
-  for (const file of globSync(
-    [
-      "{lib,fly,local,status-page}/**/*.{ts,html,css,mjs}",
-      "local/{anycast,resolver}/{Dockerfile,boot,*.go}",
-      "image/limits.ts",
-      "package-lock.json",
-    ],
-    {
-      cwd: projectDir,
-    },
-  ).toSorted())
-    hash.update(file).update(readFileSync(join(projectDir, file)));
-  return hash.digest("hex").slice(0, 16);
-}

@@ -14,7 +14,7 @@ const project = dirname(import.meta.dirname);
 /** Cached, because a run has one stack. */
 let seen: StackFileFacts | undefined;
 function stackFileOf(resource: { urn: string }): StackFileFacts {
-  seen ??= readStackFileFacts(project, stackOf(resource));
+  seen ??= readStackFileFacts(project, stackOf(resource), process.env);
   return seen;
 }
 

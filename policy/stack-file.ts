@@ -6,7 +6,7 @@ import { nginxFileWarnings, unlimitedSiteWarnings } from "../config/warnings.ts"
 import { readStackFile, type StackValues } from "../stack/stack-file.ts";
 
 export interface StackFileFacts {
-  /** `fly-pops:production`. Undefined: not set, or the file cannot be read here (--config-file). */
+  /** `fly-pops:production`. Undefined: not set, or the file cannot be read here. */
   production?: boolean;
   /** Errors in the stack file and the files it names, because of which the program will register nothing. */
   errors: string[];
@@ -17,11 +17,18 @@ export interface StackFileFacts {
 
 const nothing = { errors: [], unlimited: [], nginxFiles: [] };
 
-/** @param dir directory of the project */
-export function readStackFileFacts(dir: string, stack: string): StackFileFacts {
+/**
+ * @param dir directory of the project
+ * @param env environment of the CLI, which may name another file
+ */
+export function readStackFileFacts(
+  dir: string,
+  stack: string,
+  env: Readonly<Record<string, string | undefined>>,
+): StackFileFacts {
   let values: StackValues;
   try {
-    values = readStackFile(dir, stack);
+    values = readStackFile(dir, stack, env);
   } catch {
     return nothing; // the engine uses another file, or reports the error itself
   }

@@ -36,5 +36,5 @@ process.stdout.write(
     log: existsSync(values.log) ? readFileSync(values.log, "utf8") : "",
   }),
 );
-const host = attempt(() => readEdgeConfig(process.cwd(), name).image.sites[0]?.host);
+const host = attempt(() => readEdgeConfig(process.cwd(), name, process.env).image.sites[0]?.host);
 if (host !== undefined && process.env.GITHUB_OUTPUT) appendFileSync(process.env.GITHUB_OUTPUT, `url=https://${host}\n`);

@@ -9,9 +9,8 @@ import { keyPrefix } from "../config/keys.ts";
 import { assumedContextKey } from "../config/stack-values.ts";
 import type { EdgeConfig } from "../config/types.ts";
 import { contextDigest } from "../image/context.ts";
-import { stackFileName } from "../stack/project.ts";
+import { stackFileName, stackFilePath } from "../lib/stack-file-path.ts";
 import { type CommandResult, type Env, runPulumi } from "../stack/pulumi-cli.ts";
-import { stackFilePath } from "../stack/stack-file.ts";
 import { type PreviewDigest, parseDigest } from "./digest.ts";
 import { fallbackImage, withoutImageSteps } from "./fallback-image.ts";
 

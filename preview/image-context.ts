@@ -6,7 +6,7 @@ import { writeContext } from "../image/context.ts";
 import { readEdgeConfig } from "./stack-files.ts";
 
 const name = process.argv[2]?.split("/").at(-1) ?? "";
-const { imageRef, image, imagePlatform } = readEdgeConfig(".", name);
+const { imageRef, image, imagePlatform } = readEdgeConfig(".", name, process.env);
 if (imageRef === undefined) {
   const dir = `.cache/image/${name}`;
   writeContext(image, dir, ".");

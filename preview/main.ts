@@ -1,11 +1,13 @@
 /** `npm run -s preview:summary -- --stack X [--base REF]`: what a deployment would do, as Markdown for a pull request. */
 
+import { relative } from "node:path";
 import { estimate, type Traffic, trafficOf } from "../components/cost.ts";
 import { ConfigError } from "../config/issues.ts";
 import type { EdgeConfig } from "../config/types.ts";
 import { configWarnings } from "../config/warnings.ts";
 import { renderedFiles } from "../image/context.ts";
 import { allSites, namesOf } from "../image/render/hosts.ts";
+import { envOfCheckouts, stackFilePath } from "../lib/stack-file-path.ts";
 import { optionsOf } from "../setup/options.mjs";
 import { withBaseCheckout } from "./base-checkout.ts";
 import type { Before } from "./before.ts";
@@ -56,6 +58,8 @@ async function main(argv: string[]): Promise<number> {
   }
   if (values.stack === undefined) throw new Error(`--stack is missing.\n\n${usage}`);
   const { stack, base, files, policies = false, json } = values;
+  // Programs of other commits run below this process.
+  Object.assign(process.env, envOfCheckouts(process.cwd(), process.env));
   try {
     const plan = await createPlan(process.cwd(), stack, { base, files, policies });
     console.log(json ? JSON.stringify(plan) : markdown(plan).trimEnd());
@@ -128,7 +132,7 @@ async function previewAgainstBase(
 /** Traffic and canary in a checkout's stack file. Empty if there is no file, or if today's rules reject it. */
 function beforeAt(dir: string, stack: string): Before {
   try {
-    const { rollout, ...config } = readEdgeConfig(dir, stack);
+    const { rollout, ...config } = readEdgeConfig(dir, stack, process.env);
     return { traffic: trafficOf(config), canary: rollout.canary ?? null };
   } catch {
     return {};
@@ -154,10 +158,10 @@ async function compareFiles(
 /** The configuration, or all errors in it. */
 function readConfig(dir: string, stack: string): { config?: EdgeConfig; errors?: string } {
   try {
-    return { config: readEdgeConfig(dir, stack) };
+    return { config: readEdgeConfig(dir, stack, process.env) };
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
-    return { errors: `Pulumi.${stack}.yaml: ${error.message}` };
+    return { errors: `${relative(dir, stackFilePath(dir, stack, process.env))}: ${error.message}` };
   }
 }
 

@@ -16,5 +16,5 @@ const { renderedFiles, rendered }: Partial<Record<"renderedFiles" | "rendered", 
 const render = renderedFiles ?? rendered;
 if (render === undefined) throw new Error(`image/context.ts of ${dir} exports no renderedFiles`);
 const { parseStackValues }: { parseStackValues: typeof Parse } = await load("config/stack-values.ts");
-const config = readStackConfig(dir, stack);
+const config = readStackConfig(dir, stack, process.env);
 process.stdout.write(`${JSON.stringify(config === undefined ? {} : render(parseStackValues(config.values).image))}\n`);

@@ -1,10 +1,11 @@
 /** A stack's configuration in a checkout, as the engine would pass it to the program. */
 import { existsSync } from "node:fs";
-import { join } from "node:path";
 import { parseStackValues } from "../config/stack-values.ts";
 import type { EdgeConfig } from "../config/types.ts";
-import { stackFileName } from "../stack/project.ts";
+import { stackFilePath } from "../lib/stack-file-path.ts";
 import { projectDefaults, projectName, readStackFile } from "../stack/stack-file.ts";
+
+type Env = Readonly<Record<string, string | undefined>>;
 
 /** Placeholder for an encrypted value, which cannot be decrypted here and is not needed. */
 const secret = "[secret]";
@@ -18,11 +19,11 @@ export interface StackConfig {
 }
 
 /** Undefined: the stack has no file in the checkout. */
-export function readStackConfig(dir: string, stack: string): StackConfig | undefined {
-  if (!existsSync(join(dir, stackFileName(stack)))) return undefined;
+export function readStackConfig(dir: string, stack: string, env: Env): StackConfig | undefined {
+  if (!existsSync(stackFilePath(dir, stack, env))) return undefined;
   const project = projectName(dir);
   const defaults = Object.entries(projectDefaults(dir)).map(([key, value]) => [`${project}:${key}`, value] as const);
-  const all = { ...Object.fromEntries(defaults), ...readStackFile(dir, stack) };
+  const all = { ...Object.fromEntries(defaults), ...readStackFile(dir, stack, env) };
   const isSecret = (value: unknown) => typeof value === "object" && value !== null && "secure" in value;
   return {
     project,
@@ -37,4 +38,5 @@ export function readStackConfig(dir: string, stack: string): StackConfig | undef
 }
 
 /** Throws all errors in the file, or an error if it does not exist. */
-export const readEdgeConfig = (dir: string, stack: string): EdgeConfig => parseStackValues(readStackFile(dir, stack));
+export const readEdgeConfig = (dir: string, stack: string, env: Env): EdgeConfig =>
+  parseStackValues(readStackFile(dir, stack, env));

@@ -6,6 +6,7 @@
 import { execFile } from "node:child_process";
 import { readFileSync } from "node:fs";
 import type { ConfigLookup } from "../lib/config-lookup.ts";
+import { stackFilePath } from "../lib/stack-file-path.ts";
 
 let programRan = false;
 let stack: string | undefined;
@@ -32,11 +33,11 @@ export async function currentConfig(fromEngine: ConfigLookup): Promise<ConfigLoo
 const ownNamespaces = /^\s*["']?(?:fly|tailscale|headscale):\w/m;
 const timeoutMs = 30_000;
 
-/** The values of Pulumi.<stack>.yaml in a directory. undefined: there is no such file, or it cannot be decrypted here. */
+/** The values of the stack file in a project's directory. undefined: there is no such file, or it cannot be decrypted here. */
 async function readConfig(dir: string, name: string): Promise<ConfigLookup | undefined> {
   try {
     // Most stacks have their credentials in the environment: then there is nothing to read.
-    if (!ownNamespaces.test(readFileSync(`${dir}/Pulumi.${name}.yaml`, "utf8"))) return () => undefined;
+    if (!ownNamespaces.test(readFileSync(stackFilePath(dir, name, process.env), "utf8"))) return () => undefined;
   } catch {
     return undefined;
   }

@@ -9,9 +9,6 @@ export function findProject(dir: string): string | undefined {
   return above === dir ? undefined : findProject(above);
 }
 
-/** The stack file of a stack, which may be given as organization/project/stack. */
-export const stackFileName = (stack: string): string => `Pulumi.${stack.split("/").at(-1)}.yaml`;
-
 /** Stacks that have a file, sorted. */
 export const stackFiles = (dir: string): string[] =>
   readdirSync(dir)

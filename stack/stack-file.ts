@@ -1,11 +1,12 @@
 /** Pulumi.<stack>.yaml and Pulumi.yaml, read without the CLI. Every program of the project reads them here. */
 import { existsSync, readFileSync } from "node:fs";
-import { basename, join, relative, resolve } from "node:path";
+import { basename, join, relative } from "node:path";
 import { parse } from "yaml";
 import { ConfigError } from "../config/issues.ts";
 import { parseStackValues } from "../config/stack-values.ts";
 import type { EdgeConfig } from "../config/types.ts";
-import { stackFileName, stackFiles } from "./project.ts";
+import { stackFilePath } from "../lib/stack-file-path.ts";
+import { stackFiles } from "./project.ts";
 
 /** Values by full key, e.g. `fly-pops:app`; an encrypted one is `{ secure: ciphertext }`. */
 export type StackValues = Record<string, unknown>;
@@ -39,7 +40,8 @@ export function readStackFileAt(file: string): StackFileContent {
   }
 }
 
-export function readStackFile(dir: string, stack: string, env: Env = {}): StackValues {
+/** The file that Pulumi reads. `env`: the environment of the CLI, which may name another than the stack's own. */
+export function readStackFile(dir: string, stack: string, env: Env): StackValues {
   const file = stackFilePath(dir, stack, env);
   if (!existsSync(file))
     throw new StackFileError(
@@ -47,10 +49,6 @@ export function readStackFile(dir: string, stack: string, env: Env = {}): StackV
     );
   return readStackFileAt(file).config ?? {};
 }
-
-/** The file that Pulumi reads: the stack's own, unless the environment names another, as that of the local stack does before there is a homelab. */
-export const stackFilePath = (dir: string, stack: string, env: Env): string =>
-  env.PULUMI_OPTION_CONFIG_FILE ? resolve(dir, env.PULUMI_OPTION_CONFIG_FILE) : join(dir, stackFileName(stack));
 
 /** The configuration as the program gets it. Throws all errors in the file at once. `name` is the file's, for the message. */
 export function edgeConfigOf(name: string, values: StackValues): EdgeConfig {

@@ -2,7 +2,8 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { stringify } from "yaml";
-import { stackFileName, stackFiles } from "../../stack/project.ts";
+import { stackFileName } from "../../lib/stack-file-path.ts";
+import { stackFiles } from "../../stack/project.ts";
 import { type CliContext, type ExitCode, note } from "../context.ts";
 import { type Answers, gatherAnswers, stackValues } from "../questions.ts";
 

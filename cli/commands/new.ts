@@ -11,7 +11,7 @@ import {
   symlinkSync,
 } from "node:fs";
 import { dirname, join, resolve } from "node:path";
-import { stackFileName } from "../../stack/project.ts";
+import { stackFileName } from "../../lib/stack-file-path.ts";
 import { type CliContext, CliError, type ExitCode, note } from "../context.ts";
 import { type Answers, gatherAnswers } from "../questions.ts";
 import { nextSteps, writeStackFile } from "./init.ts";

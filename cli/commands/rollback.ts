@@ -5,8 +5,8 @@
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { ownConfigValues } from "../../config/stack-values.ts";
+import { stackFileName } from "../../lib/stack-file-path.ts";
 import type { Plan } from "../../preview/plan.ts";
-import { stackFileName } from "../../stack/project.ts";
 import { edgeConfigOf, projectDefaults } from "../../stack/stack-file.ts";
 import { type CliContext, CliError, confirm, type ExitCode, needsConfirmation, note } from "../context.ts";
 import { findRelease, readHistory } from "../history.ts";

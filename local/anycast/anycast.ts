@@ -25,9 +25,11 @@ const linkPort = 7000;
 const spareLinks = 8;
 const retryMs = 200;
 
+export const anycastBuild = (target?: string) => projectBuild("anycast", sources, target);
+
 /** @returns the image's id. `target`: stage of the Dockerfile, for tests. */
 export const anycastImage = (docker: Docker, log: (line: string) => void, target?: string): Promise<string> =>
-  buildImage(docker, { ...projectBuild("anycast", sources, target), log });
+  buildImage(docker, { ...anycastBuild(target), log });
 
 /** The door's address on a network of ours, which no other container is given. */
 export const doorAddress = (docker: Docker, network: string): Promise<string> => lowAddress(docker, network, 100);

@@ -31,9 +31,11 @@ export interface ResolverOptions {
 /** Without a target. */
 export const resolverTag = projectBuild("resolver", []).tag;
 
+export const resolverBuild = (target?: string) => projectBuild("resolver", sources, target);
+
 /** @returns the image's id. `target`: stage of the Dockerfile, for tests. */
 export const resolverImage = (docker: Docker, log: (line: string) => void, target?: string): Promise<string> =>
-  buildImage(docker, { ...projectBuild("resolver", sources, target), log });
+  buildImage(docker, { ...resolverBuild(target), log });
 
 export function startResolver(options: ResolverOptions): Promise<Closable> {
   const { docker, stack, network, address, ipv4, outward, image, ended } = options;

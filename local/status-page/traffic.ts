@@ -1,14 +1,17 @@
 /** What the PoPs themselves tell of their traffic: `GET /healthz` of each, once a second, as long as a page is open. */
 import { z } from "zod";
+import { componentKeys, componentsOf } from "../../image/health-report.ts";
 import { checkTimeoutSeconds } from "../../image/limits.ts";
 import type { Clock } from "../../lib/clock.ts";
 
 /** The part of `pop health`'s answer that is shown. */
-const Report = z.object({
-  components: z.record(z.string(), z.object({ status: z.string(), reason: z.string().optional() })).default({}),
-  traffic: z.object({ requests: z.number(), cache: z.record(z.string(), z.number()) }),
-  memory: z.object({ usedBytes: z.number(), limitBytes: z.number() }).optional(),
-});
+const Report = z
+  .object({
+    ...componentKeys,
+    traffic: z.object({ requests: z.number(), cache: z.record(z.string(), z.number()) }),
+    memory: z.object({ usedBytes: z.number(), limitBytes: z.number() }).optional(),
+  })
+  .transform(({ parts, components, ...rest }) => ({ ...rest, components: componentsOf({ parts, components }) }));
 export type Report = z.infer<typeof Report>;
 
 /** Over the last seconds. */

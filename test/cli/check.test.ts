@@ -69,3 +69,16 @@ test("--live takes no files", async () => {
   await using it = await cli();
   expect((await it.run(["check", "--live", "Pulumi.test.yaml"])).code).toBe(2);
 });
+
+test("of a stack the file that is deployed", async () => {
+  await using it = await cli();
+  writeFileSync(join(it.dir, "other.yaml"), "config: {}\n");
+  const env = { PULUMI_OPTION_CONFIG_FILE: join(it.dir, "other.yaml") };
+  const { code, out } = await it.run(["check", "--stack", "test"], { env });
+  expect({ code, first: out.split("\n")[0] }).toEqual({
+    code: 3,
+    first: expect.stringMatching(/^other\.yaml:1:1: error: app is missing/),
+  });
+  // Without a stack all files of the project.
+  expect(await it.run(["check"], { env })).toMatchObject({ code: 0, err: "Pulumi.test.yaml: no errors\n" });
+});

@@ -238,6 +238,13 @@ async function savedCertificate(pop: Made, host: string): Promise<X509Certificat
   return new X509Certificate(await exec(pop, "sed", "/END CERTIFICATE/q", `/var/lib/pop/certs/${host}.pem`));
 }
 
+/** Failed validations of the last hour as a PoP counts them, for each of its certificates that has any. */
+export async function failedValidations(pop: Made): Promise<number[]> {
+  const find = `grep -ho '"failedValidations":[^]]*' /var/lib/pop/acme/*.json || true`;
+  const lines = (await exec(pop, "/bin/sh", "-c", find)).split("\n").filter(Boolean);
+  return lines.map((line) => (JSON.parse(`{${line}]}`) as { failedValidations: string[] }).failedValidations.length);
+}
+
 /** Has the authority want certificates of a PoP renewed now, and the PoP ask it. Returns the serial numbers of before. */
 export function renew(pop: Made, hosts: readonly string[] = some): Promise<string[]> {
   const renewal = askAgain(pop, hosts).finally(() => renewals.delete(renewal));

@@ -9,6 +9,7 @@ import {
   close,
   context,
   exec,
+  failedValidations,
   fly,
   holdLooks,
   local,
@@ -89,6 +90,10 @@ test("all sites renewed at all PoPs at once: one order each, and no request fail
   report("renewals of all sites at all PoPs: orders, requests by status", [made, statuses]);
   expect(Object.keys(statuses)).toEqual(["200"]);
   expect(made.orders - made.failed).toBe(pops.length * sites.length);
+  // A busy machine may exceed the five seconds that the authority waits. PoPs know of each failed order, and try a certificate four times per hour at most.
+  const counted = (await Promise.all(pops.map(failedValidations))).flat();
+  expect(Math.max(0, ...counted)).toBeLessThanOrEqual(4);
+  expect(made.failed).toBeLessThanOrEqual(counted.reduce((sum, count) => sum + count, 0));
   expect(authority.accounts()).toBe(pops.length);
 });
 
@@ -110,7 +115,7 @@ test("one that starts again has its certificates from the volume", async () => {
   expect(authority.orders()).toBe(orders);
 });
 
-test("while one PoP hangs the others answer, also that nobody has a token", async () => {
+test("while one PoP hangs the others answer, also for a token that no PoP has", async () => {
   const [holder, other, slow] = pops;
   const seen = await whileHeld(holder, async (path) => {
     await signal(slow, "STOP");
@@ -122,7 +127,7 @@ test("while one PoP hangs the others answer, also that nobody has a token", asyn
     await signal(slow, "CONT");
     return { answers, unknown, late: await late };
   });
-  report("one PoP hangs: longest of 30 looks, nobody's token, a look there until it goes on; ms", [
+  report("one PoP hangs: longest of 30 looks, an unknown token, a look there until it goes on; ms", [
     Math.max(...seen.answers.map(({ ms }) => ms)),
     seen.unknown.ms,
     [seen.late.status, seen.late.ms],

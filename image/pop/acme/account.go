@@ -45,7 +45,7 @@ func (c *Config) account(ctx context.Context, ca *authority) (acme.Account, erro
 			return acme.Account{}, err
 		}
 		saved.Directory = ca.directory
-		if err := c.save(path, saved); err != nil {
+		if err := c.save(path, saved, nothingOrdered); err != nil {
 			return acme.Account{}, err
 		}
 	default:
@@ -78,7 +78,7 @@ func (c *Config) account(ctx context.Context, ca *authority) (acme.Account, erro
 		return acme.Account{}, ca.describe(err)
 	}
 	saved.Location = made.Location
-	return made, c.save(path, saved)
+	return made, c.save(path, saved, nothingOrdered)
 }
 
 // forgetAccount keeps only the key.
@@ -93,17 +93,29 @@ func (c *Config) forgetAccount(directory string) error {
 		return err
 	}
 	saved.Location = ""
-	return c.save(path, saved)
+	return c.save(path, saved, nothingOrdered)
 }
 
-// save writes a file that only this user reads.
-func (c *Config) save(path string, value any) error {
+// What follows from a volume that cannot be written to, for the error of save.
+const (
+	nothingOrdered = "nothing is ordered"
+	noRecordSet    = "no TXT record is set"
+	orderIsLost    = "the state of this certificate is lost if `pop certs` restarts"
+	unusedAreKept  = "the files of removed sites are kept longer"
+)
+
+func notWritable(otherwise string, err error) error {
+	return volumeError{fmt.Errorf("the volume cannot be written to, so %s: %w", otherwise, err)}
+}
+
+// save writes a file that only this user reads. otherwise says what follows from an error.
+func (c *Config) save(path string, value any, otherwise string) error {
 	text, err := json.Marshal(value)
 	if err == nil {
 		err = files.Replace(path, append(text, '\n'), 0o600)
 	}
 	if err != nil {
-		return fmt.Errorf("the volume cannot be written to, so nothing is ordered: %w", err)
+		return notWritable(otherwise, err)
 	}
 	return nil
 }

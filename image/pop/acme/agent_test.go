@@ -253,7 +253,7 @@ func TestHeld(t *testing.T) {
 			f.round()
 			order := f.config.readOrder(f.config.Certificates[0])
 			order.RetryAt = nil
-			if err := f.config.save(f.config.orderFile(f.config.Certificates[0]), order); err != nil {
+			if err := f.config.save(f.config.orderFile(f.config.Certificates[0]), order, nothingOrdered); err != nil {
 				f.Fatal(err)
 			}
 			f.start()

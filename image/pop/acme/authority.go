@@ -2,6 +2,7 @@ package acme
 
 import (
 	"context"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
@@ -42,6 +43,8 @@ type authority struct {
 	now       func() time.Time
 	// How names are proved.
 	challengeType string
+	// The directory as checkDirectory fetched it. nil: not yet.
+	checked []byte
 
 	lock sync.Mutex
 	// Retry-After of the last failed response, and of the last response. 0: the header was missing.
@@ -110,6 +113,18 @@ func (ca *authority) checkDirectory(ctx context.Context) error {
 				ca.now().UTC().Format(time.RFC3339), request.URL.Host, theirs.UTC().Format(time.RFC3339))}
 		}
 	}
+	return ca.useDirectory(directory)
+}
+
+// useDirectory makes acmez use this directory. acmez keeps a directory for twelve hours by its URL, also one that was wrong, or whose URLs have changed since.
+// So the URL gets a fragment for each content, without the random fields that some authorities add: https://community.letsencrypt.org/t/33417
+func (ca *authority) useDirectory(directory acme.Directory) error {
+	text, err := json.Marshal(directory)
+	if err != nil {
+		return err
+	}
+	ca.checked = text
+	ca.client.Directory = fmt.Sprintf("%s#%x", ca.directory, sha256.Sum256(text))
 	return nil
 }
 

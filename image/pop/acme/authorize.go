@@ -25,33 +25,19 @@ type openChallenge struct {
 // authorize proves all names. It prepares the responses to all challenges before the authority validates the first: names such as example.org and *.example.org
 // share one TXT name, and a resolver may cache the records of the first (https://github.com/letsencrypt/boulder/issues/5820).
 func (o *orderFlow) authorize(ctx context.Context, locations []string, saved *savedOrder) error {
-	var open []openChallenge
-	for _, location := range locations {
-		authorization, err := o.ca.client.GetAuthorization(ctx, o.account, location)
-		if err != nil {
-			return o.ca.describe(err)
-		}
-		if authorization.Status == acme.StatusValid {
-			continue
-		}
-		if authorization.Status != acme.StatusPending {
-			_, err := o.ca.client.PollAuthorization(ctx, o.account, authorization)
-			return o.challengeFailure(err, authorization)
-		}
-		challenge, err := o.challengeOf(authorization)
-		if err != nil {
+	open, err := o.openChallenges(ctx, locations)
+	if err != nil {
+		return err
+	}
+	if o.config.DNS != nil {
+		if err := o.setRecords(ctx, open, saved); err != nil {
 			return err
 		}
-		if o.config.DNS != nil {
-			err = o.setRecord(ctx, challengeRecord{recordName(authorization.IdentifierValue()), challenge.DNS01KeyAuthorization()}, saved)
-		} else {
-			o.tokens.add(challenge.Token, challenge.KeyAuthorization)
-			defer o.tokens.remove(challenge.Token)
+	} else {
+		for _, each := range open {
+			o.tokens.add(each.challenge.Token, each.challenge.KeyAuthorization)
+			defer o.tokens.remove(each.challenge.Token)
 		}
-		if err != nil {
-			return err
-		}
-		open = append(open, openChallenge{authorization, challenge})
 	}
 	for _, each := range open {
 		if err := o.prove(ctx, each); err != nil {
@@ -59,6 +45,30 @@ func (o *orderFlow) authorize(ctx context.Context, locations []string, saved *sa
 		}
 	}
 	return nil
+}
+
+// openChallenges returns the challenges of the names that are not proved yet.
+func (o *orderFlow) openChallenges(ctx context.Context, locations []string) ([]openChallenge, error) {
+	var open []openChallenge
+	for _, location := range locations {
+		authorization, err := o.ca.client.GetAuthorization(ctx, o.account, location)
+		if err != nil {
+			return nil, o.ca.describe(err)
+		}
+		if authorization.Status == acme.StatusValid {
+			continue
+		}
+		if authorization.Status != acme.StatusPending {
+			_, err := o.ca.client.PollAuthorization(ctx, o.account, authorization)
+			return nil, o.challengeFailure(err, authorization)
+		}
+		challenge, err := o.challengeOf(authorization)
+		if err != nil {
+			return nil, err
+		}
+		open = append(open, openChallenge{authorization, challenge})
+	}
+	return open, nil
 }
 
 // challengeOf returns the challenge of an authorization that has the configured type.

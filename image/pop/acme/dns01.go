@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/mholt/acmez/v3/acme"
 	"github.com/miekg/dns"
@@ -66,34 +67,73 @@ type challengeRecord struct {
 // recordName is the name of the TXT record that proves a name. A wildcard has the same one as its parent.
 func recordName(name string) string { return "_acme-challenge." + strings.TrimPrefix(name, "*.") }
 
-// setRecord sets the record of a challenge. The record is saved on the volume first: if this process ends, the next one has to remove it.
-func (o *orderFlow) setRecord(ctx context.Context, record challengeRecord, saved *savedOrder) error {
-	if !slices.Contains(saved.Records, record) {
-		saved.Records = append(saved.Records, record)
-		if err := o.save(); err != nil {
-			return err
+// maxUpdates is how many records are set or removed at once. Each takes a connection to the name server, and BIND accepts 150 in total by default.
+const maxUpdates = 8
+
+// setRecords sets the records of challenges. They are saved on the volume first: if this process ends, the next one has to remove them.
+func (o *orderFlow) setRecords(ctx context.Context, open []openChallenge, saved *savedOrder) error {
+	var records []challengeRecord
+	for _, each := range open {
+		record := challengeRecord{recordName(each.authorization.IdentifierValue()), each.challenge.DNS01KeyAuthorization()}
+		records = append(records, record)
+		if !slices.Contains(saved.Records, record) {
+			saved.Records = append(saved.Records, record)
 		}
 	}
-	return newDNSProver(*o.config.DNS, o.config.NameServer).set(ctx, record)
+	if len(records) == 0 {
+		return nil
+	}
+	// Authorities list names in any order. Sorted, the same failure is the same sentence.
+	slices.SortFunc(records, func(a, b challengeRecord) int { return strings.Compare(a.Name, b.Name) })
+	if err := o.save(noRecordSet); err != nil {
+		return err
+	}
+	prover := newDNSProver(*o.config.DNS, o.config.NameServer)
+	_, err := eachRecord(records, func(record challengeRecord) error { return prover.set(ctx, record) })
+	return err
+}
+
+// eachRecord does something with all records, maxUpdates at the same time, and returns those that failed. After a failure it does not try the next ones, which
+// count as failed: a name server that is away costs one timeout.
+func eachRecord(records []challengeRecord, do func(challengeRecord) error) (failed []challengeRecord, err error) {
+	for chunk := range slices.Chunk(records, maxUpdates) {
+		if err != nil {
+			failed = append(failed, chunk...)
+			continue
+		}
+		problems := make([]error, len(chunk))
+		var all sync.WaitGroup
+		for at, record := range chunk {
+			all.Go(func() { problems[at] = do(record) })
+		}
+		all.Wait()
+		for at, problem := range problems {
+			if problem != nil {
+				failed = append(failed, chunk[at])
+			}
+		}
+		err = joined(problems...)
+	}
+	return failed, err
 }
 
 // removeRecords removes the records that were set by this process or an earlier one. Records that cannot be removed now stay in saved for the next call.
-func (c *Config) removeRecords(ctx context.Context, saved *savedOrder, save func() error) {
+func (c *Config) removeRecords(ctx context.Context, saved *savedOrder, save func(otherwise string) error) {
 	if len(saved.Records) == 0 {
 		return
 	}
-	for len(saved.Records) > 0 && c.DNS != nil {
-		// Also when ctx is done, so that no record is left behind.
-		if err := newDNSProver(*c.DNS, c.NameServer).remove(context.WithoutCancel(ctx), saved.Records[0]); err != nil {
-			fmt.Fprintf(os.Stderr, "pop: %v\n", err)
-			break // One timeout is enough.
-		}
-		saved.Records = saved.Records[1:]
-	}
 	if c.DNS == nil {
 		saved.Records = nil // The key is gone.
+	} else {
+		prover := newDNSProver(*c.DNS, c.NameServer)
+		// Also when ctx is done, so that no record is left behind.
+		ctx = context.WithoutCancel(ctx)
+		var err error
+		if saved.Records, err = eachRecord(saved.Records, func(record challengeRecord) error { return prover.remove(ctx, record) }); err != nil {
+			fmt.Fprintf(os.Stderr, "pop: %v\n", err)
+		}
 	}
-	_ = save() // If this fails, they are removed once more, which does no harm.
+	_ = save(orderIsLost) // If this fails, they are removed once more, which does no harm.
 }
 
 // ByDNS turns off the checks of names if they are proved by records, because they need not lead here. A new PoP then waits for its first certificate, as with a

@@ -141,7 +141,7 @@ func (p *dnsProver) waitUntilPublished(ctx context.Context, zone, name, value st
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("not every name server of %s has the record within %s: %w", strings.TrimSuffix(zone, "."), p.timeout, notPublished)
+			return fmt.Errorf("not every name server of %s has %s within %s: %w", strings.TrimSuffix(zone, "."), strings.TrimSuffix(name, "."), p.timeout, notPublished)
 		case <-time.After(p.pause):
 		}
 	}

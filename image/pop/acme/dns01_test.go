@@ -1,11 +1,16 @@
 package acme
 
 import (
+	"errors"
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -174,7 +179,7 @@ func TestNameServersThatMisbehave(t *testing.T) {
 	}{
 		"no signature":     {testdns.Faults{Unsigned: true}, "cannot be changed at "},
 		"not the primary":  {testdns.Faults{NotAuth: true}, "the name server is not the primary of example.test."},
-		"one that forgets": {testdns.Faults{Forgets: true}, "not every name server of example.test has the record within"},
+		"one that forgets": {testdns.Faults{Forgets: true}, "not every name server of example.test has _acme-challenge.example.test within"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			server := testdns.InProcess(t, test.faults)
@@ -255,7 +260,7 @@ func (f *fixture) leaveRecords() {
 			f.Fatal(err)
 		}
 	}
-	if err := f.config.save(f.config.orderFile(f.config.Certificates[0]), saved); err != nil {
+	if err := f.config.save(f.config.orderFile(f.config.Certificates[0]), saved, nothingOrdered); err != nil {
 		f.Fatal(err)
 	}
 }
@@ -423,4 +428,103 @@ func TestRecordsAreNotKept(t *testing.T) {
 			t.Errorf("kept for %d seconds", ttl)
 		}
 	})
+}
+
+// meeting holds updates until that many are in flight, and returns the most that were.
+func meeting(t *testing.T, count int64) (arrive func(string), most func() int64) {
+	var inFlight, highest atomic.Int64
+	all := make(chan struct{})
+	var once sync.Once
+	arrive = func(string) {
+		now := inFlight.Add(1)
+		defer inFlight.Add(-1)
+		for high := highest.Load(); now > high && !highest.CompareAndSwap(high, now); high = highest.Load() {
+		}
+		if now == count {
+			once.Do(func() { close(all) })
+		}
+		select {
+		case <-all:
+		case <-t.Context().Done():
+		}
+	}
+	return arrive, highest.Load
+}
+
+func (f *fixture) orderSubdomains(count int) {
+	f.Helper()
+	var names []string
+	for n := range count {
+		names = append(names, fmt.Sprintf("site-%d.%s", n, alias))
+	}
+	f.config.Certificates = []Certificate{{Names: names}}
+	f.start()
+}
+
+// A certificate of dozens of names does not take as many times the wait for the secondary servers.
+func TestRecordsAreSetAndRemovedAtTheSameTime(t *testing.T) {
+	arrive, most := meeting(t, maxUpdates)
+	server := testdns.InProcess(t, testdns.Faults{OnUpdate: arrive})
+	f := byDNS(t, server, nil)
+	f.orderSubdomains(3 * maxUpdates)
+	f.mustRun()
+	if most() != maxUpdates {
+		t.Errorf("%d updates at once, expected %d", most(), maxUpdates)
+	}
+	for _, name := range f.config.Certificates[0].Names {
+		if left := server.TXT(t, recordName(name)+"."); len(left) != 0 {
+			t.Errorf("left of %s is %v", name, left)
+		}
+	}
+	if order := f.config.readOrder(f.config.Certificates[0]); len(order.Records) != 0 {
+		t.Errorf("saved are %v", order.Records)
+	}
+}
+
+// Each name that fails is in the error, and the records of the others are removed.
+func TestTheErrorsOfAllRecordsAreReported(t *testing.T) {
+	arrive, _ := meeting(t, 4)
+	server := testdns.InProcess(t, testdns.Faults{OnUpdate: arrive, Refuses: []string{"_acme-challenge.site-1.example.test.", "_acme-challenge.site-3.example.test."}})
+	f := byDNS(t, server, nil)
+	f.orderSubdomains(4)
+	f.round()
+	f.says("_acme-challenge.site-1.example.test cannot be changed: the name server does not let key pop change it: look at its update policy; "+
+		"_acme-challenge.site-3.example.test cannot be changed: the name server does not let key pop", 1)
+	if wait := f.own().RetryAt.Sub(f.clock); wait > firstUnavailablePause*6/5 || f.authority.Count("challenge") != 0 {
+		t.Errorf("the next attempt is in %v, %d challenges", wait, f.authority.Count("challenge"))
+	}
+	for n := range 4 {
+		if left := server.TXT(t, fmt.Sprintf("_acme-challenge.site-%d.example.test.", n)); len(left) != 0 {
+			t.Errorf("left is %v", left)
+		}
+	}
+	// What may be there still is remembered.
+	if order := f.config.readOrder(f.config.Certificates[0]); len(order.Records) != 2 {
+		t.Errorf("saved are %v", order.Records)
+	}
+}
+
+// A name server that is away costs as many timeouts as updates at once, not one for each name, and one error.
+func TestRecordsAfterAFailureAreNotTried(t *testing.T) {
+	f := byDNS(t, testdns.InProcess(t, testdns.Faults{}), func(d *DNS) { d.SecretFile = "/nowhere" })
+	f.orderSubdomains(40)
+	f.round()
+	f.says("the TSIG key of certificates.acme.dns: open /nowhere: no such file", 1)
+	if said := f.own().Error; strings.Count(said, "/nowhere") != 1 {
+		t.Errorf("says %q", said)
+	}
+	var tried atomic.Int64
+	records := make([]challengeRecord, 40)
+	for n := range records {
+		records[n].Name = strconv.Itoa(n)
+	}
+	failed, err := eachRecord(records, func(record challengeRecord) error {
+		if at, _ := strconv.Atoi(record.Name); at >= maxUpdates {
+			tried.Add(1)
+		}
+		return errors.New("planted")
+	})
+	if tried.Load() != 0 || len(failed) != 40 || err == nil || err.Error() != "planted" {
+		t.Errorf("tried %d, %d failed, %v", tried.Load(), len(failed), err)
+	}
 }

@@ -30,6 +30,11 @@ type lostOrderError struct{ error }
 
 func (e lostOrderError) Unwrap() error { return e.error }
 
+// volumeError: the volume cannot be written to. The order is not the reason, and continues once the volume can be.
+type volumeError struct{ error }
+
+func (e volumeError) Unwrap() error { return e.error }
+
 // validationError: a name was not proved, which authorities count.
 type validationError struct {
 	error
@@ -38,6 +43,25 @@ type validationError struct {
 }
 
 func (e validationError) Unwrap() error { return e.error }
+
+// joined is all errors as one sentence, each text once. nil: there are none.
+func joined(errs ...error) error {
+	var all error
+	seen := map[string]bool{}
+	for _, err := range errs {
+		switch {
+		case err == nil || seen[err.Error()]:
+		case all == nil:
+			all = err
+		default:
+			all = fmt.Errorf("%w; %w", all, err)
+		}
+		if err != nil {
+			seen[err.Error()] = true
+		}
+	}
+	return all
+}
 
 // unavailable explains why an authority does not respond.
 func unavailable(directory string, err error) error {

@@ -281,7 +281,7 @@ func (f *fixture) changeAccountKey() {
 		err = json.Unmarshal(text, &saved)
 	}
 	saved.Key, _ = newKey()
-	if err := errors.Join(err, f.config.save(path, saved)); err != nil {
+	if err := errors.Join(err, f.config.save(path, saved, nothingOrdered)); err != nil {
 		f.Fatal(err)
 	}
 }
@@ -480,7 +480,7 @@ func TestAnAuthorityThatForgotTheAccount(t *testing.T) {
 		err = json.Unmarshal(text, &saved)
 	}
 	saved.Key, _ = newKey()
-	if err := errors.Join(err, f.config.save(files[0], saved)); err != nil {
+	if err := errors.Join(err, f.config.save(files[0], saved, nothingOrdered)); err != nil {
 		t.Fatal(err)
 	}
 	f.clock = f.own().RenewAt.Add(time.Minute)

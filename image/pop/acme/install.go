@@ -11,7 +11,7 @@ import (
 // install saves a new pair on the volume and copies it for nginx. saved says where it comes from.
 func (a *Agent) install(cert *managedCert, leaf *x509.Certificate, content []byte, saved savedOrder) error {
 	if err := files.Replace(a.config.pairFile(cert.Certificate), content, 0o600); err != nil {
-		return fmt.Errorf("the certificate that was issued cannot be written: %w", err)
+		return volumeError{fmt.Errorf("the certificate that was issued cannot be written: %w", err)}
 	}
 	if until := cert.order.LeaveAloneUntil; until != nil && a.now().Before(*until) {
 		// The certificate is from another PoP or another authority: this authority's Retry-After still applies.
@@ -23,10 +23,10 @@ func (a *Agent) install(cert *managedCert, leaf *x509.Certificate, content []byt
 		saved.SelfSignedUntil = a.selfSignedUntil()
 	}
 	cert.leaf, cert.content, cert.pollAt, cert.problem = leaf, content, time.Time{}, nil
-	cert.checks, cert.slowChecks, cert.dueSince = 0, 0, time.Time{}
+	cert.checks, cert.slowChecks, cert.dueSince, cert.nextShare = 0, 0, time.Time{}, time.Time{}
 	a.installCopies(cert)
 	cert.order = saved
-	if err := a.saveOrder(cert); err != nil {
+	if err := a.saveOrder(cert, orderIsLost); err != nil {
 		a.setProblem(cert, err)
 	}
 	return nil

@@ -29,7 +29,7 @@ func (a *Agent) maintain(ctx context.Context, cert *managedCert) {
 	}
 	if !inProgress && !now.Before(cert.nextRemoval) {
 		// Records of an abandoned order, or left because the name server did not respond.
-		a.config.removeRecords(ctx, &cert.order, func() error { return a.saveOrder(cert) })
+		a.config.removeRecords(ctx, &cert.order, func(otherwise string) error { return a.saveOrder(cert, otherwise) })
 		cert.nextRemoval = now.Add(maxPauseBetweenRounds)
 	}
 	if !inProgress && cert.leaf != nil && !now.Before(cert.pollAt) {
@@ -37,7 +37,7 @@ func (a *Agent) maintain(ctx context.Context, cert *managedCert) {
 	}
 	isForced := cert.requested && forceProblem(cert.order, now) == nil
 	if !inProgress && !a.isDue(cert) && !isForced {
-		cert.problem, cert.checks, cert.slowChecks, cert.dueSince = nil, 0, 0, time.Time{}
+		cert.problem, cert.checks, cert.slowChecks, cert.dueSince, cert.nextShare = nil, 0, 0, time.Time{}, time.Time{}
 		return
 	}
 	if !inProgress && a.takeShared(ctx, cert) {

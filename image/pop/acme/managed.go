@@ -21,11 +21,15 @@ const maxFileSize = 256 << 10
 type managedCert struct {
 	Certificate
 	order savedOrder
+	// The volume did not take the order, so this process keeps it, and with it the time of the next attempt.
+	unsaved bool
 	// Issued by an authority, as saved on the volume. nil: none yet.
 	leaf    *x509.Certificate
 	content []byte
 	// A renewal was requested (`pop renew`).
 	requested bool
+	// When the last request with an attempt was made. A read-only volume keeps its file.
+	answered time.Time
 	// When the renewal window is fetched again.
 	pollAt time.Time
 
@@ -51,9 +55,10 @@ type managedCert struct {
 // load reads the state from the volume. A missing or incomplete file counts as absent.
 func (a *Agent) load(cert *managedCert) {
 	cert.leaf, cert.content = readPair(a.config.pairFile(cert.Certificate))
-	cert.order = a.config.readOrder(cert.Certificate)
-	_, err := os.Stat(a.config.requestFile(cert.Certificate))
-	cert.requested = err == nil
+	if !cert.unsaved || a.saveOrder(cert, orderIsLost) == nil {
+		cert.order = a.config.readOrder(cert.Certificate)
+	}
+	cert.requested = a.isRequested(cert)
 }
 
 // readPair returns the leaf of a pair and the complete PEM. nil: there is none.
@@ -84,8 +89,11 @@ func readFile(path string) ([]byte, error) {
 	return os.ReadFile(path)
 }
 
-func (a *Agent) saveOrder(cert *managedCert) error {
-	return a.config.save(a.config.orderFile(cert.Certificate), cert.order)
+// saveOrder saves the state of a certificate. What the volume does not take stays in this process, and each round tries again.
+func (a *Agent) saveOrder(cert *managedCert, otherwise string) error {
+	err := a.config.save(a.config.orderFile(cert.Certificate), cert.order, otherwise)
+	cert.unsaved = err != nil
+	return err
 }
 
 // installCopies writes the last good pair to the files that nginx reads, one for each name it covers.

@@ -16,7 +16,7 @@ const maxAttempts = 5
 
 // obtain orders from the first authority, and from the next ones if that fails and the certificate is urgent. It returns whether there is a new certificate.
 func (a *Agent) obtain(ctx context.Context, cert *managedCert, names []string) bool {
-	var first error
+	var all error
 	allForbidden := true
 	for at, directory := range a.config.Directories {
 		if cert.order.Location != "" && cert.order.Directory != directory {
@@ -32,11 +32,7 @@ func (a *Agent) obtain(ctx context.Context, cert *managedCert, names []string) b
 		}
 		_, isForbidden := errors.AsType[forbiddenError](err)
 		allForbidden = allForbidden && isForbidden
-		if first == nil {
-			first = err
-		} else {
-			first = fmt.Errorf("%w; %w", first, err)
-		}
+		all = joined(all, err)
 		urgent := cert.leaf == nil || a.isUrgent(cert)
 		// A problem of a name is the same for all authorities.
 		if _, isLost := errors.AsType[lostOrderError](err); isLost || !urgent || cert.order.Location != "" {
@@ -45,13 +41,13 @@ func (a *Agent) obtain(ctx context.Context, cert *managedCert, names []string) b
 	}
 	if allForbidden {
 		// No order was made, so the pauses between orders do not apply: the next one follows soon after the records allow it.
-		a.setProblem(cert, first)
+		a.setProblem(cert, all)
 		cert.forbidden++
 		cert.nextCheck = a.now().Add(pauseAfter(cert.forbidden, firstForbiddenPause, maxCheckPause, 0, a.seed(cert)))
 		return false
 	}
 	cert.forbidden = 0
-	a.recordFailure(cert, first)
+	a.recordFailure(cert, all)
 	return false
 }
 
@@ -82,12 +78,12 @@ func (a *Agent) obtainFrom(ctx context.Context, cert *managedCert, names []strin
 		if cert.order.Key, err = newKey(); err != nil {
 			return err
 		}
-		if err := a.saveOrder(cert); err != nil {
+		if err := a.saveOrder(cert, nothingOrdered); err != nil {
 			return err
 		}
 	}
 	order := &orderFlow{
-		config: a.config, ca: ca, account: account, tokens: a.tokens, now: a.now, save: func() error { return a.saveOrder(cert) },
+		config: a.config, ca: ca, account: account, tokens: a.tokens, now: a.now, save: func(otherwise string) error { return a.saveOrder(cert, otherwise) },
 	}
 	// A certificate of another account cannot be replaced.
 	if cert.order.IssuedBy == directory && !cert.order.Taken {
@@ -141,22 +137,24 @@ func (a *Agent) recordFailure(cert *managedCert, err error) {
 	if _, is := errors.AsType[lostOrderError](err); is {
 		cert.order.clear()
 	}
-	if cert.order.Location == "" || cert.order.Failures%maxAttempts == 0 {
+	if _, isVolume := errors.AsType[volumeError](err); cert.order.Location == "" || !isVolume && cert.order.Failures%maxAttempts == 0 {
 		cert.order.clear() // It was never sent to the authority, or it fails every time.
 	}
 	at := a.now().Add(pause).UTC().Truncate(time.Second)
 	cert.order.RetryAt, cert.order.Error, cert.order.ErrorAt = &at, cert.problem.Error(), &cert.problemAt
-	if saving := a.saveOrder(cert); saving != nil {
-		// The volume cannot be written to: remember the pause in this process.
-		cert.nextCheck = at
-	}
+	_ = a.saveOrder(cert, orderIsLost) // If this fails, the pause applies in this process only.
 }
 
 // failurePause is the time until the next attempt, never less than the authority's Retry-After.
 func (a *Agent) failurePause(cert *managedCert, err error) time.Duration {
 	now, seed := a.now(), a.seed(cert)
 	wanted := time.Duration(0)
-	cert.order.LeaveAloneUntil = nil
+	if until := cert.order.LeaveAloneUntil; until != nil && now.Before(*until) {
+		// What failed had nothing to do with the authority.
+		wanted = until.Sub(now)
+	} else {
+		cert.order.LeaveAloneUntil = nil
+	}
 	if later, is := errors.AsType[retryAfterError](err); is {
 		wanted = later.after
 		until := now.Add(wanted).UTC()

@@ -23,8 +23,8 @@ type orderFlow struct {
 	profile string
 	// The certificate that the new one replaces. nil: it is the first.
 	replaces *x509.Certificate
-	// Saves the state of the order on the volume.
-	save func() error
+	// Saves the state of the order on the volume. otherwise says what follows from an error.
+	save func(otherwise string) error
 }
 
 // run returns the leaf and the PEM for nginx. It continues from the state in saved.
@@ -103,7 +103,7 @@ func (o *orderFlow) start(ctx context.Context, saved *savedOrder) (acme.Order, e
 		return order, o.ca.describe(err)
 	}
 	saved.Location = order.Location
-	return order, o.save()
+	return order, o.save(orderIsLost)
 }
 
 func (o *orderFlow) unknownProfile(ctx context.Context) error {

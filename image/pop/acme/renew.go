@@ -65,16 +65,26 @@ func forceProblem(order savedOrder, now time.Time) error {
 // IsRequested says whether a renewal is requested.
 func (a *Agent) IsRequested() bool {
 	return slices.ContainsFunc(a.certs, func(cert *managedCert) bool {
-		_, err := os.Stat(a.config.requestFile(cert.Certificate))
-		return err == nil
+		return a.isRequested(cert)
 	})
+}
+
+// isRequested says whether there is a request without an attempt yet.
+func (a *Agent) isRequested(cert *managedCert) bool {
+	info, err := os.Stat(a.config.requestFile(cert.Certificate))
+	return err == nil && !info.ModTime().Equal(cert.answered)
 }
 
 // finishRequest ends a request after its one attempt. The status with the outcome has been written.
 func (a *Agent) finishRequest(cert *managedCert) {
-	if cert.requested {
-		_ = os.Remove(a.config.requestFile(cert.Certificate)) // The waiting process has a timeout.
+	if !cert.requested {
+		return
 	}
+	request := a.config.requestFile(cert.Certificate)
+	if info, err := os.Stat(request); err == nil {
+		cert.answered = info.ModTime()
+	}
+	_ = os.Remove(request) // The waiting process has a timeout.
 }
 
 // PlanRenewal returns what a renewal of a host's certificate would cost. The host may be any of its names.
@@ -107,7 +117,7 @@ func RequestRenewal(ctx context.Context, config *Config, host string, now func()
 	before, _ := readPair(config.pairFile(certificate))
 	request := config.requestFile(certificate)
 	if err := files.Replace(request, nil, 0o600); err != nil {
-		return RenewalResult{}, fmt.Errorf("the volume cannot be written to, so nothing is ordered: %w", err)
+		return RenewalResult{}, notWritable(nothingOrdered, err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, renewalWait)
 	defer cancel()

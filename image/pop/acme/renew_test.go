@@ -97,7 +97,7 @@ func TestRenewalsThatWouldSpendTheAuthoritysLimits(t *testing.T) {
 			f.mustRun()
 			f.clock = now
 			test.order.IssuedBy = f.authority.Directory
-			if err := f.config.save(f.config.orderFile(f.config.Certificates[0]), test.order); err != nil {
+			if err := f.config.save(f.config.orderFile(f.config.Certificates[0]), test.order, nothingOrdered); err != nil {
 				t.Fatal(err)
 			}
 			f.start()

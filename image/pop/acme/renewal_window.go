@@ -32,6 +32,6 @@ func (a *Agent) refreshWindow(ctx context.Context, cert *managedCert) {
 	if known := cert.order.Window; known == nil || *known != window {
 		cert.order.Window = &window
 		// Saved so that other PoPs are not given a certificate that is due. A volume that cannot be written to is reported when something is ordered.
-		_ = a.saveOrder(cert)
+		_ = a.saveOrder(cert, orderIsLost)
 	}
 }

@@ -16,11 +16,14 @@ import (
 // takeShared asks the other PoPs for a newer certificate and installs it. It returns whether there is one.
 func (a *Agent) takeShared(ctx context.Context, cert *managedCert) bool {
 	now := a.now()
-	if a.config.ShareFile == "" || a.challenges.peers == nil || now.Before(cert.nextShare) {
+	if a.config.ShareFile == "" || a.challenges.peers == nil {
 		return false
 	}
 	if cert.dueSince.IsZero() {
 		cert.dueSince = now
+	}
+	if now.Before(cert.nextShare) {
+		return false
 	}
 	pause := quickCheckPause
 	if now.Sub(cert.dueSince) > newFor {
@@ -55,7 +58,8 @@ func (a *Agent) takeShared(ctx context.Context, cert *managedCert) bool {
 		return false
 	}
 	if err := a.install(cert, best, bestContent, savedOrder{IssuedBy: issuedBy, Issued: within(cert.order.Issued, week, now), Taken: true}); err != nil {
-		a.setProblem(cert, err)
+		a.recordFailure(cert, err)
+		cert.nextShare = *cert.order.RetryAt
 		return true
 	}
 	a.lastShared = now

@@ -185,7 +185,7 @@ func TestEachFailedValidationIsCounted(t *testing.T) {
 			f.round()
 			order := f.config.readOrder(f.config.Certificates[0])
 			order.Failures, order.RetryAt = 0, nil
-			if err := f.config.save(f.config.orderFile(f.config.Certificates[0]), order); err != nil {
+			if err := f.config.save(f.config.orderFile(f.config.Certificates[0]), order, nothingOrdered); err != nil {
 				t.Fatal(err)
 			}
 			f.authority.Changes(map[string]func(map[string]any){

@@ -42,7 +42,7 @@ func (a *Agent) removeUnused() error {
 		fmt.Fprintf(os.Stderr, "pop: removed %s, which no site has had for %d days\n", file, unusedFor/24/time.Hour)
 	}
 	if !maps.Equal(unused, before) {
-		failures = append(failures, a.config.save(path, unused))
+		failures = append(failures, a.config.save(path, unused, unusedAreKept))
 	}
 	return errors.Join(failures...)
 }

@@ -170,7 +170,7 @@ func (h *health) server() *http.Server {
 	}
 }
 
-// countLoop frees the space of nginx's lines even if nobody asks for the counts.
+// countLoop frees the space of nginx's lines even if no client asks for the counts.
 func (h *health) countLoop() {
 	for range time.Tick(countInterval) {
 		_ = h.counter.Ingest() // an error is in /healthz, which tries again
@@ -209,7 +209,7 @@ func (h *health) serveReport(w http.ResponseWriter) {
 	_, _ = w.Write(append(text, '\n'))
 }
 
-// current returns the last round's snapshot while it is fresh. Otherwise it starts a round; callers during a round wait for the same one, so that nobody waits
+// current returns the last round's snapshot while it is fresh. Otherwise it starts a round; callers during a round wait for the same one, so that none waits
 // longer than one round takes.
 func (h *health) current() snapshot {
 	h.lock.Lock()

@@ -25,7 +25,7 @@ func TestTheSecretIDOfTheVault(t *testing.T) {
 		"an end that is near": {`{"createdAt":"` + at(-80*day) + `","endsAt":"` + at(10*day) + `"}`, "",
 			component{degraded, "the secret_id for the vault ends at " + at(10*day) + ": a PoP that starts after that is refused. Make another and put it into the secrets file, as vaultSecretId"},
 			[]string{"known 1", "not_after_timestamp_seconds " + unix(10*day)}, nil},
-		"an end that somebody says": {`{"createdAt":"` + at(-80*day) + `","endsAt":"` + at(10*day) + `","unknown":"the policy"}`, "", component{degraded, "the secret_id for the vault ends at"},
+		"an end that the file gives": {`{"createdAt":"` + at(-80*day) + `","endsAt":"` + at(10*day) + `","unknown":"the policy"}`, "", component{degraded, "the secret_id for the vault ends at"},
 			[]string{"created_timestamp_seconds " + unix(-80*day), "not_after_timestamp_seconds " + unix(10*day)}, []string{"known", "uses_left"}},
 		"not known":           {`{"unknown":"the policy"}`, "", component{ok, ""}, nil, []string{"known", "created", "not_after", "uses_left"}},
 		"gone":                {`{"gone":true}`, "", component{degraded, "the vault does not know the secret_id any more"}, []string{"known 0"}, []string{"created", "not_after", "uses_left"}},

@@ -11,7 +11,7 @@ export interface AcmeLab {
   /** A PoP at this address of the private network. */
   start(name: string, address6: string): Promise<Pop>;
   /** Ends what runs in the test's process. Containers are the bench's. */
-  close(): Promise<unknown>;
+  close(): Promise<void>;
 }
 
 export interface AcmeLabOptions {
@@ -26,12 +26,19 @@ export async function startAcmeLab(
   bench: Bench,
   { image, network, edgeAddress, ports }: AcmeLabOptions,
 ): Promise<AcmeLab> {
+  // What was opened is closed if something after it fails.
+  await using opened = new AsyncDisposableStack();
+  const close = (it: { close(): Promise<void> }) => it.close();
   const nameServer = `${network.gateway}:${ports.names}`;
   await bench.createNetwork(network);
-  const names = await startNameServer(network.gateway, ports.names);
-  const edge = await startPlainEdge(network.gateway, ports.edge);
+  const names = opened.adopt(await startNameServer(network.gateway, ports.names), close);
+  const edge = opened.adopt(await startPlainEdge(network.gateway, ports.edge), close);
   await bench.forward({ 80: ports.edge }, { network, address: edgeAddress, aliases: [] });
-  const authority = await startAuthority({ address: network.gateway, port: ports.authority, nameServer });
+  const authority = opened.adopt(
+    await startAuthority({ address: network.gateway, port: ports.authority, nameServer }),
+    close,
+  );
+  const servers = opened.move();
   return {
     names,
     edge,
@@ -43,6 +50,6 @@ export async function startAcmeLab(
         address6,
         env: { POP_NAME: name, POP_ADDRESSES: edgeAddress, FLY_PRIVATE_IP: address6, POP_PEER_RESOLVER: nameServer },
       }),
-    close: () => Promise.all([authority.close(), edge.close(), names.close()]),
+    close: () => servers.disposeAsync(),
   };
 }

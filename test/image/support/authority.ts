@@ -100,10 +100,21 @@ export async function startAuthority({
       asking.once("error", failed);
       asking.end(body);
     });
+  const close = async (): Promise<void> => {
+    child.kill("SIGKILL");
+    await ended;
+    rmSync(dir, { recursive: true, force: true });
+  };
   const root = await until(
-    () => manage("/roots/0").catch(() => (child.exitCode === null ? "" : `ended: ${log}`)),
+    async () => {
+      if (child.exitCode !== null) throw new Error(`pebble has ended: ${log}`);
+      return manage("/roots/0").catch(() => "");
+    },
     (seen) => seen !== "",
-  );
+  ).catch(async (error) => {
+    await close();
+    throw error;
+  });
   return {
     directory: `https://${originName}:${port}/dir`,
     root,
@@ -119,10 +130,6 @@ export async function startAuthority({
         JSON.stringify({ Certificate: certificate, ARIResponse: JSON.stringify({ suggestedWindow }) }),
       );
     },
-    close: async () => {
-      child.kill("SIGKILL");
-      await ended;
-      rmSync(dir, { recursive: true, force: true });
-    },
+    close,
   };
 }

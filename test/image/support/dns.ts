@@ -75,15 +75,21 @@ export async function startNameServer(address: string, port: number): Promise<Na
       }
     });
   });
-  await new Promise<void>((bound, failed) => server.once("error", failed).listen(port, address, bound));
-  await new Promise<void>((bound, failed) => socket.once("error", failed).bind(port, address, bound));
+  const close = async (): Promise<void> => {
+    server.close();
+    await new Promise<void>((closed) => socket.close(() => closed()));
+  };
+  try {
+    await new Promise<void>((bound, failed) => server.once("error", failed).listen(port, address, bound));
+    await new Promise<void>((bound, failed) => socket.once("error", failed).bind(port, address, bound));
+  } catch (error) {
+    await close();
+    throw error;
+  }
   return {
     say: (name, addresses) => void names.set(name, addresses),
     allow: (name, authorities) => void allowed.set(name, authorities),
     asked: (name) => asked.get(name) ?? 0,
-    close: async () => {
-      server.close();
-      await new Promise<void>((closed) => socket.close(() => closed()));
-    },
+    close,
   };
 }

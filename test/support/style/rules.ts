@@ -79,12 +79,5 @@ export const allowed: Allowed[] = [
     text: "No credential of our kinds",
     reason: "a former sentence, which must not return",
   },
-  { file: "image/pop/health/health.go", text: "nobody", reason: "to be rewritten with the next change of the file" },
-  {
-    file: "image/pop/health/secret_id_test.go",
-    text: "somebody",
-    reason: "to be rewritten with the next change of the file",
-  },
-  { file: "test/slow/acme.test.ts", text: "nobody", reason: "to be rewritten with the next change of the file" },
   { file: "image/pop/tailnet/faults_test.go", text: "the node's tags are none", reason: "a list that is empty" },
 ];

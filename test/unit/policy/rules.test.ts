@@ -255,30 +255,34 @@ describe("what production is", () => {
       mkdirSync(join(dir, "site"));
       writeFileSync(join(dir, "site", "index.html"), "hello");
       file("  fly-pops:production: true\n");
-      expect(readStackFileFacts(dir, "edge")).toEqual({ production: true, ...nothing });
+      expect(readStackFileFacts(dir, "edge", {})).toEqual({ production: true, ...nothing });
       file("  fly-pops:production: 'false'\n");
-      expect(readStackFileFacts(dir, "edge")).toEqual({ production: false, ...nothing });
+      expect(readStackFileFacts(dir, "edge", {})).toEqual({ production: false, ...nothing });
       file("  fly-pops:memoryMB: 256\n");
-      expect(readStackFileFacts(dir, "edge").errors).toEqual([expect.stringMatching(/^memoryMB: unknown key/)]);
-      expect(readStackFileFacts(dir, "other")).toEqual(nothing);
+      expect(readStackFileFacts(dir, "edge", {}).errors).toEqual([expect.stringMatching(/^memoryMB: unknown key/)]);
+      expect(readStackFileFacts(dir, "other", {})).toEqual(nothing);
+      // The file that is deployed counts, and no other.
+      const env = { PULUMI_OPTION_CONFIG_FILE: "Pulumi.edge.yaml" };
+      expect(readStackFileFacts(dir, "other", env).errors).toEqual([expect.stringMatching(/^memoryMB: unknown key/)]);
+      expect(readStackFileFacts(dir, "edge", { PULUMI_OPTION_CONFIG_FILE: "none.yaml" })).toEqual(nothing);
       // Files that it names are as much a reason for the program to end.
       file("  fly-pops:secretsFile: none.yaml\n  fly-pops:certificates: {vault: {address: https://vault.example}}\n");
-      expect(readStackFileFacts(dir, "edge").errors).toEqual([
+      expect(readStackFileFacts(dir, "edge", {}).errors).toEqual([
         expect.stringMatching(/^secretsFile is "none\.yaml", but this file does not exist/),
       ]);
       file("  fly-pops:luggage: {blog: {command: [/x], files: none}}\n");
-      expect(readStackFileFacts(dir, "edge").errors).toEqual([
+      expect(readStackFileFacts(dir, "edge", {}).errors).toEqual([
         expect.stringMatching(/^luggage\.blog\.files: none is not a directory/),
       ]);
       file("  fly-pops:nginx: { http: ./http.conf }\n");
-      expect(readStackFileFacts(dir, "edge").nginxFiles).toEqual([
+      expect(readStackFileFacts(dir, "edge", {}).nginxFiles).toEqual([
         expect.stringMatching(/^http\.conf is custom nginx/),
       ]);
       writeFileSync(
         join(dir, "Pulumi.edge.yaml"),
         "config:\n  fly-pops:app: a\n  fly-pops:regions: {cdg: {}}\n  fly-pops:sites: [{host: www.example.org, files: site, limit: false}]\n",
       );
-      expect(readStackFileFacts(dir, "edge").unlimited).toEqual([
+      expect(readStackFileFacts(dir, "edge", {}).unlimited).toEqual([
         expect.stringMatching(/^www\.example\.org has no limit: /),
       ]);
     } finally {

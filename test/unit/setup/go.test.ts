@@ -164,7 +164,7 @@ describe("Go runs", () => {
 
   test.each([
     ["all of it where there is plenty", 24, 2, { GOGC: "off", GOMEMLIMIT: "4096MiB" }],
-    ["down to 1 GiB a process", 6, 2, { GOGC: "off", GOMEMLIMIT: "1024MiB" }],
+    ["down to 1 GiB each", 6, 2, { GOGC: "off", GOMEMLIMIT: "1024MiB" }],
     ["none of it below", 5.99, 2, {}],
     ["each its share of more cores", 24, 15, {}],
   ])("with memory instead of garbage collection: %s", (_, gib, cores, expected) => {

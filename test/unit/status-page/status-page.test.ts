@@ -240,6 +240,22 @@ test("PoPs are asked only while a page is open; one that restarted starts from z
   expect(watch.latest().size).toBe(0);
 });
 
+test.each([
+  ["components", { nginx: { status: "ok" }, unbound: { status: "degraded", reason: "no response" } }],
+  ["parts", { nginx: { status: "ok" }, unbound: { status: "degraded", reason: "no response" } }],
+  ["neither", undefined],
+])("reasons of a PoP that reports its components as %s", async (key, components) => {
+  const pop = await httpServer(() => ({ body: { traffic: { requests: 1, cache: {} }, [key]: components } }));
+  const source = { machineId: "m1", host: "127.0.0.1", port: Number(new URL(pop.url).port) };
+  const clock = virtualClock();
+  onTestFinished(() => clock.close());
+  const watch = new TrafficWatch(() => [source], clock);
+  onTestFinished(watch.watch());
+  await vi.waitFor(() =>
+    expect(watch.latest().get("m1")?.reasons).toEqual(components === undefined ? [] : ["unbound: no response"]),
+  );
+});
+
 describe("over HTTP", () => {
   const seen = picture(flyState(machine()), around);
   async function pages() {

@@ -4,6 +4,7 @@ package files
 import (
 	"encoding/json"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 )
@@ -16,7 +17,7 @@ func Replace(path string, content []byte, mode os.FileMode) error {
 	}
 	if err := os.Rename(name, path); err != nil {
 		os.Remove(name)
-		return err
+		return withPath(path, err)
 	}
 	return syncDir(filepath.Dir(path))
 }
@@ -30,7 +31,7 @@ func Create(path string, content []byte, mode os.FileMode) error {
 	defer os.Remove(name)
 	// Not a rename, which would replace a file that another process has just created.
 	if err := os.Link(name, path); err != nil {
-		return err
+		return withPath(path, err)
 	}
 	return syncDir(filepath.Dir(path))
 }
@@ -47,15 +48,26 @@ func ReplaceJSON(path string, value any) error {
 func writeBeside(path string, content []byte, mode os.FileMode) (string, error) {
 	file, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
 	if err != nil {
-		return "", err
+		return "", withPath(path, err)
 	}
 	_, err = file.Write(content)
 	err = errors.Join(err, file.Chmod(mode), file.Sync(), file.Close())
 	if err != nil {
 		os.Remove(file.Name())
-		return "", err
+		return "", withPath(path, err)
 	}
 	return file.Name(), nil
+}
+
+// withPath names the file in place of its temporary one, whose random name would make each error a new one for a log that does not repeat the last.
+func withPath(path string, err error) error {
+	operation := "write"
+	if link, is := errors.AsType[*os.LinkError](err); is {
+		err = link.Err
+	} else if found, is := errors.AsType[*fs.PathError](err); is {
+		operation, err = found.Op, found.Err
+	}
+	return &fs.PathError{Op: operation, Path: path, Err: err}
 }
 
 // syncDir makes the new name durable. Some filesystems cannot do that; the content is durable anyway.

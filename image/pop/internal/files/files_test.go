@@ -55,3 +55,21 @@ func only(t *testing.T, dir, want string) {
 		t.Errorf("holds %q, want %q: %v", text, want, err)
 	}
 }
+
+// Each attempt has a temporary file of another name, which would make each error a new one for a log that does not repeat the last.
+func TestErrorsNameTheFile(t *testing.T) {
+	dir := t.TempDir()
+	occupied := filepath.Join(dir, "occupied")
+	if err := os.MkdirAll(filepath.Join(occupied, "child"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{filepath.Join(dir, "missing", "file"), occupied} {
+		err, again := Replace(path, nil, 0o644), Replace(path, nil, 0o644)
+		if found, is := errors.AsType[*fs.PathError](err); !is || found.Path != path || err.Error() != again.Error() {
+			t.Errorf("%v, and then %v", err, again)
+		}
+	}
+	if err := Create(occupied, nil, 0o644); !errors.Is(err, fs.ErrExist) || err.Error() != "write "+occupied+": file exists" {
+		t.Error(err)
+	}
+}

@@ -168,6 +168,14 @@ func (s *Server) Fault(fault func(operation string, w http.ResponseWriter, r *ht
 	s.fault = fault
 }
 
+// OnRequest calls a function before each request is processed. Faults that are set before end.
+func (s *Server) OnRequest(call func(operation string)) {
+	s.Fault(func(operation string, _ http.ResponseWriter, _ *http.Request) bool {
+		call(operation)
+		return false
+	})
+}
+
 // Problem injects a problem document as the response of one operation, with Retry-After unless it is empty.
 func (s *Server) Problem(at, kind string, status int, retryAfter string) {
 	s.Fault(func(operation string, w http.ResponseWriter, _ *http.Request) bool {

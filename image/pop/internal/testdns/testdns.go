@@ -167,6 +167,10 @@ type Faults struct {
 	Forgets bool
 	// It is not the primary.
 	NotAuth bool
+	// Names that may not be changed.
+	Refuses []string
+	// Called with the name of each update before it is processed. Updates do not wait for each other. nil: not called.
+	OnUpdate func(name string)
 }
 
 // InProcess starts one.
@@ -199,6 +203,9 @@ func (m *memory) count() int {
 }
 
 func (m *memory) ServeDNS(to dns.ResponseWriter, query *dns.Msg) {
+	if query.Opcode == dns.OpcodeUpdate && m.faults.OnUpdate != nil {
+		m.faults.OnUpdate(query.Ns[0].Header().Name)
+	}
 	m.lock.Lock()
 	defer m.lock.Unlock()
 	response := new(dns.Msg).SetReply(query)
@@ -237,7 +244,7 @@ func (m *memory) update(to dns.ResponseWriter, query, response *dns.Msg) {
 		return
 	case m.faults.NotAuth:
 		response.Rcode = dns.RcodeNotAuth
-	case tsig.Hdr.Name != Key+".":
+	case tsig.Hdr.Name != Key+".", slices.Contains(m.faults.Refuses, query.Ns[0].Header().Name):
 		response.Rcode = dns.RcodeRefused
 	case !m.faults.Forgets:
 		m.change(query.Ns)
