@@ -24,7 +24,11 @@ test.each([
   const answers = await Promise.all(Array.from({ length: requests }, () => limit(() => fetched(port, agent))));
   expect(answers.filter((answer) => answer !== body)).toEqual([]);
   agent.destroy();
-  await until(edge.counts, (machines) => machines.every(({ open }) => open === 0), { everyMs: 1 });
+  await until(
+    () => edge.counts(),
+    (machines) => machines.every(({ open }) => open === 0),
+    { everyMs: 1 },
+  );
   const totals = edge.counts().map(({ total }) => total);
   const connections = keepAlive ? atOnce : requests;
   expect(totals.reduce((sum, total) => sum + total, 0)).toBe(connections);
