@@ -4,6 +4,9 @@ import { globSync, statSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type Docker from "dockerode";
+import { systemClock } from "../../lib/clock.ts";
+import { withRetry } from "../../lib/retry.ts";
+import { isSchedulerFault, maxBuilds } from "../../setup/pulumi/docker/build.cjs";
 import { projectDir } from "../paths.ts";
 import { readTrace, traceId } from "./buildkit-trace.ts";
 import { engineReason, engineWords, labels, orMissing } from "./engine.ts";
@@ -50,7 +53,7 @@ export async function buildImage(docker: Docker, build: ImageBuild): Promise<str
   const there = build.noCache ? undefined : await builtImage(docker, build);
   if (there !== undefined) return there;
   const inputs = await hashOf(build);
-  try {
+  const once = async () => {
     const stream = await docker.buildImage(
       { context: build.context, src: build.files },
       {
@@ -64,6 +67,10 @@ export async function buildImage(docker: Docker, build: ImageBuild): Promise<str
     );
     await follow(stream, build.log);
     return (await docker.getImage(build.tag).inspect()).Id;
+  };
+  try {
+    const delayMs = (error: unknown) => (isSchedulerFault(error) ? 0 : undefined);
+    return await withRetry({ clock: systemClock, maxAttempts: maxBuilds, delayMs }, once);
   } catch (error) {
     throw new Error(`image ${build.tag}: not built, ${engineReason(error)}`, { cause: error });
   }

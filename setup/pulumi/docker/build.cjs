@@ -8,6 +8,16 @@
 /** Lines of a failed step that the error repeats. */
 const LAST_LINES = 20;
 
+/** How often a build is started if BuildKit's scheduler fails it. */
+const maxBuilds = 5;
+
+/**
+ * Whether BuildKit's scheduler failed, not the build: until version 0.13 that happens now and then to one of several builds that share steps. What has been built
+ * is cached, so another try costs little. https://github.com/moby/buildkit/issues/4278
+ * @param {unknown} error
+ */
+const isSchedulerFault = (error) => /buildkit scheduler error/i.test(error?.message ?? "");
+
 /** The messages of one `moby.buildkit.trace` record: vertexes (steps) and log lines (control.proto, StatusResponse). */
 function decodeTrace(bytes, BinaryReader) {
   const steps = [];
@@ -100,9 +110,21 @@ async function* records(stream) {
 
 /**
  * Builds an image and names it.
+ * @param {() => import("node:stream").Readable} tar the context, once for each try
  * @returns {Promise<string>} the image ID
  */
-async function build(
+async function build(docker, tar, how, tell, BinaryReader) {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await buildOnce(docker, tar(), how, tell, BinaryReader);
+    } catch (error) {
+      if (attempt === maxBuilds || !isSchedulerFault(error)) throw error;
+      tell("BuildKit's scheduler failed, not the build: trying again");
+    }
+  }
+}
+
+async function buildOnce(
   docker,
   tar,
   { imageName, dockerfile, args, target, platform, builderVersion, signal },
@@ -159,4 +181,4 @@ async function push(docker, imageName, { server, username, password, signal }, t
   return `${repository}@${digest}`;
 }
 
-module.exports = { BuildTrace, build, decodeTrace, parseName, push, registryOf };
+module.exports = { BuildTrace, build, decodeTrace, isSchedulerFault, maxBuilds, parseName, push, registryOf };

@@ -98,7 +98,7 @@ async function buildAndPush(urn, inputs) {
   const { context, dockerfile } = places(inputs);
   const listed = listContext(context, dockerfile, DockerIgnore);
   const how = { ...inputs.build, imageName: inputs.imageName, dockerfile: listed.dockerfile, signal: ending.signal };
-  const id = await buildImage(docker, tarOf(listed.entries, tarStream), how, tell, BinaryReader);
+  const id = await buildImage(docker, () => tarOf(listed.entries, tarStream), how, tell, BinaryReader);
   const server = inputs.registry?.server ?? registryOf(inputs.imageName);
   const repoDigest = inputs.skipPush
     ? id
