@@ -1,3 +1,5 @@
+import { copyFileSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "vitest";
 import { failingCheck } from "../../local/fly/runners/state-runner.ts";
 import { image } from "../support/context.ts";
@@ -19,6 +21,16 @@ test.concurrent("mistakes of the stack file come all at once, before any call", 
   expect(output).toContain("regions.cgd: no such region; did you mean cdg?");
   expect(output).toContain("sites");
   expect(it.fly.calls.list).toEqual([]);
+});
+
+test.concurrent("mistakes of another file than the stack's own are reported under its name", async ({ expect }) => {
+  await using it = await engine();
+  it.config(stack({ regions: { cgd: {} } }));
+  copyFileSync(it.stackFile, join(it.project, "other.yaml"));
+  const { code, output } = await it.run(["preview"], { PULUMI_OPTION_CONFIG_FILE: "other.yaml" });
+  expect(code).not.toBe(0);
+  expect(output).toContain("other.yaml: ");
+  expect(output).not.toContain("Pulumi.test.yaml");
 });
 
 test.concurrent("a date without quotes, which Pulumi's CLI writes otherwise, is understood", async ({ expect }) => {
