@@ -5,13 +5,15 @@ import { dirname, join } from "node:path";
 const engine = "dockerd >/dev/null 2>&1 & until [ -S /var/run/docker.sock ]; do sleep 0.1; done; sleep 2";
 
 const api = "curl -sf --unix-socket /var/run/docker.sock";
-const filtered = (filters: string) => `-X POST "http://d/build/prune?all=true&filters=${filters}" >/dev/null`;
-const prune = (filters: Record<string, string[]>) => `${api} ${filtered(encodeURIComponent(JSON.stringify(filters)))}`;
+/** The engine takes one value per filter. */
+const prune = (name: string, value: string) =>
+  `${api} -X POST "http://d/build/prune?all=true&filters=%7B%22${name}%22%3A%5B%22${value}%22%5D%7D" >/dev/null`;
+const pruneLayers = ["regular", "source.local"].map((type) => prune("type", type));
 /** Removes one of the builds' two caches, by the engine's description of it. */
 const pruneMount = (target: string) =>
   [
     `for id in $(${api} http://d/system/df?type=build-cache | tr '{' '\\n' | grep '${target}' | grep -o '"ID":"[^"]*"' | cut -d '"' -f 4)`,
-    `do ${api} ${filtered("%7B%22id%22%3A%5B%22$id%22%5D%7D")}`,
+    `do ${prune("id", "$id")}`,
     "done",
   ].join("; ");
 
@@ -28,27 +30,29 @@ const fetchModules = (dir: string): string[] =>
 interface Kept {
   /** The commands that remove the rest from the machine that `dir` is. */
   forget(dir: string): string[];
-  /** What stands before the command of the next start. */
+  /** What comes before the command of the next start. */
   before(dir: string): string;
 }
 
 export const kept = {
   downloads: {
     forget: (dir) => [
+      "set -e",
       engine,
       ...fetchModules(dir),
       "rm -rf .cache node_modules ~/.pulumi",
       pruneMount("go-build"),
-      prune({ type: ["regular", "source.local"] }),
+      ...pruneLayers,
     ],
     before: (dir) => `GOPROXY=file://${dir}/modules/cache/download,$(go env GOPROXY) `,
   },
   compiled: {
     forget: (dir) => [
+      "set -e",
       engine,
       `rm -rf node_modules ~/.npm ${dir}/modules`,
       pruneMount("go/pkg/mod"),
-      prune({ type: ["regular", "source.local"] }),
+      ...pruneLayers,
       "docker image rm -f debian:trixie-slim >/dev/null 2>&1 || true",
     ],
     before: () => "",

@@ -103,11 +103,16 @@ export async function onMachine(dir: string, command: string[], onLine: (line: s
     machine.stdin.end("go\n");
     return { samples, code: await ended };
   } finally {
-    try {
-      iptables("-D");
-    } catch {
-      // it did not get that far
-    }
+    // Otherwise the link is there until the kernel has removed the machine's namespace, a moment later, and the next machine cannot have it.
+    for (const remove of [
+      () => iptables("-D"),
+      () => execFileSync("ip", ["link", "delete", link], { stdio: "ignore" }),
+    ])
+      try {
+        remove();
+      } catch {
+        // it did not get that far, or is gone
+      }
     await removeGroups();
   }
 }

@@ -12,8 +12,8 @@ const LAST_LINES = 20;
 const maxBuilds = 5;
 
 /**
- * Whether BuildKit's scheduler failed, not the build: until version 0.13 that happens now and then to one of several builds that share steps. What has been built
- * is cached, so another try costs little. https://github.com/moby/buildkit/issues/4278
+ * Whether BuildKit's scheduler failed, not the build: until version 0.13 that happens now and then to one of several builds that share steps. What has been
+ * built is cached, so another try costs little. https://github.com/moby/buildkit/issues/4278
  * @param {unknown} error
  */
 const isSchedulerFault = (error) => /buildkit scheduler error/i.test(error?.message ?? "");
