@@ -9,7 +9,7 @@ npm run local -- status [--json]  what runs, and where
 npm run local -- status --open    the same as a page that stays up to date
 npm run local -- logs [POP] [-f]  what a PoP says; without one, local Fly itself
 npm run local -- down             nothing is left but caches
-npm run local -- down --all       nor are images and .cache; says how much disk space that freed
+npm run local -- down --all       nor are images, build cache and .cache; says how much disk space that freed
 
 Options of the start:
   --http-port N, --https-port N   where the edge serves (8080, 8443)

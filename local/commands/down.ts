@@ -1,14 +1,8 @@
 /** `npm run local -- down`: nothing of the local stack is left, running or stored; with `--all` no cache either. */
 import { rm } from "node:fs/promises";
 import { readDaemon } from "../daemon-file.ts";
-import {
-  buildCacheSize,
-  bytesInWords,
-  imagesOf,
-  knownRegistries,
-  removeCacheDir,
-  removeImages,
-} from "../docker/caches.ts";
+import { removeBuildCache } from "../docker/build-cache.ts";
+import { bytesInWords, imagesOf, knownRegistries, removeCacheDir, removeImages } from "../docker/caches.ts";
 import { openDocker, removeEverything } from "../docker/engine.ts";
 import { paths } from "../paths.ts";
 import { runSteps, type Step } from "../progress/tasks.ts";
@@ -22,10 +16,10 @@ interface Removal {
 /** Not by `pulumi destroy`: a broken stack must go away as surely as a whole one, and its state goes with it. */
 export async function down({ all }: { all: boolean }): Promise<void> {
   const docker = openDocker();
-  const cache = (title: string, remove: () => Promise<number>): Step<Removal> => ({
+  const cache = (title: string, remove: (say: (line: string) => void) => Promise<number>): Step<Removal> => ({
     title,
-    run: async (removal) => {
-      const bytes = await remove();
+    run: async (removal, say) => {
+      const bytes = await remove(say);
       removal.freed += bytes;
       return bytesInWords(bytes);
     },
@@ -60,18 +54,12 @@ export async function down({ all }: { all: boolean }): Promise<void> {
             cache("Remove images", async () =>
               removeImages(docker, imagesOf(await docker.listImages(), knownRegistries())),
             ),
+            cache("Remove the engine's build cache of this project", (say) => removeBuildCache(docker, say)),
             cache("Remove .cache", removeCacheDir),
           ]
         : []),
     ],
     { freed: 0 },
   );
-  if (all) console.log(farewell(freed, await buildCacheSize(docker)));
+  if (all) console.log(`Freed ${bytesInWords(freed)} of disk space.`);
 }
-
-/** `kept`: bytes of this project in the engine's build cache. */
-const farewell = (freed: number, kept: number): string =>
-  [
-    `Freed ${bytesInWords(freed)} of disk space.`,
-    `The engine's build cache has ${bytesInWords(kept)} of this project and stays, as other projects share it. To remove it whole: docker builder prune --all`,
-  ].join("\n");

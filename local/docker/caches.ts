@@ -1,8 +1,8 @@
 /**
- * What `down` leaves for the next start to be quick, and `down --all` removes: images and .cache. The images are shared by all clones on this machine; what
- * runs in another one keeps its own. The engine's build cache stays.
+ * What `down` leaves for the next start to be quick, and `down --all` removes: images and .cache, and what build-cache.ts finds. The images are shared by all
+ * clones on this machine; what runs in another one keeps its own.
  */
-import { globSync, lstatSync, readdirSync, readFileSync } from "node:fs";
+import { lstatSync, readdirSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import type Docker from "dockerode";
@@ -12,16 +12,6 @@ import { labels, statusOf } from "./engine.ts";
 
 /** Directory of all that setup and the local stack keep. */
 const dir = join(projectDir, ".cache");
-
-/** A record of BuildKit's cache, as the engine tells it. Older engines name one parent. */
-export interface CacheRecord {
-  ID: string;
-  Parent?: string;
-  Parents?: string[];
-  Description?: string;
-  /** Bytes. */
-  Size?: number;
-}
 
 /** An image as the engine lists it. */
 export type ImageRow = Pick<Docker.ImageInfo, "Id" | "RepoTags" | "RepoDigests" | "Labels">;
@@ -59,56 +49,6 @@ export async function removeImages(docker: Docker, images: readonly ImageRow[]):
 
 const layersSize = async (docker: Docker): Promise<number> =>
   ((await docker.df()) as { LayersSize?: number }).LayersSize ?? 0;
-
-/**
- * Bytes of the engine's build cache that builds of this project made. They are reported and not removed: layers and mounts are shared with whatever else is
- * built there, and dockerode's pruneBuilder takes no filter, so it would remove them all.
- */
-export async function buildCacheSize(docker: Docker): Promise<number> {
-  const { BuildCache } = (await docker.df()) as { BuildCache?: CacheRecord[] };
-  return recordsOf(BuildCache ?? [], buildCommands()).reduce((sum, { Size = 0 }) => sum + Size, 0);
-}
-
-/** Those that a build with one of these commands made, or that were made of such a one. Pure. */
-export function recordsOf(records: readonly CacheRecord[], commands: readonly string[]): CacheRecord[] {
-  const texts = new Set(commands.map(plain));
-  const parentsOf = ({ Parent, Parents }: CacheRecord): string[] => Parents ?? (Parent ? [Parent] : []);
-  const isOurs = ({ Description = "" }: CacheRecord): boolean => {
-    if (/with id "\/?pops-/.test(Description)) return true;
-    const command = / from exec \/bin\/sh -c (.*)$/s.exec(Description)?.[1];
-    return command !== undefined && texts.has(plain(command));
-  };
-  const ours = new Set(records.filter(isOurs).map(({ ID }) => ID));
-  for (let size = -1; size !== ours.size; ) {
-    size = ours.size;
-    for (const record of records) if (parentsOf(record).some((it) => ours.has(it))) ours.add(record.ID);
-  }
-  return records.filter(({ ID }) => ours.has(ID));
-}
-
-const plain = (command: string): string => command.replaceAll(/\s+/g, " ").trim();
-
-/** Commands of all our Dockerfiles, as BuildKit describes what they made. */
-const buildCommands = (): string[] =>
-  globSync(["image/Dockerfile", "local/*/Dockerfile"], { cwd: projectDir }).flatMap((file) =>
-    commandsOf(readFileSync(join(projectDir, file), "utf8")),
-  );
-
-/** The commands of a Dockerfile's RUN lines, without their mounts. Pure. */
-export const commandsOf = (dockerfile: string): string[] =>
-  dockerfile
-    .split("\n")
-    .filter((line) => !/^\s*#/.test(line))
-    .join("\n")
-    .replaceAll("\\\n", "")
-    .split("\n")
-    .filter((line) => line.startsWith("RUN "))
-    .map((line) =>
-      line
-        .slice(4)
-        .replace(/^(\s*--\w+=\S+)+/, "")
-        .trim(),
-    );
 
 /** Removes .cache. Returns the bytes of its files. */
 export async function removeCacheDir(): Promise<number> {

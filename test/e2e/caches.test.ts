@@ -1,8 +1,9 @@
-/** Images that `down --all` removes, on images of this test alone: others' tests use the rest. */
+/** Images and records of builds that `down --all` removes, on those of this test alone: other tests use the rest. */
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
+import { type CacheRecord, recordsOf, removeBuildCache } from "../../local/docker/build-cache.ts";
 import { imagesOf, removeImages } from "../../local/docker/caches.ts";
 import { buildImage } from "../../local/docker/image.ts";
 import { docker } from "../support/docker.ts";
@@ -10,8 +11,8 @@ import { docker } from "../support/docker.ts";
 const dir = mkdtempSync(join(tmpdir(), "fly-pops-caches-"));
 afterAll(() => rmSync(dir, { recursive: true, force: true }));
 
-async function build(name: string): Promise<string> {
-  writeFileSync(join(dir, name), `FROM scratch\nCOPY ${name} /${dir}\n`);
+async function build(name: string, text = `FROM scratch\nCOPY ${name} /${dir}\n`): Promise<string> {
+  writeFileSync(join(dir, name), text);
   return buildImage(docker, {
     tag: `fly-pops-caches-test:${name}`,
     context: dir,
@@ -45,4 +46,19 @@ test("an image that a container uses stays", async () => {
     await removeImages(docker, await listed(id));
   }
   expect(await listed(id)).toEqual([]);
+});
+
+test("records of our builds are removed from the build cache, and no others", async () => {
+  // Commands that no build had before: the directory's name is in them.
+  const [ours, theirs] = ["ours", "theirs"].map((name) => `echo ${name} >${dir}-${name}`);
+  const text = (command: string) => `FROM debian:trixie-slim\nRUN ${command}\nRUN true && ${command}\n`;
+  const images = [await build("ours", text(ours ?? "")), await build("theirs", text(theirs ?? ""))];
+  await removeImages(docker, await listed(...images));
+  const left = async () => {
+    const { BuildCache } = (await docker.df()) as { BuildCache: CacheRecord[] };
+    return [ours, theirs].map((command) => recordsOf(BuildCache, [command ?? ""]).length);
+  };
+  expect(await left()).toEqual([2, 2]);
+  expect(await removeBuildCache(docker, () => {}, [ours ?? ""])).toBeGreaterThan(0);
+  expect(await left()).toEqual([0, 2]);
 });

@@ -1,15 +1,12 @@
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import {
   bytesInWords,
-  type CacheRecord,
-  commandsOf,
   type ImageRow,
   imagesOf,
   knownRegistries,
-  recordsOf,
   rememberRegistry,
   sizeOf,
 } from "../../../local/docker/caches.ts";
@@ -43,60 +40,6 @@ test("the size of a directory is that of all its files, with names that begin wi
   expect(sizeOf(dir)).toBe(4321);
   expect(sizeOf(join(dir, "a"))).toBe(1);
   expect(sizeOf(join(dir, "none"))).toBe(0);
-});
-
-test("a Dockerfile's commands are as BuildKit tells them: joined, without mounts and comments", () => {
-  const text = [
-    "FROM base AS go",
-    "RUN update-package-lists",
-    "RUN --mount=type=cache,id=pops-gomod,target=/root/go/pkg/mod --mount=type=cache,id=b,target=/c \\",
-    "    program /out a \\",
-    "    # not part of it",
-    " && settle",
-    "COPY x y",
-  ].join("\n");
-  expect(commandsOf(text)).toEqual(["update-package-lists", "program /out a  && settle"]);
-});
-
-test.each(["image", "local/anycast", "local/homelab", "local/internet", "local/registry", "local/resolver"])(
-  "the Dockerfile of %s has commands to know its cache by",
-  (dir) => {
-    const path = join(import.meta.dirname, "../../..", dir, "Dockerfile");
-    expect(commandsOf(readFileSync(path, "utf8")).length).toBeGreaterThan(0);
-  },
-);
-
-const exec = (ID: string, command: string, ...Parents: string[]): CacheRecord => ({
-  ID,
-  Parents,
-  Description: `mount / from exec /bin/sh -c ${command}`,
-});
-
-test("of the engine's build cache that counts which this project's builds made", () => {
-  const records: CacheRecord[] = [
-    { ID: "base", Description: "pulled from docker.io/library/debian:trixie-slim" },
-    exec("lists", "lists", "base"),
-    exec("go", "apt-get   install go", "lists"),
-    { ID: "copy", Parents: ["go"], Description: "[go 5/6] COPY pop/ ./" },
-    exec("theirs", "npm ci", "base"),
-    { ID: "copy-of-theirs", Parents: ["theirs"], Description: "fileop target" },
-    {
-      ID: "modules",
-      Description: 'cached mount /root/go/pkg/mod from exec /bin/sh -c program a with id "/pops-gomod"',
-    },
-    { ID: "their-modules", Description: 'cached mount /go from exec /bin/sh -c go build with id "/other"' },
-  ];
-  expect(recordsOf(records, ["lists"]).map(({ ID }) => ID)).toEqual(["lists", "go", "copy", "modules"]);
-});
-
-test("an engine that names one parent is understood as well", () => {
-  const records: CacheRecord[] = [
-    { ID: "b", Parent: "a", Description: "fileop target" },
-    { ID: "a", Parent: "", Description: "mount / from exec /bin/sh -c lists" },
-    { ID: "c", Description: "" },
-  ];
-  expect(recordsOf(records, ["lists"]).map(({ ID }) => ID)).toEqual(["b", "a"]);
-  expect(recordsOf([], ["lists"])).toEqual([]);
 });
 
 test("images count that were built here, or for this stack's registry", () => {
