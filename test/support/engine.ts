@@ -20,6 +20,7 @@ import manifest from "../../package.json" with { type: "json" };
 import { pulumiHome } from "../../setup/pulumi-home.mjs";
 import { image } from "./context.ts";
 import { popExec } from "./identities.ts";
+import { newStack } from "./new-stack.ts";
 
 const root = join(import.meta.dirname, "..", "..");
 const bin = join(pulumiHome(), "versions", manifest.dependencies.pulumi, "bin");
@@ -189,8 +190,7 @@ export async function engine({
     spawned(join(bin, "pulumi"), ["--non-interactive", ...args], env);
   const run: Engine["run"] = (args, env) => start(args, env).ended;
   const onStack = ["--stack", stackName];
-  const made = await run(["stack", "init", stackName]);
-  if (made.code !== 0) throw new Error(made.output);
+  await newStack(join(bin, "pulumi"), stackName, environment, { backend, stackFile: file });
   const salted = readFileSync(file, "utf8");
   const config = (values: Record<string, unknown>) => {
     const keys = Object.entries(values).map(([key, value]) => [`fly-pops:${key}`, value]);
