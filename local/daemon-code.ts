@@ -9,6 +9,7 @@ import { resolverBuild } from "./resolver/resolver.ts";
 const code = [
   "{lib,fly,local,status-page}/**/*.{ts,html,css,mjs}",
   "image/{health-report,limits}.ts",
+  "setup/pulumi/docker/build.cjs",
   "package-lock.json",
 ];
 

@@ -341,6 +341,7 @@ test("orphans: objects that this stack created and lost are listed, and deleted 
 
 test("the selected stack is the default, and an encrypted token is read from it", async () => {
   await using it = await engine();
+  expect((await it.command("pulumi", ["stack", "select", "test"])).code).toBe(0);
   expect((await it.run(["config", "set", "--secret", "fly:token", token])).code).toBe(0);
   const env = { ...it.env, FLY_API_TOKEN: undefined };
   expect(await cli(it, ["status", "--json"], { env })).toMatchObject({

@@ -22,8 +22,8 @@ interface StackFiles {
 const made = new Map<string, Promise<StackFiles>>();
 
 /**
- * Makes a new stack as `pulumi stack init` does. The CLI makes the first of each name and passphrase in a worker; the others are copies of it, because it derives
- * a key from the passphrase each time, which is half of what a short command costs.
+ * Makes a new stack as `pulumi stack init` does, but does not select it. The CLI makes the first of each name and passphrase in a worker. The others are copies
+ * of it, because the CLI derives a key from the passphrase each time, which is half of what a short command costs.
  * @param pulumi path of the CLI
  * @param env what it runs in; has the passphrase
  */

@@ -86,7 +86,7 @@ const covers: Cover[] = [
   },
   { command: /^npm run local$/, by: "test/e2e/local.test.ts", words: "from nothing one command ends in a page" },
   { command: /^npm test$/, by: ".ci/run", words: "npm test" },
-  { command: /^npx pulumi stack init (prod|edge)$/, by: "test/support/engine.ts", words: '"stack", "init"' },
+  { command: /^npx pulumi stack init (prod|edge)$/, by: "test/support/new-stack.ts", words: '"stack", "init"' },
   {
     command: /^npx pulumi config set --plaintext fly-pops:secretsFile /,
     by: "test/engine/state.test.ts",
