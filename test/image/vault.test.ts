@@ -73,9 +73,9 @@ const untilTold = (pop: Pop, reported: (report: Report) => boolean): Promise<Rep
     { seconds: 60 },
   );
 
-/** Nothing unseals secrets here, and the part of that name says so. */
+/** Nothing unseals secrets here, and the component of that name says so. */
 const isWell = ({ components }: Report): boolean =>
-  components.certs?.status === "ok" && components.certificates?.status === "ok";
+  ["nginx", "certs", "certificates"].every((name) => components[name]?.status === "ok");
 
 /** A PoP that asks the vault as often as it may, not every half a minute. */
 async function start(name: string, more: Partial<VaultSpec>): Promise<Pop> {
