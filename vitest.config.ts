@@ -36,7 +36,7 @@ const simulation = { order: 1, maxWorkers: 1 };
 const real = { order: 2, maxWorkers: cores + 3 };
 /** After the short tests of the same features, whose labs they share: e2e/acme-pops.ts has one network and fixed ports. */
 const stories = { ...real, order: 3 };
-/** Load and patience are measured: nothing beside it. */
+/** Load and waiting are measured: nothing beside it. */
 const alone = { order: 4, maxWorkers: 1 };
 
 export default defineConfig({

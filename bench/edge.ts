@@ -7,7 +7,7 @@ import { join } from "node:path";
 import type { ImageSpec } from "../image/spec.ts";
 import { type Loaded, load, shakeHands } from "../test/image/support/load.ts";
 import { type LoadNetwork, startLoadOrigin } from "../test/image/support/loaded.ts";
-import { Bench } from "../test/image/support/pop.ts";
+import { ImageHarness } from "../test/image/support/pop.ts";
 import { outward, stored } from "../test/image/support/spec.ts";
 import { type Benchmark, columns } from "./benchmark.ts";
 import { measured, median, ratioByRounds, round, type Server, startServers } from "./edge/servers.ts";
@@ -37,13 +37,13 @@ interface Figures {
 }
 
 export const run: Benchmark["run"] = async (log) => {
-  const bench = new Bench("bench-edge");
+  const harness = new ImageHarness("bench-edge");
   try {
-    await bench.sweep();
-    await bench.createNetwork(network);
-    await startLoadOrigin(bench, network);
+    await harness.sweep();
+    await harness.createNetwork(network);
+    await startLoadOrigin(harness, network);
     log("edge: images");
-    const servers = await startServers(bench, {
+    const servers = await startServers(harness, {
       spec,
       host,
       path: "/small?size=1",
@@ -62,7 +62,7 @@ export const run: Benchmark["run"] = async (log) => {
     }
     return report(figures);
   } finally {
-    await bench.sweep();
+    await harness.sweep();
   }
 };
 

@@ -6,7 +6,7 @@ import type { ImageSpec } from "../image/spec.ts";
 import { https } from "../test/image/support/client.ts";
 import { blobBytes, duplicates, layersOf, paths } from "../test/image/support/layers.ts";
 import { memoryOf } from "../test/image/support/memory.ts";
-import { Bench, build, docker, health } from "../test/image/support/pop.ts";
+import { build, docker, health, ImageHarness } from "../test/image/support/pop.ts";
 import { outward } from "../test/image/support/spec.ts";
 import { until } from "../test/support/until.ts";
 import { type Benchmark, columns } from "./benchmark.ts";
@@ -45,18 +45,18 @@ const bars: Record<keyof Result, string> = {
 export const run: Benchmark["run"] = async (log) => {
   // With tailnet and vault, which are part of every PoP that is more than a trial; without debug tools and SSH.
   const spec = outward();
-  const bench = new Bench("bench");
+  const harness = new ImageHarness("bench");
   try {
-    await bench.sweep();
+    await harness.sweep();
     log("image: two builds without cache");
     const first = await layersOf(await build("bench", spec, { noCache: true }));
     const image = await build("bench", spec, { noCache: true });
     const second = await layersOf(image);
     const push = await configPush(spec, image);
     log(`image: ${boots} boots`);
-    const bootMs = await median(boots, () => bootTime(bench, image));
+    const bootMs = await median(boots, () => bootTime(harness, image));
     log("image: an idle PoP");
-    const idleBytes = await idleMemory(bench, image);
+    const idleBytes = await idleMemory(harness, image);
     const result: Result = {
       unpackedBytes: (await docker.getImage(image).inspect()).Size,
       layers: second.length,
@@ -68,7 +68,7 @@ export const run: Benchmark["run"] = async (log) => {
     };
     return { table: table(result, kept()), result: { ...result } };
   } finally {
-    await bench.sweep();
+    await harness.sweep();
     for (const tag of ["bench", "bench-changed"])
       await docker
         .getImage(`fly-pops-image-test:${tag}`)
@@ -93,10 +93,10 @@ async function configPush(
 }
 
 /** Milliseconds from the container's start on a new volume until nginx answers for a site, by TLS. */
-async function bootTime(bench: Bench, image: string): Promise<number> {
-  const volume = await bench.newVolume();
+async function bootTime(harness: ImageHarness, image: string): Promise<number> {
+  const volume = await harness.newVolume();
   const began = performance.now();
-  const pop = await bench.start(image, { volume });
+  const pop = await harness.start(image, { volume });
   await until(
     () => https({ port: pop.https, host: "files.example.test" }),
     ({ status }) => status === 200,
@@ -110,8 +110,8 @@ async function bootTime(bench: Bench, image: string): Promise<number> {
 }
 
 /** Bytes that cannot be reclaimed under pressure: anonymous memory and the kernel's own, with all processes up, in a cgroup of 256 MB. */
-async function idleMemory(bench: Bench, image: string): Promise<number> {
-  const pop = await bench.start(image, { volume: await bench.newVolume() });
+async function idleMemory(harness: ImageHarness, image: string): Promise<number> {
+  const pop = await harness.start(image, { volume: await harness.newVolume() });
   const components = ["nginx", "unbound", "tailnet", "certs", "secrets"];
   await until(
     () => health(pop),

@@ -11,7 +11,7 @@ import type { ImageSpec } from "../image/spec.ts";
 import { load } from "../test/image/support/load.ts";
 import { type LoadNetwork, type LoadOrigin, startLoadOrigin } from "../test/image/support/loaded.ts";
 import { originCertificate } from "../test/image/support/origin.ts";
-import { Bench, docker, exec } from "../test/image/support/pop.ts";
+import { docker, exec, ImageHarness } from "../test/image/support/pop.ts";
 import { originName, outward } from "../test/image/support/spec.ts";
 import { until } from "../test/support/until.ts";
 import { type Benchmark, columns } from "./benchmark.ts";
@@ -109,14 +109,14 @@ interface Figures {
 }
 
 export const run: Benchmark["run"] = async (log) => {
-  const bench = new Bench("bench-origin");
+  const harness = new ImageHarness("bench-origin");
   try {
-    await bench.sweep();
-    await bench.createNetwork(network);
-    const origin = await startLoadOrigin(bench, network);
+    await harness.sweep();
+    await harness.createNetwork(network);
+    const origin = await startLoadOrigin(harness, network);
     log("origin: images");
     const distance = await buildBeside("distance", spec);
-    const servers = await startServers(bench, {
+    const servers = await startServers(harness, {
       spec,
       host,
       path: works.miss.path(0),
@@ -129,7 +129,7 @@ export const run: Benchmark["run"] = async (log) => {
     log("origin: connections");
     const connections = await each((name) => newConnections(servers[name], origin));
     const here = await inTurns(servers, "here", log);
-    const away = await atDistance(bench, distance, origin, async () => {
+    const away = await atDistance(harness, distance, origin, async () => {
       const connectMs = median(await times(sequence, () => connectTime()));
       const done = await inTurns(servers, "away", log);
       const trips = await each(() => Promise.resolve<number[]>([]));
@@ -141,7 +141,7 @@ export const run: Benchmark["run"] = async (log) => {
     });
     return report({ nginx, connections, here, away });
   } finally {
-    await bench.sweep();
+    await harness.sweep();
   }
 };
 
@@ -227,11 +227,16 @@ const roundTrips = async (server: Server): Promise<number> =>
   (await doWork("one after another, far away", server, works.miss, 1, sequence)).p50Ms / distanceMs;
 
 /** Does work while the origin is away, by holding back each packet that comes to its port. */
-async function atDistance<T>(bench: Bench, image: string, origin: LoadOrigin, work: () => Promise<T>): Promise<T> {
+async function atDistance<T>(
+  harness: ImageHarness,
+  image: string,
+  origin: LoadOrigin,
+  work: () => Promise<T>,
+): Promise<T> {
   const rule = `--protocol tcp --dport ${originPort} --jump NFQUEUE --queue-num 0`;
   const container = await docker.createContainer({
     Image: image,
-    Labels: bench.labels,
+    Labels: harness.labels,
     // Without a reader of the queue packets are dropped, so that what follows fails instead of measuring a nearby origin.
     Entrypoint: ["/bin/sh", "-c", `iptables --append INPUT ${rule} && exec distance ${distanceMs}`],
     HostConfig: {

@@ -8,7 +8,7 @@ import type { ImageSpec, PathRule, ProxySite } from "../image/spec.ts";
 import { enterTls, https } from "../test/image/support/client.ts";
 import { load } from "../test/image/support/load.ts";
 import { type LoadNetwork, startLoadOrigin } from "../test/image/support/loaded.ts";
-import { Bench, build } from "../test/image/support/pop.ts";
+import { build, ImageHarness } from "../test/image/support/pop.ts";
 import { outward, stored } from "../test/image/support/spec.ts";
 import { until } from "../test/support/until.ts";
 import { type Benchmark, columns } from "./benchmark.ts";
@@ -38,16 +38,16 @@ const connections = 16;
 const size = 1024;
 
 export const run: Benchmark["run"] = async (log) => {
-  const bench = new Bench("bench-sites");
+  const harness = new ImageHarness("bench-sites");
   try {
-    await bench.sweep();
-    await bench.createNetwork(network);
-    await startLoadOrigin(bench, network);
+    await harness.sweep();
+    await harness.createNetwork(network);
+    await startLoadOrigin(harness, network);
     log("sites: images");
     const servers: Record<Name, Measured> = {
-      one: await start(bench, 1),
-      twin: await start(bench, 1),
-      hundred: await start(bench, siteCount),
+      one: await start(harness, 1),
+      twin: await start(harness, 1),
+      hundred: await start(harness, siteCount),
     };
     const memoryMb = { one: await memory(servers.one), hundred: await memory(servers.hundred) };
     const perCpuSecond: PerCpuSecond = {
@@ -64,7 +64,7 @@ export const run: Benchmark["run"] = async (log) => {
     }
     return report(perCpuSecond, memoryMb);
   } finally {
-    await bench.sweep();
+    await harness.sweep();
   }
 };
 
@@ -97,10 +97,10 @@ const spec = (count: number): ImageSpec => ({
 type Measured = Server & { host: string };
 type PerCpuSecond = Record<Name, Record<Work, number[]>>;
 
-async function start(bench: Bench, count: number): Promise<Measured> {
+async function start(harness: ImageHarness, count: number): Promise<Measured> {
   const host = hostOf(count);
   const image = await build(`bench-sites-${count}`, spec(count));
-  const pop = await bench.start(image, {
+  const pop = await harness.start(image, {
     volume,
     networkName: network.name,
     // The volume's memory is the container's as well.

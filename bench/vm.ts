@@ -1,5 +1,5 @@
 /** The image in a machine of its own: Debian's kernel in a microVM of 256 MB, emulated where KVM is not to be had. `npm run image:vm`. */
-import { Bench, build } from "../test/image/support/pop.ts";
+import { build, ImageHarness } from "../test/image/support/pop.ts";
 import { outward } from "../test/image/support/spec.ts";
 import { bootVm, type Vm } from "../test/image/support/vm.ts";
 import { until } from "../test/support/until.ts";
@@ -10,13 +10,13 @@ export const title = "the PoP's image under a kernel of its own, in 256 MB: boot
 const memoryMb = 256;
 
 export const run: Benchmark["run"] = async (log) => {
-  const bench = new Bench("bench-vm");
+  const harness = new ImageHarness("bench-vm");
   try {
-    await bench.sweep();
+    await harness.sweep();
     log("image: build");
     const image = await build("bench", outward());
     log("vm: boot");
-    const vm = await bootVm(bench, image, { memoryMb });
+    const vm = await bootVm(harness, image, { memoryMb });
     await until(
       () => vm.exec("pidof tailscaled unbound pop nginx >/dev/null && netstat -tln | grep -c ':110[1-5] '"),
       ({ output }) => Number(output) >= 5,
@@ -48,7 +48,7 @@ export const run: Benchmark["run"] = async (log) => {
       result,
     };
   } finally {
-    await bench.sweep();
+    await harness.sweep();
   }
 };
 

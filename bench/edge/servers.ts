@@ -9,7 +9,7 @@ import { pack } from "tar-stream";
 import type { ImageSpec } from "../../image/spec.ts";
 import { enterTls, https } from "../../test/image/support/client.ts";
 import type { Loaded } from "../../test/image/support/load.ts";
-import { type Bench, build, docker, exec } from "../../test/image/support/pop.ts";
+import { build, docker, exec, type ImageHarness } from "../../test/image/support/pop.ts";
 import { until } from "../../test/support/until.ts";
 
 export interface Server {
@@ -37,14 +37,14 @@ export interface Compared {
 }
 
 /** Builds and starts them all; the origin has to be there already. */
-export async function startServers(bench: Bench, compared: Compared): Promise<Servers> {
+export async function startServers(harness: ImageHarness, compared: Compared): Promise<Servers> {
   const { spec, host, path, networkName, stockNginxConf, caddyfile, files } = compared;
   const [image, stock, caddy] = [
-    await build(bench.file, spec),
+    await build(harness.file, spec),
     await buildBeside("stock-nginx", spec),
     await buildBeside("caddy", spec),
   ];
-  const pop = await bench.start(image, { volume: await bench.newVolume(), networkName });
+  const pop = await harness.start(image, { volume: await harness.newVolume(), networkName });
   await until(
     () => https({ port: pop.https, host, path }).catch(() => undefined),
     (seen) => seen?.status === 200,
@@ -52,7 +52,7 @@ export async function startServers(bench: Bench, compared: Compared): Promise<Se
   );
   const { output: pem } = await pop.exec(["cat", `/var/lib/pop/certs/${host}.pem`]);
   const start = (from: string, own: Record<string, string>) =>
-    startOther(bench, from, { networkName, host, files: { "site.pem": pem, ...files, ...own } });
+    startOther(harness, from, { networkName, host, files: { "site.pem": pem, ...files, ...own } });
   return {
     ours: { container: pop.container, open: () => enterTls(pop.https, { servername: host }) },
     stockNginx: await start(stock, { "etc/nginx/conf.d/site.conf": stockNginxConf }),
@@ -73,13 +73,13 @@ function alter(context: string): void {
 }
 
 async function startOther(
-  bench: Bench,
+  harness: ImageHarness,
   image: string,
   { networkName, host, files }: { networkName: string; host: string; files: Record<string, string> },
 ): Promise<Server> {
   const container = await docker.createContainer({
     Image: image,
-    Labels: bench.labels,
+    Labels: harness.labels,
     ExposedPorts: { "443/tcp": {} },
     HostConfig: {
       Init: true,

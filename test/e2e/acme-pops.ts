@@ -22,7 +22,7 @@ import { createRolloutGate } from "../../providers/rollout-gate.ts";
 import { type Authority, startAuthority } from "../image/support/authority.ts";
 import { http, https, trustedCertificate, type Visited } from "../image/support/client.ts";
 import { type NameServer, startNameServer } from "../image/support/dns.ts";
-import { Bench, build, health } from "../image/support/pop.ts";
+import { build, health, ImageHarness } from "../image/support/pop.ts";
 import { originName } from "../image/support/spec.ts";
 import { app, machineInputs, volumeInputs } from "../support/context.ts";
 import { cleanUp, docker, lab, newStack } from "../support/docker.ts";
@@ -87,7 +87,7 @@ export interface Made {
   outs: MachineOutputs;
 }
 
-const bench = new Bench("e2e-acme");
+const harness = new ImageHarness("e2e-acme");
 let runner: Runner;
 export let local: LocalFly;
 export let fly: Fly;
@@ -106,9 +106,9 @@ const atOnce = async () => {};
 let before: (look: Look) => Promise<void> = atOnce;
 
 export async function open(): Promise<void> {
-  await bench.sweep();
+  await harness.sweep();
   const [image] = await Promise.all([build("e2e-acme", spec), resolverImage(docker, () => {})]);
-  await bench.createNetwork(network);
+  await harness.createNetwork(network);
   names = await startNameServer(network.gateway, namePort);
   names.say(originName, [network.gateway]);
   for (const name of allNames) names.say(name, [edgeAddress]);
@@ -130,7 +130,7 @@ export async function open(): Promise<void> {
     ),
   );
   front = await startFront();
-  await bench.forward({ 80: edgePort }, { network, address: edgeAddress, aliases: [] });
+  await harness.forward({ 80: edgePort }, { network, address: edgeAddress, aliases: [] });
   authority = await startAuthority({
     address: network.gateway,
     port: authorityPort,
@@ -146,7 +146,7 @@ export async function close(): Promise<void> {
   await Promise.all(edges.map((it) => it.close({ drainMs: 0 })));
   // Before its network, which the machines are on.
   await cleanUp();
-  await bench.sweep();
+  await harness.sweep();
   await Promise.all([authority?.close(), names?.close()]);
 }
 

@@ -6,7 +6,7 @@ import { until } from "../support/until.ts";
 import { type AcmeLab, startAcmeLab } from "./support/acme-lab.ts";
 import type { Authority } from "./support/authority.ts";
 import { trustedCertificate } from "./support/client.ts";
-import { Bench, build, health, type Pop } from "./support/pop.ts";
+import { build, health, ImageHarness, type Pop } from "./support/pop.ts";
 import { originName } from "./support/spec.ts";
 
 const network = {
@@ -36,16 +36,16 @@ const spec: ImageSpec = {
   },
 };
 
-const bench = new Bench("acme-share");
+const harness = new ImageHarness("acme-share");
 let authority: Authority;
 let lab: AcmeLab;
 let first: Pop;
 let second: Pop;
 
 beforeAll(async () => {
-  await bench.sweep();
+  await harness.sweep();
   const image = await build("acme-share", spec);
-  lab = await startAcmeLab(bench, { image, network, edgeAddress, ports: labPorts });
+  lab = await startAcmeLab(harness, { image, network, edgeAddress, ports: labPorts });
   const { names, edge } = lab;
   ({ authority } = lab);
   names.say(originName, [network.gateway]);
@@ -58,7 +58,7 @@ beforeAll(async () => {
   edge.lead(first.http);
 });
 afterAll(async () => {
-  await bench.sweep();
+  await harness.sweep();
   await lab?.close();
 });
 

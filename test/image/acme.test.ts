@@ -10,7 +10,7 @@ import { type Authority, authorityName } from "./support/authority.ts";
 import { http, https, trustedCertificate } from "./support/client.ts";
 import type { NameServer } from "./support/dns.ts";
 import type { PlainEdge } from "./support/plain-edge.ts";
-import { Bench, build, health, type Pop } from "./support/pop.ts";
+import { build, health, ImageHarness, type Pop } from "./support/pop.ts";
 import { originName } from "./support/spec.ts";
 
 const network = {
@@ -43,7 +43,7 @@ const spec: ImageSpec = {
   },
 };
 
-const bench = new Bench("acme");
+const harness = new ImageHarness("acme");
 let names: NameServer;
 let edge: PlainEdge;
 let ca: Authority;
@@ -52,9 +52,9 @@ let first: Pop;
 let second: Pop;
 
 beforeAll(async () => {
-  await bench.sweep();
+  await harness.sweep();
   const image = await build("acme", spec);
-  lab = await startAcmeLab(bench, { image, network, edgeAddress, ports: labPorts });
+  lab = await startAcmeLab(harness, { image, network, edgeAddress, ports: labPorts });
   ({ names, edge, authority: ca } = lab);
   names.say(late, ["203.0.113.9"]);
   names.say("edge.internal", [privateAddresses.first]);
@@ -62,7 +62,7 @@ beforeAll(async () => {
   edge.lead(first.http);
 });
 afterAll(async () => {
-  await bench.sweep();
+  await harness.sweep();
   await lab?.close();
 });
 

@@ -6,18 +6,18 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { until } from "../support/until.ts";
 import { https, type Visit } from "./support/client.ts";
 import { type Origin, originCertificate, originKey, startOrigin } from "./support/origin.ts";
-import { Bench, build, health, type Pop } from "./support/pop.ts";
+import { build, health, ImageHarness, type Pop } from "./support/pop.ts";
 import { originName } from "./support/spec.ts";
 
 const network = { name: "fly-pops-auth", subnet: "172.31.218.0/24", gateway: "172.31.218.1" };
 const originPort = 25_362;
 const mutualPort = 25_365;
-const bench = new Bench("auth");
+const harness = new ImageHarness("auth");
 let origin: Origin;
 let pop: Pop;
 
 beforeAll(async () => {
-  await bench.sweep();
+  await harness.sweep();
   const auth = { basic: "passwords" };
   const plain = `http://${network.gateway}:${originPort}`;
   const requestHeaders = { "X-Edge": "fly", "X-Edge-Key": { secret: "edge-key" } };
@@ -64,9 +64,9 @@ beforeAll(async () => {
     dns: { forward: [] },
     cache: { maxSizeMb: 64, indexMb: 1 },
   });
-  await bench.createNetwork(network);
+  await harness.createNetwork(network);
   origin = await startOrigin({ port: originPort });
-  pop = await bench.start(image, { volume: await bench.newVolume(), networkName: network.name });
+  pop = await harness.start(image, { volume: await harness.newVolume(), networkName: network.name });
   // Degraded: the machine got no sealed secrets.
   await until(
     () => health(pop),
@@ -74,7 +74,7 @@ beforeAll(async () => {
   );
 });
 afterAll(async () => {
-  await bench.sweep();
+  await harness.sweep();
   await origin?.close();
 });
 

@@ -4,18 +4,18 @@ import { shutdownSeconds } from "../../image/render/process-compose.ts";
 import { processCompose } from "../support/process-compose.ts";
 import { until } from "../support/until.ts";
 import { enterTls, https } from "./support/client.ts";
-import { Bench, build, giveCertificate, health, type Pop, states, untilHealthy } from "./support/pop.ts";
+import { build, giveCertificate, health, ImageHarness, type Pop, states, untilHealthy } from "./support/pop.ts";
 import { processes } from "./support/processes.ts";
 import { outward, spec } from "./support/spec.ts";
 
-const bench = new Bench("booting");
+const harness = new ImageHarness("booting");
 let image: string;
 
 beforeAll(async () => {
-  [image] = await Promise.all([build("all"), bench.sweep()]);
+  [image] = await Promise.all([build("all"), harness.sweep()]);
 });
 
-afterAll(() => bench.sweep());
+afterAll(() => harness.sweep());
 
 const page = (pop: Pop) => https({ port: pop.https, host: "files.example.test" });
 
@@ -31,8 +31,8 @@ describe("a machine of 256 MB", () => {
   let volume: string;
 
   beforeAll(async () => {
-    volume = await bench.newVolume();
-    pop = await bench.start(image, { volume });
+    volume = await harness.newVolume();
+    pop = await harness.start(image, { volume });
     await untilHealthy(pop);
   });
 
@@ -182,7 +182,7 @@ describe("a machine of 256 MB", () => {
   test("a second boot finds what the first one stored on the volume", async () => {
     const before = await fingerprint(pop);
     await pop.container.remove({ force: true });
-    pop = await bench.start(image, { volume, env: { POP_NAME: "ams-2" } });
+    pop = await harness.start(image, { volume, env: { POP_NAME: "ams-2" } });
     await untilHealthy(pop);
     expect(await fingerprint(pop)).toBe(before);
     expect((await page(pop)).headers["x-pop"]).toBe("ams-2");
@@ -235,7 +235,7 @@ describe("a machine without its tailnet, vault and secrets", () => {
   let pop: Pop;
 
   beforeAll(async () => {
-    pop = await bench.start(await build("outward", outward()), { volume: await bench.newVolume() });
+    pop = await harness.start(await build("outward", outward()), { volume: await harness.newVolume() });
     await until(
       () => health(pop),
       (seen) => seen?.report.components.nginx?.status === "ok",
@@ -309,7 +309,7 @@ describe("the name from the environment", () => {
     ["x".repeat(100), "x".repeat(63)],
   ])("POP_NAME=%j becomes %s", async (given, shown) => {
     const script = "/usr/libexec/pop/post-init >/dev/null; cat /run/pop/name; runas nginx /usr/sbin/nginx -t -q";
-    const { output } = await bench.run(image, ["/bin/sh", "-c", script], { POP_NAME: given });
+    const { output } = await harness.run(image, ["/bin/sh", "-c", script], { POP_NAME: given });
     expect(output).toBe(`${shown}\n`);
   });
 });
@@ -323,7 +323,7 @@ describe("a volume that cannot be written to", () => {
       /No space left on device/,
     ],
   ] as const)("%s: no reboot loop, sites are served from memory, and health says why", async (_, volume, reason) => {
-    const pop = await bench.start(image, { volume: structuredClone(volume) as never });
+    const pop = await harness.start(image, { volume: structuredClone(volume) as never });
     const seen = await until(
       () => health(pop),
       (now) => now?.report.components.nginx?.status === "ok",

@@ -5,17 +5,17 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { ImageSpec } from "../../image/spec.ts";
 import { buildImage } from "../../local/docker/image.ts";
 import { duplicates, layersOf, paths } from "./support/layers.ts";
-import { Bench, build, docker } from "./support/pop.ts";
+import { build, docker, ImageHarness } from "./support/pop.ts";
 import { laden, spec } from "./support/spec.ts";
 
-const bench = new Bench("build");
+const harness = new ImageHarness("build");
 let image: string;
 
 beforeAll(async () => {
-  [image] = await Promise.all([build("all"), bench.sweep()]);
+  [image] = await Promise.all([build("all"), harness.sweep()]);
 });
 
-afterAll(() => bench.sweep());
+afterAll(() => harness.sweep());
 
 describe("the image", () => {
   test("is smaller than 140 MB unpacked, in fewer than 20 layers", async () => {
@@ -45,12 +45,12 @@ describe("the image", () => {
 
   test("has no secret of a user: everything but shadow is world-readable", async () => {
     const script = "find /etc /usr/libexec /luggage /srv -type f ! -perm -004";
-    expect(await bench.run(image, ["/bin/sh", "-c", script])).toEqual({ code: 0, output: "/etc/shadow\n" });
+    expect(await harness.run(image, ["/bin/sh", "-c", script])).toEqual({ code: 0, output: "/etc/shadow\n" });
   });
 
   test("has no setuid or setgid files", async () => {
     const script = "find / -xdev -type f '(' -perm -4000 -o -perm -2000 ')'";
-    expect(await bench.run(image, ["/bin/sh", "-c", script])).toEqual({ code: 0, output: "" });
+    expect(await harness.run(image, ["/bin/sh", "-c", script])).toEqual({ code: 0, output: "" });
   });
 });
 
@@ -66,7 +66,7 @@ interface Component {
 
 describe("the bill of materials", () => {
   const read = async (of: string) => {
-    const { output } = await bench.run(of, ["/bin/cat", "/usr/share/pop/sbom.json"]);
+    const { output } = await harness.run(of, ["/bin/cat", "/usr/share/pop/sbom.json"]);
     return {
       text: output,
       ...(JSON.parse(output) as { bomFormat: string; specVersion: string; components: Component[] }),
@@ -93,7 +93,7 @@ describe("the bill of materials", () => {
     const bill = await read(id);
     expect([bill.bomFormat, bill.specVersion]).toEqual(["CycloneDX", "1.6"]);
     expect(bill.text.length).toBeLessThan(200_000);
-    const links = (await bench.run(id, ["/bin/sh", "-c", "find / -xdev -type l"])).output.split("\n");
+    const links = (await harness.run(id, ["/bin/sh", "-c", "find / -xdev -type l"])).output.split("\n");
     const there = (await programsOf(id)).filter((path) => !links.includes(path));
     expect(filesIn(bill).toSorted()).toEqual(there.toSorted());
   });
@@ -102,7 +102,7 @@ describe("the bill of materials", () => {
     const { components } = await read(await build("laden", laden()));
     const version = (name: string) => components.find((it) => it.name === name)?.version;
     const said = async (command: string) =>
-      (await bench.run(await build("laden", laden()), ["/bin/sh", "-c", command])).output;
+      (await harness.run(await build("laden", laden()), ["/bin/sh", "-c", command])).output;
     expect(await said("process-compose version -s 2>/dev/null")).toBe(`${version("process-compose")}\n`);
     expect(`v${(await said("tailscale version")).split("\n")[0]}`).toBe(version("tailscaled"));
     expect(await said("nginx -v")).toContain(`nginx/${version("nginx")?.split("-")[0]}`);
@@ -149,7 +149,7 @@ describe("optional layers", () => {
     ["tailscale version", /^1\.102\.3$/m],
     ["/usr/libexec/pop/post-init >/dev/null; sshd -t && echo fine", /^fine$/m],
   ])("%s runs", async (command, said) => {
-    expect((await bench.run(full, ["/bin/sh", "-c", command])).output).toMatch(said);
+    expect((await harness.run(full, ["/bin/sh", "-c", command])).output).toMatch(said);
   });
 });
 
@@ -197,7 +197,7 @@ describe("a patch beside a program's version", () => {
 
   test("changes the program but not its version", async () => {
     const image = await withPatch("patched", 'fmt.Println("Process Compose")');
-    const { output } = await bench.run(image, ["/bin/sh", "-c", "process-compose version 2>/dev/null"]);
+    const { output } = await harness.run(image, ["/bin/sh", "-c", "process-compose version 2>/dev/null"]);
     expect(output).toMatch(/^patched\nVersion: +v1\.103\.0$/m);
   });
 
@@ -221,7 +221,7 @@ describe("luggage from another image", () => {
       ...spec,
       luggage: { ...spec.luggage, other: { ...carried, command: ["hello"] } },
     });
-    const { output } = await bench.run(with_, [
+    const { output } = await harness.run(with_, [
       "/bin/sh",
       "-c",
       "cat /luggage/other/etc/hello; stat -c '%U %a %Y' /luggage/other/etc/hello",

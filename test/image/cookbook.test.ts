@@ -92,7 +92,7 @@ async function twice(host: string, path: string, cookie?: string): Promise<unkno
 }
 
 /** nginx's timeout for an origin of a site, as configured. */
-const patience = async (host: string): Promise<string[]> => {
+const timeoutsOf = async (host: string): Promise<string[]> => {
   const { output } = await lab.pop.exec(["cat", "/etc/nginx/nginx.conf"]);
   const server = output
     .split(/^ {2}server \{$/m)
@@ -123,7 +123,7 @@ describe("Nextcloud", () => {
     expect((await get(host, "/data/admin/files/letter.txt")).status).toBe(404);
     expect((await get(host, "/%64ata/x")).status).toBe(404);
     expect((await get(host, "/login")).headers["strict-transport-security"]).toBe("max-age=31536000");
-    expect(await patience(host)).toContain("proxy_read_timeout 600s");
+    expect(await timeoutsOf(host)).toContain("proxy_read_timeout 600s");
     expect(lab.last("/login").headers).toMatchObject({
       "x-forwarded-proto": "https",
       "x-forwarded-for": "203.0.113.9",
@@ -148,7 +148,7 @@ describe("Gitea and Forgejo", () => {
       body: pack,
     });
     expect([status, body.length]).toEqual([200, pack.length]);
-    expect(await patience(host)).toContain("proxy_read_timeout 300s");
+    expect(await timeoutsOf(host)).toContain("proxy_read_timeout 300s");
   });
 
   test("password guesses are limited, and the rest is not slowed down", async () => {
@@ -165,7 +165,7 @@ describe("Forgejo with SSH", () => {
   test("its pages are served, with long timeouts", async () => {
     ok("/explore");
     expect((await get("code.example.org", "/explore")).status).toBe(200);
-    expect(await patience("code.example.org")).toContain("proxy_read_timeout 300s");
+    expect(await timeoutsOf("code.example.org")).toContain("proxy_read_timeout 300s");
   });
 
   test("its own SSH server answers visitors and knows their addresses", async () => {
@@ -219,7 +219,7 @@ describe("Home Assistant", () => {
   test("works over a WebSocket, and limits logins", async () => {
     const host = "home.example.org";
     expect(await echoed(host, "/api/websocket")).toMatch(/^HTTP\/1\.1 101 .*ping$/s);
-    expect(await patience(host)).toContain("proxy_read_timeout 3600s");
+    expect(await timeoutsOf(host)).toContain("proxy_read_timeout 3600s");
     const seen = await inARow(14, host, "/auth/login_flow/4711", "198.51.100.21");
     expect([seen[0], seen.at(-1)]).toEqual([200, 429]);
     expect(await inARow(3, host, "/api/states", "198.51.100.21")).toEqual([200, 200, 200]);
@@ -279,7 +279,7 @@ describe("Immich", () => {
       Array.from({ length: 200 }, () => get(host, "/api/assets/1/thumbnail", { client: "198.51.100.24" })),
     );
     expect(new Set(all.map(({ status }) => status))).toEqual(new Set([200]));
-    expect(await patience(host)).toEqual(
+    expect(await timeoutsOf(host)).toEqual(
       expect.arrayContaining(["proxy_read_timeout 600s", "proxy_send_timeout 600s"]),
     );
   });
@@ -303,7 +303,7 @@ describe("a container registry", () => {
       202,
       "/v2/app/blobs/uploads/1",
     ]);
-    expect(await patience(host)).toContain("proxy_read_timeout 900s");
+    expect(await timeoutsOf(host)).toContain("proxy_read_timeout 900s");
   });
 });
 
@@ -325,7 +325,7 @@ describe("Matrix", () => {
     const host = "matrix.example.org";
     ok("/_matrix/client/versions");
     expect((await get(host, "/_matrix/client/versions")).status).toBe(200);
-    expect(await patience(host)).toContain("proxy_read_timeout 120s");
+    expect(await timeoutsOf(host)).toContain("proxy_read_timeout 120s");
     for (const path of ["/_synapse/admin/v1/users", "/_synapse/%61dmin/v1/users"])
       expect((await get(host, path)).status).toBe(404);
     expect(await announced(host, "/_matrix/media/v3/upload", 100 * mb + 1)).toBe(413);
@@ -409,7 +409,7 @@ describe("Grafana behind a password", () => {
     const authorization = `Basic ${Buffer.from("ada:lovelace").toString("base64")}`;
     expect((await get(host, "/dashboards", { headers: { authorization } })).status).toBe(200);
     expect(lab.last("/dashboards").headers).not.toHaveProperty("authorization");
-    expect(await patience(host)).toContain("proxy_read_timeout 600s");
+    expect(await timeoutsOf(host)).toContain("proxy_read_timeout 600s");
   });
 });
 
@@ -459,7 +459,7 @@ describe("Grafana behind authentik", () => {
       "x-authentik-name": "Ada Lovelace",
     });
     expect(headers).not.toHaveProperty("x-authentik-groups");
-    expect(await patience(host)).toContain("proxy_read_timeout 600s");
+    expect(await timeoutsOf(host)).toContain("proxy_read_timeout 600s");
   });
 });
 
@@ -500,7 +500,7 @@ describe("Paperless-ngx", () => {
     const seen = await inARow(14, host, "/accounts/login/", "198.51.100.26", { method: "POST" });
     expect([seen[0], seen.at(-1)]).toEqual([200, 429]);
     expect(await echoed(host, "/ws/status/")).toMatch(/ping$/);
-    expect(await patience(host)).toContain("proxy_read_timeout 300s");
+    expect(await timeoutsOf(host)).toContain("proxy_read_timeout 300s");
   });
 });
 
@@ -513,7 +513,7 @@ describe("Plex and other servers of films", () => {
     );
     const headers = { "accept-encoding": "br, gzip" };
     expect((await get(host, "/library/sections", { headers })).headers).not.toHaveProperty("content-encoding");
-    expect(await patience(host)).toEqual(
+    expect(await timeoutsOf(host)).toEqual(
       expect.arrayContaining(["proxy_read_timeout 3600s", "proxy_send_timeout 600s"]),
     );
   });
@@ -599,7 +599,7 @@ describe("an API with limits", () => {
     let asked = 0;
     answer("/v1/twins", (_, response) => response.writeHead(asked++ === 0 ? 503 : 200).end("second"));
     expect(await get(host, "/v1/twins", { client: "198.51.100.32" })).toMatchObject({ status: 200, body: "second" });
-    expect(await patience(host)).toContain("proxy_read_timeout 900s");
+    expect(await timeoutsOf(host)).toContain("proxy_read_timeout 900s");
     expect((await get(host, "/internal/metrics", { client: "198.51.100.32" })).status).toBe(404);
     expect(await announced(host, "/v1/large", mb + 1)).toBe(413);
   });
@@ -630,7 +630,7 @@ describe("a chat with a language model", () => {
   test("each word arrives when it is sent", async () => {
     const host = "chat.example.org";
     await streams(host, "/v1/chat/completions", { "content-type": "text/event-stream", "cache-control": "no-cache" });
-    expect(await patience(host)).toContain("proxy_read_timeout 600s");
+    expect(await timeoutsOf(host)).toContain("proxy_read_timeout 600s");
     const seen = await inARow(70, host, "/v1/models", "198.51.100.33");
     expect([seen.slice(0, 60), seen.includes(429)]).toEqual([Array(60).fill(200), true]);
   });

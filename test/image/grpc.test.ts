@@ -18,7 +18,7 @@ import {
 } from "./support/grpc.ts";
 import { enterHttp2 } from "./support/http2.ts";
 import { type Origin, originCertificate, originKey, startOrigin } from "./support/origin.ts";
-import { Bench, build, health, type Pop } from "./support/pop.ts";
+import { build, health, ImageHarness, type Pop } from "./support/pop.ts";
 
 const network = { name: "fly-pops-grpc", subnet: "172.31.234.0/24", gateway: "172.31.234.1" };
 const moved = "172.31.234.11";
@@ -32,7 +32,7 @@ const ports = {
   names: 25_397,
   mutual: 25_398,
 };
-const bench = new Bench("grpc");
+const harness = new ImageHarness("grpc");
 let services: Record<"plain" | "second" | "secure" | "mutual", EchoService>;
 let web: Origin;
 let rude: Server;
@@ -89,9 +89,9 @@ const spec: ImageSpec = {
 };
 
 beforeAll(async () => {
-  await bench.sweep();
+  await harness.sweep();
   const image = await build("grpc", spec);
-  await bench.createNetwork(network);
+  await harness.createNetwork(network);
   services = {
     plain: await startEcho({ port: ports.plain }),
     second: await startEcho({ port: ports.second }),
@@ -103,8 +103,8 @@ beforeAll(async () => {
   await new Promise<void>((listening) => rude.listen(ports.rude, "0.0.0.0", listening));
   names = await startNameServer(network.gateway, ports.names);
   names.say("echo.grpc.test", [network.gateway]);
-  await bench.forward({ [ports.plain]: ports.second }, { network, address: moved, aliases: [] });
-  pop = await bench.start(image, { volume: await bench.newVolume(), networkName: network.name });
+  await harness.forward({ [ports.plain]: ports.second }, { network, address: moved, aliases: [] });
+  pop = await harness.start(image, { volume: await harness.newVolume(), networkName: network.name });
   await until(
     () => health(pop),
     (seen) => seen?.code === 200,
@@ -113,7 +113,7 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   clients?.close();
-  await bench.sweep();
+  await harness.sweep();
   for (const service of Object.values(services ?? {})) service.close();
   await Promise.all([web?.close(), names?.close(), new Promise((closed) => (rude ? rude.close(closed) : closed(0)))]);
 });

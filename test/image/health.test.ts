@@ -4,12 +4,12 @@ import { checkTimeoutSeconds } from "../../image/limits.ts";
 import type { Health } from "../support/health.ts";
 import { until } from "../support/until.ts";
 import { https } from "./support/client.ts";
-import { Bench, build, giveCertificate, health, type Pop, untilHealthy } from "./support/pop.ts";
+import { build, giveCertificate, health, ImageHarness, type Pop, untilHealthy } from "./support/pop.ts";
 import { outward } from "./support/spec.ts";
 
-const bench = new Bench("health");
-beforeAll(() => bench.sweep());
-afterAll(() => bench.sweep());
+const harness = new ImageHarness("health");
+beforeAll(() => harness.sweep());
+afterAll(() => harness.sweep());
 
 const silence = `did not answer within ${checkTimeoutSeconds / 2} s`;
 
@@ -33,7 +33,7 @@ async function stopped(pop: Pop, name: string, work: () => Promise<void>): Promi
 describe("a PoP with a process that hangs", () => {
   let pop: Pop;
   beforeAll(async () => {
-    pop = await bench.start(await build("all"), { volume: await bench.newVolume() });
+    pop = await harness.start(await build("all"), { volume: await harness.newVolume() });
     await untilHealthy(pop);
   });
 
@@ -79,7 +79,7 @@ describe("a PoP with a process that hangs", () => {
 });
 
 test("tailscaled: only the tailnet is affected", async () => {
-  const pop = await bench.start(await build("outward", outward()), { volume: await bench.newVolume() });
+  const pop = await harness.start(await build("outward", outward()), { volume: await harness.newVolume() });
   await until(
     () => health(pop),
     (seen) =>

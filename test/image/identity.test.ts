@@ -5,21 +5,21 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { contextDigest } from "../../image/context.ts";
 import { until } from "../support/until.ts";
 import { layersOf } from "./support/layers.ts";
-import { Bench, build, docker, health, untilHealthy, writeProject } from "./support/pop.ts";
+import { build, docker, health, ImageHarness, untilHealthy, writeProject } from "./support/pop.ts";
 import { spec } from "./support/spec.ts";
 
-const bench = new Bench("identity");
+const harness = new ImageHarness("identity");
 const context = contextDigest(spec, writeProject());
 let image: string;
 
 beforeAll(async () => {
-  [image] = await Promise.all([build("all"), bench.sweep()]);
+  [image] = await Promise.all([build("all"), harness.sweep()]);
 });
-afterAll(() => bench.sweep());
+afterAll(() => harness.sweep());
 
 const start = async (of: string, expected: string | undefined) =>
-  bench.start(of, {
-    volume: await bench.newVolume(),
+  harness.start(of, {
+    volume: await harness.newVolume(),
     env: expected === undefined ? {} : { POP_EXPECTED_CONTEXT: expected },
   });
 

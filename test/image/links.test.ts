@@ -1,14 +1,14 @@
 /** At boot, root follows none of the links that users of the PoP have left on the volume in place of files. */
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { Bench, build, type Pop, untilHealthy } from "./support/pop.ts";
+import { build, ImageHarness, type Pop, untilHealthy } from "./support/pop.ts";
 
-const bench = new Bench("links");
+const harness = new ImageHarness("links");
 let image: string;
 
 beforeAll(async () => {
-  [image] = await Promise.all([build("all"), bench.sweep()]);
+  [image] = await Promise.all([build("all"), harness.sweep()]);
 });
-afterAll(() => bench.sweep());
+afterAll(() => harness.sweep());
 
 /** Owner, mode and content of all files of the image. Docker itself writes three of them. */
 const files = `find /usr /etc -xdev -type f ! -name hosts ! -name hostname ! -name resolv.conf -exec stat -c '%n %u:%g %a' {} + -exec md5sum {} + | sort`;
@@ -32,14 +32,14 @@ const plants: [what: string, user: string, script: string][] = [
 ];
 
 test.each(plants)("%s: nothing outside of that user's own directory changes at boot", async (_, user, script) => {
-  const volume = await bench.newVolume();
-  const before = await bench.start(image, { volume });
+  const volume = await harness.newVolume();
+  const before = await harness.start(image, { volume });
   await untilHealthy(before);
   const [owned, of] = [await sh(before, files), await sh(before, identity)];
   await sh(before, `runas ${user} /bin/sh -c '${script}'`);
   await before.container.remove({ force: true });
 
-  const after = await bench.start(image, { volume });
+  const after = await harness.start(image, { volume });
   await untilHealthy(after);
   expect(await sh(after, files)).toBe(owned);
   expect(await sh(after, identity)).toBe(of);

@@ -1,13 +1,13 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { until } from "../support/until.ts";
 import { underLoad } from "./support/loaded.ts";
-import { Bench, states } from "./support/pop.ts";
+import { ImageHarness, states } from "./support/pop.ts";
 
 // Two minutes of it are in test/soak/image-load.test.ts.
 
-const bench = new Bench("load");
-beforeAll(() => bench.sweep());
-afterAll(() => bench.sweep());
+const harness = new ImageHarness("load");
+beforeAll(() => harness.sweep());
+afterAll(() => harness.sweep());
 
 test("200 visitors whose requests fill the cache: all get responses, and 256 MB are enough", async () => {
   const network = {
@@ -16,7 +16,7 @@ test("200 visitors whose requests fill the cache: all get responses, and 256 MB 
     gateway: "172.31.215.1",
     origin: "172.31.215.10",
   };
-  const seen = await underLoad(bench, network, { connections: 200, seconds: 6 });
+  const seen = await underLoad(harness, network, { connections: 200, seconds: 6 });
   const log = await seen.pop.logs();
   expect(seen.outcomes, log.slice(-4000)).toEqual({ 200: seen.requests });
   // Every line is complete, in the file and on standard output, including the first request's: lines arrive by the hundred.

@@ -5,11 +5,11 @@ import { until } from "../support/until.ts";
 import { enterTls, https, type Visit } from "./support/client.ts";
 import { ask, enterHttp2, statusOf } from "./support/http2.ts";
 import { type Origin, startOrigin } from "./support/origin.ts";
-import { Bench, build, health, type Pop } from "./support/pop.ts";
+import { build, health, ImageHarness, type Pop } from "./support/pop.ts";
 
 const network = { name: "fly-pops-login", subnet: "172.31.209.0/24", gateway: "172.31.209.1" };
 const ports = { origin: 25_372, service: 25_373, unused: 25_374 };
-const bench = new Bench("login");
+const harness = new ImageHarness("login");
 let origin: Origin;
 let service: Origin;
 let pop: Pop;
@@ -22,7 +22,7 @@ const forward = (port: number, path = "/api/verify?for=edge"): ForwardAuth => ({
 const origins = [at(ports.origin)];
 
 beforeAll(async () => {
-  await bench.sweep();
+  await harness.sweep();
   const auth = forward(ports.service);
   const passed = { kind: "proxy", origins } as const;
   const image = await build("login", {
@@ -49,7 +49,7 @@ beforeAll(async () => {
     dns: { forward: [] },
     cache: { maxSizeMb: 64, indexMb: 1 },
   });
-  await bench.createNetwork(network);
+  await harness.createNetwork(network);
   origin = await startOrigin({ port: ports.origin });
   service = await startOrigin({ port: ports.service });
   service.answer("/api/verify", (request, response) => {
@@ -64,14 +64,14 @@ beforeAll(async () => {
     response.writeHead(status, headers).end("the service's own words\n");
   });
   service.answer("/hangs", () => {});
-  pop = await bench.start(image, { volume: await bench.newVolume(), networkName: network.name });
+  pop = await harness.start(image, { volume: await harness.newVolume(), networkName: network.name });
   await until(
     () => health(pop),
     (seen) => seen?.code === 200,
   );
 });
 afterAll(async () => {
-  await bench.sweep();
+  await harness.sweep();
   await Promise.all([origin?.close(), service?.close()]);
 });
 afterEach(() => {

@@ -5,7 +5,7 @@ import { until } from "../support/until.ts";
 import { https } from "./support/client.ts";
 import { type NameServer, startNameServer } from "./support/dns.ts";
 import { type Origin, startOrigin } from "./support/origin.ts";
-import { Bench, build, type Pop, reloadNginx, untilHealthy } from "./support/pop.ts";
+import { build, ImageHarness, type Pop, reloadNginx, untilHealthy } from "./support/pop.ts";
 import { stored } from "./support/spec.ts";
 
 const network = { name: "fly-pops-logs", subnet: "172.31.228.0/24", gateway: "172.31.228.1" };
@@ -14,7 +14,7 @@ const namePort = 25_404;
 const syslogPort = 25_366;
 const zone = "logs.test";
 const collector = `loki.${zone}`;
-const bench = new Bench("logs");
+const harness = new ImageHarness("logs");
 let origin: Origin;
 let names: NameServer;
 let pop: Pop;
@@ -23,7 +23,7 @@ const host = "www.test";
 const get = (path: string, client = "203.0.113.9") => https({ port: pop.https, host, path, client });
 
 beforeAll(async () => {
-  await bench.sweep();
+  await harness.sweep();
   const image = await build("logs", {
     sites: [{ kind: "proxy", host, origins: [`http://${network.gateway}:${originPort}`], cache: stored(600) }],
     luggage: {},
@@ -31,15 +31,15 @@ beforeAll(async () => {
     cache: { maxSizeMb: 64, indexMb: 1 },
     logs: { anonymize: true, syslog: { host: collector, port: syslogPort }, sampleCached: 10 },
   });
-  await bench.createNetwork(network);
+  await harness.createNetwork(network);
   origin = await startOrigin({ port: originPort });
   // It does not know any name yet.
   names = await startNameServer(network.gateway, namePort);
-  pop = await bench.start(image, { volume: await bench.newVolume(), networkName: network.name });
+  pop = await harness.start(image, { volume: await harness.newVolume(), networkName: network.name });
   await untilHealthy(pop);
 });
 afterAll(async () => {
-  await bench.sweep();
+  await harness.sweep();
   await Promise.all([origin?.close(), names?.close()]);
 });
 

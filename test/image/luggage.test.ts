@@ -2,13 +2,13 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { ImageSpec, Luggage } from "../../image/spec.ts";
 import { until } from "../support/until.ts";
 import { https } from "./support/client.ts";
-import { Bench, build, health, type Pop, states } from "./support/pop.ts";
+import { build, health, ImageHarness, type Pop, states } from "./support/pop.ts";
 import { spec } from "./support/spec.ts";
 
-const bench = new Bench("luggage");
+const harness = new ImageHarness("luggage");
 let pop: Pop;
 
-const patience = { everySeconds: 2, timeoutSeconds: 1 };
+const timing = { everySeconds: 2, timeoutSeconds: 1 };
 const files = { kind: "files", dir: "blog" } as const;
 const serving = spec.luggage.blog as Luggage;
 const sh = (script: string): string[] => ["/bin/sh", "-c", script];
@@ -17,14 +17,14 @@ const sh = (script: string): string[] => ["/bin/sh", "-c", script];
 const waiting: ImageSpec = {
   ...spec,
   luggage: {
-    blog: { ...serving, user: "app", health: { probe: { kind: "http", path: "/" }, ...patience } },
+    blog: { ...serving, user: "app", health: { probe: { kind: "http", path: "/" }, ...timing } },
     worker: {
       source: files,
       command: sh("id -un; exec sleep 1000000"),
       env: { WELL: "1" },
       user: "app",
       dependsOn: ["blog", "unbound"],
-      health: { probe: { kind: "command", command: sh('[ "$WELL" = 1 ] && [ ! -e "$HOME/ill" ]') }, ...patience },
+      health: { probe: { kind: "command", command: sh('[ "$WELL" = 1 ] && [ ! -e "$HOME/ill" ]') }, ...timing },
     },
     never: { source: files, command: ["serve"], env: {}, dependsOn: ["dead"] },
     dead: {
@@ -32,14 +32,14 @@ const waiting: ImageSpec = {
       command: ["/bin/false"],
       env: {},
       port: 9009,
-      health: { probe: { kind: "http", path: "/" }, ...patience },
+      health: { probe: { kind: "http", path: "/" }, ...timing },
     },
   },
 };
 
 beforeAll(async () => {
-  const [image] = await Promise.all([build("waiting", waiting), bench.sweep()]);
-  pop = await bench.start(image, { volume: await bench.newVolume() });
+  const [image] = await Promise.all([build("waiting", waiting), harness.sweep()]);
+  pop = await harness.start(image, { volume: await harness.newVolume() });
   await until(
     () => health(pop),
     (seen) => seen?.report.components["luggage-worker"]?.status === "ok",
@@ -47,7 +47,7 @@ beforeAll(async () => {
   );
 });
 
-afterAll(() => bench.sweep());
+afterAll(() => harness.sweep());
 
 const part = async (name: string) => (await health(pop))?.report.components[`luggage-${name}`];
 

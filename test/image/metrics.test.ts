@@ -4,17 +4,17 @@ import { queriedMetrics } from "../../tools/docs/grafana.ts";
 import { documentedMetrics, familiesOf } from "../support/metrics.ts";
 import { until } from "../support/until.ts";
 import { https } from "./support/client.ts";
-import { Bench, build, health, type Pop, untilHealthy } from "./support/pop.ts";
+import { build, health, ImageHarness, type Pop, untilHealthy } from "./support/pop.ts";
 
-const bench = new Bench("metrics");
+const harness = new ImageHarness("metrics");
 let pop: Pop;
 
 beforeAll(async () => {
-  await bench.sweep();
-  pop = await bench.start(await build("all"), { volume: await bench.newVolume() });
+  await harness.sweep();
+  pop = await harness.start(await build("all"), { volume: await harness.newVolume() });
   await untilHealthy(pop);
 });
-afterAll(() => bench.sweep());
+afterAll(() => harness.sweep());
 
 async function scrape(): Promise<string> {
   const answer = await fetch(`http://127.0.0.1:${pop.health}/metrics`);

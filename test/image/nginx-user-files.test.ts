@@ -2,9 +2,9 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { ImageSpec } from "../../image/spec.ts";
 import { https } from "./support/client.ts";
-import { Bench, build, type Pop, untilHealthy } from "./support/pop.ts";
+import { build, ImageHarness, type Pop, untilHealthy } from "./support/pop.ts";
 
-const bench = new Bench("nginx-user-files");
+const harness = new ImageHarness("nginx-user-files");
 let pop: Pop;
 
 const spec: ImageSpec = {
@@ -18,15 +18,15 @@ const spec: ImageSpec = {
 };
 
 beforeAll(async () => {
-  await bench.sweep();
+  await harness.sweep();
   const image = await build("nginx-user-files", {
     ...spec,
     nginx: { http: "nginx/http.conf", sites: { "www.test": "nginx/www.conf" } },
   });
-  pop = await bench.start(image, { volume: await bench.newVolume() });
+  pop = await harness.start(image, { volume: await harness.newVolume() });
   await untilHealthy(pop);
 });
-afterAll(() => bench.sweep());
+afterAll(() => harness.sweep());
 
 const get = async (host: string, path: string, client?: string) => {
   const { status, body } = await https({ port: pop.https, host, path, ...(client !== undefined && { client }) });

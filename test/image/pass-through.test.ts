@@ -10,7 +10,7 @@ import { enterTls, http, https } from "./support/client.ts";
 import { type NameServer, startNameServer } from "./support/dns.ts";
 import { ask, enterHttp2, statusOf } from "./support/http2.ts";
 import { type Origin, startOrigin } from "./support/origin.ts";
-import { Bench, build, health, type Pop, reloadNginx, untilHealthy } from "./support/pop.ts";
+import { build, health, ImageHarness, type Pop, reloadNginx, untilHealthy } from "./support/pop.ts";
 import { type TcpClient, visit, watched } from "./support/tcp.ts";
 import { clientHello, inRecords, startTlsHome, type TlsHome } from "./support/tls-home.ts";
 
@@ -50,7 +50,7 @@ const passThrough: PassThroughSite[] = [
   { host: "brief.test.org", origins: [here], idleSeconds: 2 },
 ];
 
-const bench = new Bench("pass-through");
+const harness = new ImageHarness("pass-through");
 let home: TlsHome;
 let proxyHome: TlsHome;
 let origin: Origin;
@@ -60,7 +60,7 @@ let pop: Pop;
 const clients: { destroy(): void }[] = [];
 
 beforeAll(async () => {
-  await bench.sweep();
+  await harness.sweep();
   const image = await build("pass-through", {
     sites: [
       { kind: "files", host: "files.test.org", dir: "site" },
@@ -77,21 +77,21 @@ beforeAll(async () => {
     dns: { forward: [{ zone: "pt.test", servers: [`${network.gateway}@${namePort}`] }] },
     cache: { maxSizeMb: 64, indexMb: 1 },
   });
-  await bench.createNetwork(network);
+  await harness.createNetwork(network);
   home = await startTlsHome(homePort);
   proxyHome = await startTlsHome(proxyHomePort, { proxyProtocol: true });
   origin = await startOrigin({ port: plainPort });
   challenges = await startOrigin({ port: 80, address: network.gateway });
   names = await startNameServer(network.gateway, namePort);
   names.say("home.pt.test", [network.gateway]);
-  pop = await bench.start(image, { volume: await bench.newVolume(), networkName: network.name });
+  pop = await harness.start(image, { volume: await harness.newVolume(), networkName: network.name });
   await untilHealthy(pop);
 });
 afterEach(() => {
   for (const client of clients.splice(0)) client.destroy();
 });
 afterAll(async () => {
-  await bench.sweep();
+  await harness.sweep();
   await Promise.all([home?.close(), proxyHome?.close(), origin?.close(), challenges?.close(), names?.close()]);
 });
 

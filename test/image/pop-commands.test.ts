@@ -4,27 +4,27 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Luggage } from "../../image/spec.ts";
 import { until } from "../support/until.ts";
 import { enterTls } from "./support/client.ts";
-import { Bench, build, health, type Pop } from "./support/pop.ts";
+import { build, health, ImageHarness, type Pop } from "./support/pop.ts";
 import { spec } from "./support/spec.ts";
 
 // What image/pop's own tests cannot provide: the image's users, a kernel that mounts, the real nginx.
 
-const bench = new Bench("pop-commands");
+const harness = new ImageHarness("pop-commands");
 let pop: Pop;
 
 beforeAll(async () => {
   // Only images with secrets have pop-secrets. Here the secrets never arrive, which does not prevent serving.
   const waiting: Luggage = { source: { kind: "files", dir: "blog" }, command: ["serve"], env: {}, secrets: ["token"] };
   const withSecrets = { ...spec, luggage: { ...spec.luggage, waiting } };
-  const [image] = await Promise.all([build("secrets", withSecrets), bench.sweep()]);
-  pop = await bench.start(image, { volume: await bench.newVolume() });
+  const [image] = await Promise.all([build("secrets", withSecrets), harness.sweep()]);
+  pop = await harness.start(image, { volume: await harness.newVolume() });
   await until(
     () => health(pop),
     (seen) => seen?.code === 200,
   );
 });
 
-afterAll(() => bench.sweep());
+afterAll(() => harness.sweep());
 
 const sh = (script: string) => pop.exec(["/bin/sh", "-c", script]);
 

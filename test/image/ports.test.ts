@@ -9,7 +9,7 @@ import { documentedMetrics, familiesOf } from "../support/metrics.ts";
 import { until } from "../support/until.ts";
 import { https } from "./support/client.ts";
 import { type NameServer, startNameServer } from "./support/dns.ts";
-import { Bench, build, health, type Pop, untilHealthy } from "./support/pop.ts";
+import { build, health, ImageHarness, type Pop, untilHealthy } from "./support/pop.ts";
 import { startTcpServer, type TcpClient, type TcpServer, visit, watched } from "./support/tcp.ts";
 
 const network = { name: "fly-pops-ports", subnet: "172.31.229.0/24", gateway: "172.31.229.1" };
@@ -46,14 +46,14 @@ const all: TcpPort[] = [
 ];
 const inside = tcpPorts(all);
 
-const bench = new Bench("ports");
+const harness = new ImageHarness("ports");
 let server: TcpServer;
 let names: NameServer;
 let pop: Pop;
 const clients: TcpClient[] = [];
 
 beforeAll(async () => {
-  await bench.sweep();
+  await harness.sweep();
   const image = await build("ports", {
     sites: [{ kind: "files", host: "files.test", dir: "site" }],
     ports: all,
@@ -63,12 +63,12 @@ beforeAll(async () => {
     dns: { forward: [{ zone: "ports.test", servers: [`${network.gateway}@${namePort}`] }] },
     cache: { maxSizeMb: 64, indexMb: 1 },
   });
-  await bench.createNetwork(network);
+  await harness.createNetwork(network);
   server = await startTcpServer(serverPort, "hello\n");
   names = await startNameServer(network.gateway, namePort);
   names.say("mail.ports.test", [network.gateway]);
-  pop = await bench.start(image, {
-    volume: await bench.newVolume(),
+  pop = await harness.start(image, {
+    volume: await harness.newVolume(),
     networkName: network.name,
     published: [...inside.values()],
   });
@@ -78,7 +78,7 @@ afterEach(() => {
   for (const { socket } of clients.splice(0)) socket.destroy();
 });
 afterAll(async () => {
-  await bench.sweep();
+  await harness.sweep();
   await Promise.all([server?.close(), names?.close()]);
 });
 

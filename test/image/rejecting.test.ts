@@ -8,7 +8,7 @@ import { until } from "../support/until.ts";
 import { enterTls, http, https, type Visit } from "./support/client.ts";
 import { load } from "./support/load.ts";
 import { type Origin, startOrigin } from "./support/origin.ts";
-import { Bench, build, type Pop, untilHealthy } from "./support/pop.ts";
+import { build, ImageHarness, type Pop, untilHealthy } from "./support/pop.ts";
 import { stored } from "./support/spec.ts";
 
 const network = { name: "fly-pops-rejecting", subnet: "172.31.217.0/24", gateway: "172.31.217.1" };
@@ -28,12 +28,12 @@ const site = (host: string, more: Partial<ProxySite> = {}): ProxySite => ({
 });
 const networks = (...networks: string[]) => ({ networks, files: [] });
 
-const bench = new Bench("rejecting");
+const harness = new ImageHarness("rejecting");
 let origin: Origin;
 let pop: Pop;
 
 beforeAll(async () => {
-  await bench.sweep();
+  await harness.sweep();
   const image = await build("rejecting", {
     sites: [
       site("limited.test", { limit: slow }),
@@ -54,13 +54,13 @@ beforeAll(async () => {
     dns: { forward: [] },
     cache: { maxSizeMb: 64, indexMb: 1 },
   });
-  await bench.createNetwork(network);
+  await harness.createNetwork(network);
   origin = await startOrigin({ port: originPort });
-  pop = await bench.start(image, { volume: await bench.newVolume(), networkName: network.name });
+  pop = await harness.start(image, { volume: await harness.newVolume(), networkName: network.name });
   await untilHealthy(pop);
 });
 afterAll(async () => {
-  await bench.sweep();
+  await harness.sweep();
   await origin?.close();
 });
 

@@ -1,15 +1,15 @@
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { Bench, build } from "./support/pop.ts";
+import { build, ImageHarness } from "./support/pop.ts";
 
-const bench = new Bench("runas");
+const harness = new ImageHarness("runas");
 let image: string;
 
 beforeAll(async () => {
-  [image] = await Promise.all([build("all"), bench.sweep()]);
+  [image] = await Promise.all([build("all"), harness.sweep()]);
 });
 
-afterAll(() => bench.sweep());
+afterAll(() => harness.sweep());
 
 describe("runas", () => {
   const environment = Object.fromEntries(Array.from({ length: 10_000 }, (_, at) => [`V${at}`, "x"]));
@@ -40,14 +40,14 @@ describe("runas", () => {
       /must be started by root/,
     ],
   ])("rejects %s", async (_, script, code, reason) => {
-    const seen = await bench.run(image, ["/bin/sh", "-c", script]);
+    const seen = await harness.run(image, ["/bin/sh", "-c", script]);
     expect(seen.code).toBe(code);
     expect(seen.output).toMatch(reason);
   });
 
   test("becomes the user with its groups, and keeps working without a group file", async () => {
     const id = async (before: string) =>
-      (await bench.run(image, ["/bin/sh", "-c", `${before} runas nginx /usr/bin/id`])).output;
+      (await harness.run(image, ["/bin/sh", "-c", `${before} runas nginx /usr/bin/id`])).output;
     expect(await id("")).toBe("uid=101(nginx) gid=101(nginx) groups=101(nginx)\n");
     expect(await id("sed -i 's/^certs:x:103:/certs:x:103:nginx/' /etc/group;")).toBe(
       "uid=101(nginx) gid=101(nginx) groups=101(nginx),103(certs)\n",
@@ -56,7 +56,7 @@ describe("runas", () => {
   });
 
   test("passes on only the named variables, of any number", async () => {
-    const { output } = await bench.run(
+    const { output } = await harness.run(
       image,
       ["/usr/bin/runas", "-e", "V7", "-e", "UNSET", "nginx", "/usr/bin/env"],
       environment,
@@ -97,7 +97,7 @@ describe("runas", () => {
     const tries = all.map(
       (words) => `runas ${words.map(quoted).join(" ")} >/tmp/said 2>&1; echo $? $(grep -ac uid=0 /tmp/said)`,
     );
-    const { output } = await bench.run(image, ["/bin/sh", "-c", tries.join("\n")]);
+    const { output } = await harness.run(image, ["/bin/sh", "-c", tries.join("\n")]);
     const lines = output.trim().split("\n");
     expect(lines).toHaveLength(all.length);
     expect(lines.filter((line) => !/^(0|1|125|126|127) 0$/.test(line))).toEqual([]);
@@ -105,6 +105,6 @@ describe("runas", () => {
   });
 
   test("returns the program's own exit code", async () => {
-    expect((await bench.run(image, ["/usr/bin/runas", "nginx", "/bin/sh", "-c", "exit 3"])).code).toBe(3);
+    expect((await harness.run(image, ["/usr/bin/runas", "nginx", "/bin/sh", "-c", "exit 3"])).code).toBe(3);
   });
 });

@@ -10,7 +10,7 @@ import { parseConfig } from "../../config/parse.ts";
 import { until } from "../support/until.ts";
 import { http, https } from "./support/client.ts";
 import { originCertificate, originKey } from "./support/origin.ts";
-import { Bench, docker } from "./support/pop.ts";
+import { docker, ImageHarness } from "./support/pop.ts";
 import { StackLab } from "./support/stack-lab.ts";
 import { type Case, translations } from "./translations/cases.ts";
 
@@ -36,7 +36,7 @@ const image = () => {
   };
 };
 
-const originals = new Bench("translations-originals");
+const originals = new ImageHarness("translations-originals");
 let lab: StackLab;
 
 /** Address of each nginx. */

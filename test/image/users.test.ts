@@ -1,15 +1,15 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { until } from "../support/until.ts";
-import { Bench, build, type Pop, states } from "./support/pop.ts";
+import { build, ImageHarness, type Pop, states } from "./support/pop.ts";
 import { processes, type Running } from "./support/processes.ts";
 import { laden } from "./support/spec.ts";
 
-const bench = new Bench("users");
+const harness = new ImageHarness("users");
 let pop: Pop;
 
 beforeAll(async () => {
-  const [image] = await Promise.all([build("laden", laden()), bench.sweep()]);
-  pop = await bench.start(image, { volume: await bench.newVolume() });
+  const [image] = await Promise.all([build("laden", laden()), harness.sweep()]);
+  pop = await harness.start(image, { volume: await harness.newVolume() });
   const running = ["nginx", "unbound", "tailscaled", "certs", "health", "luggage-blog"];
   await until(
     () => states(pop),
@@ -19,7 +19,7 @@ beforeAll(async () => {
   await pop.exec(["/usr/sbin/sshd", "-o", "ListenAddress=127.0.0.1", "-p", "2222"]);
 });
 
-afterAll(() => bench.sweep());
+afterAll(() => harness.sweep());
 
 /** Jobs that retry while what they need is down, and what they run. */
 const jobs = ["sh", "cat", "env", "sed", "tailscale", "pop-secrets", "pop"];

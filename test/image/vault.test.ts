@@ -9,7 +9,7 @@ import { documentedMetrics, familiesOf } from "../support/metrics.ts";
 import { processCompose } from "../support/process-compose.ts";
 import { until } from "../support/until.ts";
 import { enterTls } from "./support/client.ts";
-import { Bench, build, health, type Pop } from "./support/pop.ts";
+import { build, health, ImageHarness, type Pop } from "./support/pop.ts";
 import { startVault, type Vault } from "./support/vault.ts";
 
 const network = { name: "fly-pops-vault", subnet: "172.31.242.0/24", gateway: "172.31.242.1" };
@@ -17,7 +17,7 @@ const port = 25_420;
 const host = "www.vault.example";
 const place = `certbot/domains/${host}`;
 
-const bench = new Bench("vault");
+const harness = new ImageHarness("vault");
 let vault: Vault;
 
 const specOf = (more: Partial<VaultSpec>): ImageSpec => ({
@@ -38,12 +38,12 @@ const [policy = ""] = /(?<=^```hcl\n).*?(?=^```)/ms.exec(section ?? "") ?? [];
 const lines = (/(?<=^```sh\n).*?(?=^```)/ms.exec(section ?? "")?.[0] ?? "").trim().split("\n");
 
 beforeAll(async () => {
-  await bench.sweep();
-  await bench.createNetwork(network);
+  await harness.sweep();
+  await harness.createNetwork(network);
   vault = await startVault(network.gateway, port);
 });
 afterAll(async () => {
-  await bench.sweep();
+  await harness.sweep();
   await vault?.close();
 });
 
@@ -85,7 +85,7 @@ async function start(name: string, more: Partial<VaultSpec>): Promise<Pop> {
       writeFileSync(file, JSON.stringify({ ...JSON.parse(readFileSync(file, "utf8")), intervalSeconds: 5 }));
     },
   });
-  return bench.start(image, { volume: await bench.newVolume(), networkName: network.name });
+  return harness.start(image, { volume: await harness.newVolume(), networkName: network.name });
 }
 
 const restartCerts = (pop: Pop) => pop.exec(processCompose("restart", "certs"));

@@ -2,18 +2,18 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { until } from "../support/until.ts";
 import { https } from "./support/client.ts";
-import { Bench, build, health, type Pop, untilHealthy } from "./support/pop.ts";
+import { build, health, ImageHarness, type Pop, untilHealthy } from "./support/pop.ts";
 
-const bench = new Bench("volume");
+const harness = new ImageHarness("volume");
 let pop: Pop;
 
 beforeAll(async () => {
-  const [image] = await Promise.all([build("all"), bench.sweep()]);
+  const [image] = await Promise.all([build("all"), harness.sweep()]);
   const volume = { Mounts: [{ Type: "tmpfs", Target: "/var", TmpfsOptions: { SizeBytes: 32 * 2 ** 20 } }] };
-  pop = await bench.start(image, { volume: volume as never });
+  pop = await harness.start(image, { volume: volume as never });
   await untilHealthy(pop);
 });
-afterAll(() => bench.sweep());
+afterAll(() => harness.sweep());
 
 const sh = (script: string) => pop.exec(["/bin/sh", "-c", script]);
 

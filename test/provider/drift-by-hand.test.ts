@@ -362,11 +362,11 @@ test("a machine cordoned by hand shows it, and is routed again without a new ver
   expect(liveMachines(fixture.fly.snapshot())[0]?.cordoned).toBe(false);
 });
 
-const deeds: [deed: string, found: string, by: (it: Pop) => Promise<unknown>][] = [
+const changes: [change: string, found: string, by: (it: Pop) => Promise<unknown>][] = [
   ["stopped", "stopped", ({ fixture, id }) => byHand(fixture, id, "stop")],
   ["suspended", "suspended", ({ fixture, id }) => byHand(fixture, id, "suspend")],
 ];
-test.each(deeds)("a machine that an operator %s shows as %s, and is started and verified", async (_, found, by) => {
+test.each(changes)("a machine that an operator %s shows as %s, and is started and verified", async (_, found, by) => {
   await using fixture = await faultFixture();
   const it = await pop(fixture);
   await by(it);

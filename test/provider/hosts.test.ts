@@ -216,7 +216,7 @@ test("a name that is held without its volume is waited for", async () => {
   );
 });
 
-test("after all the patience there is, it is said who holds what, and the next run goes on", async () => {
+test("after the timeout the error says who holds what, and the next run goes on", async () => {
   await using fixture = await pop({ quirks: { boundMs: 400_000 } });
   await fixture.local.call("DELETE", `/apps/${app}/machines/${fixture.id}?force=true`);
   expect(await errorMessage(machineHandler.create(fixture.inputs, fixture.context))).toMatch(

@@ -62,7 +62,7 @@ const identityTable: Table<IdentityInputs> = {
   hosts: [["other"], "update", "only what known_hosts calls the key"],
   image: [image(2), "ignored", "whichever made the key, the key stays"],
   owner: ["me/fly-pops/other", "ignored", "the machine is gone"],
-  timeoutSeconds: [99, "ignored", "our patience"],
+  timeoutSeconds: [99, "ignored", "our timeout"],
 };
 
 const dir = mkdtempSync(join(tmpdir(), "fly-pops-replacement-"));
@@ -114,8 +114,8 @@ const machineTable: Table<MachineInputs> = {
     "ignored",
     "a key is looked at while the PoP has yet to join",
   ],
-  timeoutSeconds: [99, "ignored", "our patience"],
-  drainSeconds: [0, "ignored", "our patience"],
+  timeoutSeconds: [99, "ignored", "our timeout"],
+  drainSeconds: [0, "ignored", "our timeout"],
   maxUnavailable: [2, "ignored", "our order"],
   maxUnavailableInRegion: [2, "ignored", "our order"],
 };

@@ -103,7 +103,7 @@ export function planFault(faults: FaultPlan, rng: Rng): string {
   const match = rng.chance(0.5) ? route : "*";
   const fault = match === "*" || rng.chance(0.5) ? rng.pick(anywhere) : rng.pick(own);
   const nth = match === "*" ? rng.int(1, 40) : rng.int(1, 4);
-  // Mostly a moment; sometimes longer than a client's patience.
+  // Mostly a moment; sometimes longer than a client's timeout.
   const times = rng.chance(0.8) ? 1 : rng.int(2, 7);
   faults.add({ match, nth, times, fault });
   const what = typeof fault === "string" ? fault : describe(fault);

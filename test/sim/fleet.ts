@@ -77,7 +77,7 @@ const edits: Record<string, Edit> = {
   width: ({ rng }, stack) => {
     stack.maxUnavailable = rng.int(1, 3);
   },
-  patience: ({ rng }, stack) => {
+  timeout: ({ rng }, stack) => {
     stack.drainSeconds = rng.pick([0, 5, 10]);
     stack.timeoutSeconds = rng.pick([60, 90, 120]);
   },
@@ -98,7 +98,7 @@ const likely = {
   check: 1,
   canary: 1,
   width: 1,
-  patience: 1,
+  timeout: 1,
   address: 1,
 };
 

@@ -52,7 +52,7 @@ async function many(values: Values): Promise<number> {
   const began = performance.now();
   let reported = began;
   let toldFailures = 0;
-  const tally = await runSeeds({
+  const outcome = await runSeeds({
     first,
     count,
     mutant,
@@ -67,18 +67,18 @@ async function many(values: Values): Promise<number> {
     },
   });
   const seconds = (performance.now() - began) / 1000;
-  for (const { seed } of tally.failures.slice(0, shownHistories)) {
+  for (const { seed } of outcome.failures.slice(0, shownHistories)) {
     console.log(`--- seed ${seed}`);
     await replay(seed, mutant);
   }
-  for (const [kind, seeds] of byKind(tally.failures).slice(0, shownKinds))
+  for (const [kind, seeds] of byKind(outcome.failures).slice(0, shownKinds))
     console.log(`${seeds.length} x (seeds ${seeds.slice(0, 6).join(", ")}) ${kind}`);
   console.log(
-    `${tally.seeds} seeds from ${first}${mutant ? `, ${mutant}` : ""}: ${tally.failures.length} failed. ` +
-      `${seconds.toFixed(0)} s, ${(tally.cpuMs / tally.seeds).toFixed(1)} ms of CPU a seed, ` +
-      `${(tally.calls / tally.seeds).toFixed(0)} API calls and ${(tally.simulatedMs / tally.seeds / 60_000).toFixed(0)} simulated minutes a seed`,
+    `${outcome.seeds} seeds from ${first}${mutant ? `, ${mutant}` : ""}: ${outcome.failures.length} failed. ` +
+      `${seconds.toFixed(0)} s, ${(outcome.cpuMs / outcome.seeds).toFixed(1)} ms of CPU a seed, ` +
+      `${(outcome.calls / outcome.seeds).toFixed(0)} API calls and ${(outcome.simulatedMs / outcome.seeds / 60_000).toFixed(0)} simulated minutes a seed`,
   );
-  return tally.failures.length === 0 ? 0 : 1;
+  return outcome.failures.length === 0 ? 0 : 1;
 }
 
 /** Failures that differ in names and numbers alone are one kind. The most frequent first. */

@@ -41,7 +41,7 @@ test.each(Object.keys(mutants))(
 
 test("a seed replays exactly, history and all", async () => {
   const histories = [[], []] as string[][];
-  // One that goes wrong, so that faults, deaths and deeds are among what is replayed.
+  // One that goes wrong, so that faults, deaths and interference are among what is replayed.
   for (const history of histories) await runSeed(63, { history, client: mutants["no-pin"] });
   expect(histories[0]).toEqual(histories[1]);
   expect(histories[0]?.length).toBeGreaterThan(50);

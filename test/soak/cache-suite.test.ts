@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { cacheSuitePage, cacheSuitePath } from "../../tools/docs/cache-suite.ts";
 import { disagreements } from "./cache-suite/reasons.ts";
 import { report } from "./cache-suite/report.ts";
-import { bench, type Run, runSuite } from "./cache-suite/run.ts";
+import { harness, type Run, runSuite } from "./cache-suite/run.ts";
 import { unmet } from "./cache-suite/unmet.ts";
 import { kindOf, type Verdict } from "./cache-suite/verdict.ts";
 
@@ -13,7 +13,7 @@ beforeAll(async () => {
   run = await runSuite();
   console.log(report(run));
 });
-afterAll(() => bench.sweep());
+afterAll(() => harness.sweep());
 
 test("what the suite of HTTP caches does not find in a PoP is what is known, each with its reason", () => {
   expect(disagreements(run, unmet)).toEqual([]);

@@ -1,10 +1,10 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { underLoad } from "../image/support/loaded.ts";
-import { Bench, states } from "../image/support/pop.ts";
+import { ImageHarness, states } from "../image/support/pop.ts";
 
-const bench = new Bench("soak-load");
-beforeAll(() => bench.sweep());
-afterAll(() => bench.sweep());
+const harness = new ImageHarness("soak-load");
+beforeAll(() => harness.sweep());
+afterAll(() => harness.sweep());
 
 test("two minutes of 200 visitors that make it write to its cache, in 256 MB: nothing is killed, no visitor is rejected", async () => {
   const network = {
@@ -13,7 +13,7 @@ test("two minutes of 200 visitors that make it write to its cache, in 256 MB: no
     gateway: "172.31.216.1",
     origin: "172.31.216.10",
   };
-  const seen = await underLoad(bench, network, { connections: 200, seconds: 120 });
+  const seen = await underLoad(harness, network, { connections: 200, seconds: 120 });
   const mb = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`;
   console.log(
     `${seen.requests} requests, ${mb(seen.bytes)}; at most ${mb(seen.most.anonymousBytes)} anonymous and ${mb(seen.most.kernelBytes)} of the kernel's; p99 ${seen.p99Ms.toFixed(0)} ms`,

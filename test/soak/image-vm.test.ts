@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { shutdownSeconds } from "../../image/render/process-compose.ts";
 import { enterTls, https } from "../image/support/client.ts";
-import { Bench, build, health } from "../image/support/pop.ts";
+import { build, health, ImageHarness } from "../image/support/pop.ts";
 import { outward } from "../image/support/spec.ts";
 import { bootVm, type Vm } from "../image/support/vm.ts";
 import { processCompose } from "../support/process-compose.ts";
@@ -9,15 +9,15 @@ import { until } from "../support/until.ts";
 
 // What containers cannot show: a kernel of the machine's own, with all of 256 MB to share, and an end by power-off.
 
-const bench = new Bench("vm");
+const harness = new ImageHarness("vm");
 let vm: Vm;
 
 beforeAll(async () => {
-  const [image] = await Promise.all([build("outward", outward()), bench.sweep()]);
-  vm = await bootVm(bench, image, { files: { "/etc/pop/sealed.yaml": "not: sealed\n" } });
+  const [image] = await Promise.all([build("outward", outward()), harness.sweep()]);
+  vm = await bootVm(harness, image, { files: { "/etc/pop/sealed.yaml": "not: sealed\n" } });
 });
 
-afterAll(() => bench.sweep());
+afterAll(() => harness.sweep());
 
 test("every process runs, and none was started twice", async () => {
   const ask = `${processCompose("list", "-o", "json").join(" ")} 2>/dev/null`;

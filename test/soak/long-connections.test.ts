@@ -7,7 +7,7 @@ import type { TLSSocket } from "node:tls";
 import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
 import type { ImageSpec } from "../../image/spec.ts";
 import { enterTls, https, openExchange } from "../image/support/client.ts";
-import { Bench, build, type Pop } from "../image/support/pop.ts";
+import { build, ImageHarness, type Pop } from "../image/support/pop.ts";
 import { until } from "../support/until.ts";
 
 const network = { name: "fly-pops-long", subnet: "172.31.224.0/24", gateway: "172.31.224.1" };
@@ -21,14 +21,14 @@ const spec: ImageSpec = {
   cache: { maxSizeMb: 64, indexMb: 1 },
 };
 
-const bench = new Bench("soak-long");
+const harness = new ImageHarness("soak-long");
 let pop: Pop;
 const origin = createServer();
 let events: (response: ServerResponse) => void = () => {};
 
 beforeAll(async () => {
-  const [image] = await Promise.all([build("long", spec), bench.sweep()]);
-  await bench.createNetwork(network);
+  const [image] = await Promise.all([build("long", spec), harness.sweep()]);
+  await harness.createNetwork(network);
   origin.on("request", (request, response) => {
     if (request.url === "/events") return events(response);
     if (request.url === "/download") return void download(response);
@@ -40,7 +40,7 @@ beforeAll(async () => {
     socket.on("error", () => socket.destroy());
   });
   await new Promise<void>((listening) => origin.listen(port, network.gateway, listening));
-  pop = await bench.start(image, { volume: await bench.newVolume(), networkName: network.name });
+  pop = await harness.start(image, { volume: await harness.newVolume(), networkName: network.name });
   await until(
     () => https({ port: pop.https, host }).catch(() => undefined),
     (seen) => seen?.status === 200,
@@ -50,7 +50,7 @@ beforeAll(async () => {
 afterAll(async () => {
   origin.closeAllConnections();
   origin.close();
-  await bench.sweep();
+  await harness.sweep();
 });
 
 const pieces = 60;

@@ -19,7 +19,7 @@ export interface HandlerFixture extends AsyncDisposable {
 
 export const app = "my-edge";
 
-/** What live Fly does to its clients' patience, and reads that lag writes. On wherever handlers are tested, unless a test wants it otherwise. */
+/** What live Fly does to its clients' timeouts, and reads that lag writes. On wherever handlers are tested, unless a test wants it otherwise. */
 const lagQuirks = {
   ...lagging,
   boundMs: 90_000,

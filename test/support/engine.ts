@@ -100,7 +100,7 @@ export interface EngineOptions {
   latencyMs?: number;
   /** How machines behave, over what suits an engine. */
   behaviour?: Partial<Behaviour>;
-  /** What live Fly does to its clients' patience. Default none of it, for time is real here. */
+  /** What live Fly does to its clients' timeouts. Default none of it, for time is real here. */
   quirks?: Partial<Quirks>;
   /** Files of the project directory that stand in place of the working tree's, by name. */
   files?: Record<string, string>;

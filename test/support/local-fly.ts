@@ -21,7 +21,7 @@ export interface LocalFlyTestOptions {
   /** Decides every id and nonce. Default 1. */
   seed?: number;
   settings?: LocalFlyOptions["settings"];
-  /** What live Fly would do to a client's patience. Default none of it. */
+  /** What live Fly would do to a client's timeouts. Default none of it. */
   quirks?: Partial<Quirks>;
   /** How machines behave that have no script. */
   behaviour?: Partial<Behaviour>;

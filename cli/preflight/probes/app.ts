@@ -56,7 +56,7 @@ const visible = (ms: number | undefined): Finding =>
     ms === undefined ? `not after ${seconds(2 * usableMs)}` : `after ${seconds(ms)}`,
   );
 
-/** Milliseconds until all four calls succeed at once; undefined: not within twice the patience. */
+/** Milliseconds until all four calls succeed at once; undefined: not within twice the time limit. */
 async function usable(session: Session, fly: Fly): Promise<number | undefined> {
   const { app } = session;
   const seen = await session.until({ everyMs: 1_000, forMs: 2 * usableMs }, async () => {

@@ -1,6 +1,6 @@
 /**
  * What live Fly does to its clients and a local one need not: lags, limits, unexpected rows. All off unless a test wants them, to see
- * whether a client has the patience Fly asks for.
+ * whether a client waits as long as Fly asks it to.
  */
 export interface Quirks {
   /** A new app or machine reads 404, and lists without it, for so long. */

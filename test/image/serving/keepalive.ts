@@ -72,17 +72,17 @@ export const keepalive = () =>
   // Within less than the 50 s after which nginx closes idle connections.
   describe("a keepalive connection", { timeout: 30_000 }, () => {
     const all = () => [origin, second, secure];
-    const patience = new Map<Origin, number>();
+    const timeouts = new Map<Origin, number>();
 
     // Here the origins close nothing by themselves.
     beforeAll(() => {
       for (const it of all()) {
-        patience.set(it, it.server.keepAliveTimeout);
+        timeouts.set(it, it.server.keepAliveTimeout);
         it.server.keepAliveTimeout = 0;
       }
     });
     afterAll(() => {
-      for (const [it, timeout] of patience) it.server.keepAliveTimeout = timeout;
+      for (const [it, timeout] of timeouts) it.server.keepAliveTimeout = timeout;
     });
 
     /** Closes a connection at the moment a second request arrives on it, as if the visitor's request crossed the origin's close on its way. */

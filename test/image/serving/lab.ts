@@ -4,10 +4,10 @@ import type { Container } from "dockerode";
 import { enterTls, https, type Visit } from "../support/client.ts";
 import { type NameServer, startNameServer } from "../support/dns.ts";
 import { type Origin, startOrigin } from "../support/origin.ts";
-import { Bench, build, type Pop, reloadNginx, untilHealthy } from "../support/pop.ts";
+import { build, ImageHarness, type Pop, reloadNginx, untilHealthy } from "../support/pop.ts";
 import { deadAddresses, movingZone, namePort, network } from "../support/spec.ts";
 
-const bench = new Bench("serving");
+const harness = new ImageHarness("serving");
 export let origin: Origin;
 export let second: Origin;
 export let secure: Origin;
@@ -17,28 +17,28 @@ let image: string;
 export let nameServer: NameServer;
 
 export async function open(): Promise<void> {
-  await bench.sweep();
+  await harness.sweep();
   image = await build("all");
-  await bench.createNetwork();
+  await harness.createNetwork();
   origin = await startOrigin();
   [second, secure] = await Promise.all([startOrigin(), startOrigin({ tls: true })]);
   nameServer = await startNameServer(network.gateway, namePort);
   for (const name of ["web", "pair"]) nameServer.say(`${name}.${movingZone}`, [network.origin]);
   // From the start: a request that nginx repeats while a name's addresses change is a 502.
   nameServer.say(`both.${movingZone}`, [network.origin, ...deadAddresses]);
-  forwarder = await bench.startForwarder({ http: origin.port, second: second.port, https: secure.port });
+  forwarder = await harness.startForwarder({ http: origin.port, second: second.port, https: secure.port });
   // Where the origin may move to: there the second origin answers.
-  await bench.startForwarder(
+  await harness.startForwarder(
     { http: second.port, second: second.port, https: secure.port },
     { address: network.moved, aliases: [] },
   );
-  pop = await bench.start(image, { volume: await bench.newVolume(), networkName: network.name });
+  pop = await harness.start(image, { volume: await harness.newVolume(), networkName: network.name });
   await untilHealthy(pop);
 }
 
 /** Another PoP with the same image but another nginx configuration. */
 export async function openOther(nginxConf: string): Promise<Pop> {
-  const other = await bench.start(image, { volume: await bench.newVolume(), networkName: network.name });
+  const other = await harness.start(image, { volume: await harness.newVolume(), networkName: network.name });
   await untilHealthy(other);
   // In pieces: one argument holds at most 128 KB.
   const pieces =
@@ -57,7 +57,7 @@ async function run(other: Pop, command: string): Promise<void> {
 }
 
 export async function close(): Promise<void> {
-  await bench.sweep();
+  await harness.sweep();
   await Promise.all([origin?.close(), second?.close(), secure?.close(), nameServer?.close()]);
 }
 

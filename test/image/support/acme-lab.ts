@@ -2,7 +2,7 @@
 import { type Authority, startAuthority } from "./authority.ts";
 import { type NameServer, startNameServer } from "./dns.ts";
 import { type PlainEdge, startPlainEdge } from "./plain-edge.ts";
-import type { Bench, Pop } from "./pop.ts";
+import type { ImageHarness, Pop } from "./pop.ts";
 
 export interface AcmeLab {
   names: NameServer;
@@ -23,17 +23,17 @@ export interface AcmeLabOptions {
 }
 
 export async function startAcmeLab(
-  bench: Bench,
+  harness: ImageHarness,
   { image, network, edgeAddress, ports }: AcmeLabOptions,
 ): Promise<AcmeLab> {
   // What was opened is closed if something after it fails.
   await using opened = new AsyncDisposableStack();
   const close = (it: { close(): Promise<void> }) => it.close();
   const nameServer = `${network.gateway}:${ports.names}`;
-  await bench.createNetwork(network);
+  await harness.createNetwork(network);
   const names = opened.adopt(await startNameServer(network.gateway, ports.names), close);
   const edge = opened.adopt(await startPlainEdge(network.gateway, ports.edge), close);
-  await bench.forward({ 80: ports.edge }, { network, address: edgeAddress, aliases: [] });
+  await harness.forward({ 80: ports.edge }, { network, address: edgeAddress, aliases: [] });
   const authority = opened.adopt(
     await startAuthority({ address: network.gateway, port: ports.authority, nameServer }),
     close,
@@ -44,8 +44,8 @@ export async function startAcmeLab(
     edge,
     authority,
     start: async (name, address6) =>
-      bench.start(image, {
-        volume: await bench.newVolume(),
+      harness.start(image, {
+        volume: await harness.newVolume(),
         networkName: network.name,
         address6,
         env: { POP_NAME: name, POP_ADDRESSES: edgeAddress, FLY_PRIVATE_IP: address6, POP_PEER_RESOLVER: nameServer },

@@ -10,7 +10,7 @@ import { enterTls, https } from "./client.ts";
 import { type Loaded, load } from "./load.ts";
 import { type Memory, memoryOf } from "./memory.ts";
 import { originCertificate, originKey } from "./origin.ts";
-import { type Bench, build, docker, type Pop } from "./pop.ts";
+import { build, docker, type ImageHarness, type Pop } from "./pop.ts";
 import { originName, outward, stored } from "./spec.ts";
 
 const host = "loaded.example.test";
@@ -44,12 +44,12 @@ export interface LoadOrigin {
 }
 
 /** The project's own web server at the address and under the name of origins, over http on 8080 and over https on 8443. */
-export async function startLoadOrigin(bench: Bench, network: LoadNetwork): Promise<LoadOrigin> {
+export async function startLoadOrigin(harness: ImageHarness, network: LoadNetwork): Promise<LoadOrigin> {
   const container = await docker.createContainer({
     Image: await homelabImage({ docker, target: "origin", log: () => {} }),
     Entrypoint: ["/out/usr/bin/origin", ":8080", ":8443", "/origin.pem", "/origin.key.pem"],
     User: "65532:65532",
-    Labels: bench.labels,
+    Labels: harness.labels,
     ExposedPorts: { "8080/tcp": {} },
     HostConfig: { NetworkMode: network.name, PortBindings: { "8080/tcp": [{ HostIp: "127.0.0.1", HostPort: "" }] } },
     NetworkingConfig: {
@@ -85,13 +85,13 @@ const objectBytes = 64 * 1024;
 
 /** One in `fresh` requests is for an object that was never requested before, and is written to the cache; the others are for stored objects. */
 export async function underLoad(
-  bench: Bench,
+  harness: ImageHarness,
   network: LoadNetwork,
   { connections, seconds, fresh = 4 }: { connections: number; seconds: number; fresh?: number },
 ): Promise<UnderLoad> {
-  await bench.createNetwork(network);
-  const [image] = await Promise.all([build(bench.file, loadedSpec(network)), startLoadOrigin(bench, network)]);
-  const pop = await bench.start(image, { volume: await bench.newVolume(), networkName: network.name });
+  await harness.createNetwork(network);
+  const [image] = await Promise.all([build(harness.file, loadedSpec(network)), startLoadOrigin(harness, network)]);
+  const pop = await harness.start(image, { volume: await harness.newVolume(), networkName: network.name });
   await until(
     () => https({ port: pop.https, host, path: "/?size=10" }).catch(() => undefined),
     (seen) => seen?.status === 200,

@@ -158,7 +158,7 @@ stream {
 `;
 
 /** What one test file runs in the engine. Objects of other files are left alone: they run at the same time. */
-export class Bench {
+export class ImageHarness {
   /** Name of the file. */
   readonly file: string;
   readonly #labels: Record<string, string>;

@@ -7,7 +7,7 @@ import type { ImageSpec } from "../../../image/spec.ts";
 import { until } from "../../support/until.ts";
 import { https, type Visit, type Visited } from "./client.ts";
 import { type Origin, startOrigin } from "./origin.ts";
-import { Bench, build, health, type Pop } from "./pop.ts";
+import { build, health, ImageHarness, type Pop } from "./pop.ts";
 
 /** Within the range from which nginx accepts a PROXY header. */
 export interface LabNetwork {
@@ -19,10 +19,10 @@ export interface LabNetwork {
 export class StackLab {
   readonly pop: Pop;
   readonly origin: Origin;
-  readonly #bench: Bench;
+  readonly #harness: ImageHarness;
 
-  private constructor(bench: Bench, pop: Pop, origin: Origin) {
-    this.#bench = bench;
+  private constructor(harness: ImageHarness, pop: Pop, origin: Origin) {
+    this.#harness = harness;
     this.pop = pop;
     this.origin = origin;
   }
@@ -38,10 +38,10 @@ export class StackLab {
     network: LabNetwork,
     others: Record<number, number> = {},
   ): Promise<StackLab> {
-    const bench = new Bench(name);
-    await bench.sweep();
+    const harness = new ImageHarness(name);
+    await harness.sweep();
     const image = await build(name, spec);
-    await bench.createNetwork(network);
+    await harness.createNetwork(network);
     const origin = await startOrigin();
     const { passThrough = [], ports = [] } = spec;
     const web = spec.sites
@@ -53,15 +53,15 @@ export class StackLab {
       ...passThrough.flatMap(({ origins }) => origins.map(originOf)),
       ...ports.flatMap(({ to }) => (to.kind === "host" ? [parseEndpoint(to.address)] : [])),
     ];
-    await bench.forward(
+    await harness.forward(
       { ...Object.fromEntries(web.map(({ port }) => [port, origin.port])), ...others },
       {
         network,
         aliases: [...new Set(all.filter(({ isAddress }) => !isAddress).map(({ host }) => host))],
       },
     );
-    const pop = await bench.start(image, {
-      volume: await bench.newVolume(),
+    const pop = await harness.start(image, {
+      volume: await harness.newVolume(),
       networkName: network.name,
       published: [...tcpPorts(ports).values()],
     });
@@ -70,11 +70,11 @@ export class StackLab {
       () => health(pop),
       (seen) => seen?.code === 200,
     );
-    return new StackLab(bench, pop, origin);
+    return new StackLab(harness, pop, origin);
   }
 
   async close(): Promise<void> {
-    await this.#bench.sweep();
+    await this.#harness.sweep();
     await this.origin.close();
   }
 

@@ -7,7 +7,7 @@ import { stopSeconds } from "../../../image/limits.ts";
 import { ports } from "../../../image/ports.ts";
 import { buildImage } from "../../../local/docker/image.ts";
 import { until } from "../../support/until.ts";
-import { type Bench, docker, health, unframe } from "./pop.ts";
+import { docker, health, type ImageHarness, unframe } from "./pop.ts";
 
 const vmDir = resolve(import.meta.dirname, "../../../image/vm");
 
@@ -43,7 +43,7 @@ export interface VmOptions {
 }
 
 /** Boots an image of the engine under a kernel, and waits for its check. */
-export async function bootVm(bench: Bench, image: string, options: VmOptions = {}): Promise<Vm> {
+export async function bootVm(harness: ImageHarness, image: string, options: VmOptions = {}): Promise<Vm> {
   const { env = {}, files = {}, memoryMb = 256, bootSeconds = 240 } = options;
   const machine = await buildImage(docker, {
     tag: "fly-pops-vm:test",
@@ -54,7 +54,7 @@ export async function bootVm(bench: Bench, image: string, options: VmOptions = {
   const published = [ports.https, ports.health, controlPort];
   const container = await docker.createContainer({
     Image: machine,
-    Labels: bench.labels,
+    Labels: harness.labels,
     Env: [`MEMORY=${memoryMb}`],
     ExposedPorts: Object.fromEntries(published.map((port) => [`${port}/tcp`, {}])),
     HostConfig: {
@@ -66,7 +66,7 @@ export async function bootVm(bench: Bench, image: string, options: VmOptions = {
       ...(existsSync(kvm) && { Devices: [{ PathOnHost: kvm, PathInContainer: kvm, CgroupPermissions: "rwm" }] }),
     },
   });
-  const source = await docker.createContainer({ Image: image, Labels: bench.labels });
+  const source = await docker.createContainer({ Image: image, Labels: harness.labels });
   await container.putArchive(await source.export(), { path: "/machine/root" });
   const { Config } = await docker.getImage(image).inspect();
   const all = { POP_NAME: "cdg-1", FLY_REGION: "cdg", FLY_APP_NAME: "edge", FLY_MACHINE_ID: "cdg1vm", ...env };

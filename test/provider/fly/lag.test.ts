@@ -1,4 +1,4 @@
-/** Reads that lag writes, deeds that come late, lists that forget: what Fly has shown its own clients, and what ours makes of it. */
+/** Reads that lag writes, writes that come late, lists that forget: what Fly has shown its own clients, and what ours makes of it. */
 import { expect, test } from "vitest";
 import { Fly } from "../../../fly/api.ts";
 import type { Machine } from "../../../fly/wire.ts";

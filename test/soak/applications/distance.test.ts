@@ -20,7 +20,7 @@ beforeAll(async () => {
 });
 afterAll(() => lab?.close());
 
-test("requests after a pause as long as the application's own patience: none is lost", async () => {
+test("requests after a pause as long as the application's own timeout: none is lost", async () => {
   const methods = ["GET", "PUT", "POST"].flatMap((method) => Array<string>(8).fill(method));
   const crowd = () => Promise.all(methods.map(ask));
   for (const pause of [4910, 4935, 4960, 4985]) {

@@ -9,7 +9,7 @@ import type { Container, HostConfig } from "dockerode";
 import { pack } from "tar-stream";
 import { ports } from "../../../image/ports.ts";
 import { buildImage } from "../../../local/docker/image.ts";
-import { Bench, build, docker, exec, type Pop, unframe, untilHealthy } from "../../image/support/pop.ts";
+import { build, docker, exec, ImageHarness, type Pop, unframe, untilHealthy } from "../../image/support/pop.ts";
 import { documentedStack } from "../../support/documented-stack.ts";
 import { until } from "../../support/until.ts";
 
@@ -31,7 +31,7 @@ const applicationsImage = (): Promise<string> =>
   });
 
 /** The longest of them takes a minute and a half on a busy machine. */
-const patienceSeconds = 240;
+const timeoutSeconds = 240;
 
 /** As one word of shell. */
 const quoted = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`;
@@ -59,27 +59,27 @@ interface Extras {
 }
 
 export class Lab {
-  readonly #bench: Bench;
+  readonly #harness: ImageHarness;
   readonly #image: string;
   readonly pop: Pop;
   #client: Application | undefined;
 
-  private constructor(bench: Bench, image: string, pop: Pop) {
-    this.#bench = bench;
+  private constructor(harness: ImageHarness, image: string, pop: Pop) {
+    this.#harness = harness;
     this.#image = image;
     this.pop = pop;
   }
 
   static async open(): Promise<Lab> {
     // One name for all these files: they run one after another, and one network is enough, which a file that was killed may have left.
-    const bench = new Bench("soak-applications");
-    await bench.sweep();
+    const harness = new ImageHarness("soak-applications");
+    await harness.sweep();
     const spec = documentedStack().image;
     const [image, popImage] = await Promise.all([applicationsImage(), build("applications", spec)]);
-    await bench.createNetwork(network);
-    const pop = await bench.start(popImage, { volume: await bench.newVolume(), networkName: network.name });
+    await harness.createNetwork(network);
+    const pop = await harness.start(popImage, { volume: await harness.newVolume(), networkName: network.name });
     await untilHealthy(pop);
-    const lab = new Lab(bench, image, pop);
+    const lab = new Lab(harness, image, pop);
     const { NetworkSettings } = await pop.container.inspect();
     const address = NetworkSettings.Networks[network.name]?.IPAddress;
     await lab.start("edge", "exec haproxy -f /etc/applications/edge.cfg", {
@@ -90,7 +90,7 @@ export class Lab {
   }
 
   async close(): Promise<void> {
-    await this.#bench.sweep();
+    await this.#harness.sweep();
   }
 
   /** A container of the applications' image that runs a line of shell, known on the network as `<name>.tail.example`. */
@@ -104,7 +104,7 @@ export class Lab {
       Cmd: ["/bin/bash", "-euc", line],
       Env: Object.entries(env).map(([key, value]) => `${key}=${value}`),
       Volumes: Object.fromEntries(volumes.map((path) => [path, {}])),
-      Labels: this.#bench.labels,
+      Labels: this.#harness.labels,
       HostConfig: { Init: true, NetworkMode: network.name, ...host },
       NetworkingConfig: {
         EndpointsConfig: { [network.name]: { Aliases: [`${name}.tail.example`, ...aliases] } },
@@ -134,7 +134,7 @@ export class Lab {
    */
   async client(line: string): Promise<Ran> {
     this.#client ??= await this.#startClient();
-    return this.#client.run(`timeout ${patienceSeconds} bash -c ${quoted(line)}`);
+    return this.#client.run(`timeout ${timeoutSeconds} bash -c ${quoted(line)}`);
   }
 
   /** As `client`; throws with all that it said when it does not end with 0. @returns its output. */

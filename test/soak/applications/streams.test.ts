@@ -26,7 +26,7 @@ const hosts = [
 ] as const;
 const numbers = ["0", "1", "2", "3", "4"];
 /** Where nothing is held back it takes a tenth of a second. */
-const patience = 15_000;
+const timeoutMs = 15_000;
 
 describe.each(hosts)("behind %s", (_, host) => {
   test.each([
@@ -46,7 +46,7 @@ describe.each(hosts)("behind %s", (_, host) => {
   test("gRPC-web: a stream of messages, by sonora", async () => {
     const run = `run-${runs++}`;
     expect(
-      await lab.well(`timeout ${patience / 1000} /opt/grpc/bin/python /srv/clients/count.py https://${host} ${run}`),
+      await lab.well(`timeout ${timeoutMs / 1000} /opt/grpc/bin/python /srv/clients/count.py https://${host} ${run}`),
     ).toBe(numbers.map((number) => `counted ${number}\n`).join(""));
   });
 
@@ -95,7 +95,7 @@ async function readInStep(host: string, path: string, encoding: string): Promise
   const run = `run-${runs++}`;
   const session = await enterHttp2(lab.pop.https, host);
   const request = session.request({ ":path": `${path}?run=${run}`, "accept-encoding": encoding });
-  const late = setTimeout(() => session.destroy(), patience);
+  const late = setTimeout(() => session.destroy(), timeoutMs);
   const came: string[] = [];
   let coding: unknown;
   try {
@@ -124,7 +124,7 @@ function decoded(answer: Readable, coding: unknown): Readable {
 }
 
 async function untilReceived(host: string, run: string, bytes: number): Promise<void> {
-  const deadline = AbortSignal.timeout(patience);
+  const deadline = AbortSignal.timeout(timeoutMs);
   for (let seen = -1; seen !== bytes; ) {
     if (deadline.aborted) throw new Error(`of ${bytes} bytes sent the origin has ${seen}`);
     const { body } = await https({ port: lab.pop.https, host, path: `/received?run=${run}` });

@@ -113,8 +113,8 @@ test.each(floods)("$what: others are served, and it ends", async ({ pieces, deaf
   try {
     if (deaf) for (const { socket } of flooding) socket.pause();
     // What nginx does not read is not waited for.
-    const patience = sleep(5000, undefined, { ref: false });
-    const all = Promise.all(flooding.map((connection) => Promise.race([pour(connection, pieces), patience])));
+    const timeout = sleep(5000, undefined, { ref: false });
+    const all = Promise.all(flooding.map((connection) => Promise.race([pour(connection, pieces), timeout])));
     let longest = await servesOthers(lab, [[host, "/kept"]]);
     await all;
     longest = Math.max(longest, await servesOthers(lab, [[host, "/kept"]]));

@@ -3,7 +3,7 @@ import { expect } from "vitest";
 import type { ImageSpec } from "../../../image/spec.ts";
 import { https, type Visit, type Visited } from "../../image/support/client.ts";
 import { type Memory, memoryOf } from "../../image/support/memory.ts";
-import { Bench, build, giveCertificate, health, type Pop, states } from "../../image/support/pop.ts";
+import { build, giveCertificate, health, ImageHarness, type Pop, states } from "../../image/support/pop.ts";
 import { until } from "../../support/until.ts";
 import { type BoundsOrigin, startBoundsOrigin } from "./origin.ts";
 import { boundsSpec, hosts, network, originPorts } from "./spec.ts";
@@ -33,16 +33,16 @@ export async function openLab({
   volume?: HostConfig;
   memoryMb?: number;
 }): Promise<Lab> {
-  const bench = new Bench("bounds");
-  await bench.sweep();
-  await bench.createNetwork(network);
+  const harness = new ImageHarness("bounds");
+  await harness.sweep();
+  await harness.createNetwork(network);
   const [image, hung, other] = await Promise.all([
     build(name, boundsSpec(cache)),
     startBoundsOrigin(network.gateway, originPorts.hung),
     startBoundsOrigin(network.gateway, originPorts.other),
   ]);
-  const pop = await bench.start(image, {
-    volume: volume ?? (await bench.newVolume()),
+  const pop = await harness.start(image, {
+    volume: volume ?? (await harness.newVolume()),
     networkName: network.name,
     memoryMb,
   });
@@ -68,7 +68,7 @@ export async function openLab({
     },
     memory: () => memoryOf(pop),
     close: async () => {
-      await bench.sweep();
+      await harness.sweep();
       await Promise.all([hung.close(), other.close()]);
     },
   };

@@ -1,7 +1,7 @@
 /** One run of the suite through a real PoP. */
 import { resolve } from "node:path";
 import { Worker } from "node:worker_threads";
-import { Bench, build, type Pop, untilHealthy } from "../../image/support/pop.ts";
+import { build, ImageHarness, type Pop, untilHealthy } from "../../image/support/pop.ts";
 import { suiteDir } from "./package.ts";
 import { network, originPort, spec } from "./spec.ts";
 import { type Verdict, verdictsOf } from "./verdict.ts";
@@ -23,14 +23,14 @@ export interface Run extends Done {
   took: number;
 }
 
-export const bench = new Bench("cache-suite");
+export const harness = new ImageHarness("cache-suite");
 
 /** Starts a PoP, runs the suite through it, and removes what was started. */
 export async function runSuite({ image, nginxConf, only, dump = false, log = () => {} }: Variant = {}): Promise<Run> {
   const [dir, built] = await Promise.all([suiteDir(), image ?? build("cache-suite", spec, { log })]);
-  await bench.sweep();
+  await harness.sweep();
   try {
-    await bench.createNetwork(network);
+    await harness.createNetwork(network);
     const pop = await start(built, nginxConf);
     log("the PoP is up");
     const began = performance.now();
@@ -43,14 +43,14 @@ export async function runSuite({ image, nginxConf, only, dump = false, log = () 
     });
     return { ...done, verdicts: verdictsOf(done.tests, done.outcomes), took: performance.now() - began };
   } finally {
-    await bench.sweep();
+    await harness.sweep();
   }
 }
 
 async function start(image: string, nginxConf: string | undefined): Promise<Pop> {
-  const volume = `${await bench.newVolume()}:/var`;
+  const volume = `${await harness.newVolume()}:/var`;
   const Binds = nginxConf === undefined ? [volume] : [volume, `${resolve(nginxConf)}:/etc/nginx/nginx.conf:ro`];
-  const pop = await bench.start(image, { volume: { Binds }, networkName: network.name });
+  const pop = await harness.start(image, { volume: { Binds }, networkName: network.name });
   try {
     await untilHealthy(pop);
   } catch (error) {

@@ -60,7 +60,7 @@ const undone = (name: string, behaviour: Partial<Behaviour>, restart: string): O
   images: { before: image(1), after: image(2) },
   undone: true,
   async prepare(fixture) {
-    // Short patience, and left where it fell: looking again and again at what does not change would repeat one and the same case.
+    // Short timeouts, and left where it fell: looking again and again at what does not change would repeat one and the same case.
     const { config } = machineInputs("");
     const { before } = await withMachine(fixture, {
       timeoutSeconds: 3,

@@ -138,7 +138,7 @@ describe("nginx", () => {
     expect(nginxConf(image)).toMatch(/grpc_ssl_certificate \$secrets\/\S+;\s+grpc_ssl_certificate_key \$secrets\/\S+;/);
   });
 
-  test("has the site's patience for both sides of a stream", () => {
+  test("has the site's timeout for both sides of a stream", () => {
     const text = conf({ ...call, timeouts: { connect: "5s", read: "1h", send: "2m" } });
     expect(text.match(/(?:grpc_(?:connect|read|send)|client_body)_timeout (?:5|3600|120)s;/g)).toHaveLength(4);
     expect(conf(call)).toContain("client_body_timeout 60s;");

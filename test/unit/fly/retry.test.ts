@@ -112,7 +112,7 @@ test("Retry-After is honoured", async () => {
   expect((await attempts("non-idempotent", failing({ status: 429, retryAfter: "7" }), 2)).waits).toEqual([7000]);
 });
 
-test("a Retry-After beyond our patience ends it at once", async () => {
+test("a Retry-After beyond our timeout ends it at once", async () => {
   expect(await attempts("non-idempotent", failing({ status: 429, retryAfter: "3600" }))).toMatchObject({
     count: 1,
     waits: [],

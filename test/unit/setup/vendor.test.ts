@@ -36,8 +36,8 @@ const bin = () => join(dir, "home/versions/1/bin");
 const sha256 = (bytes: Buffer | string) => createHash("sha256").update(bytes).digest("hex");
 const limits = { answer: 10_000, silence: 10_000 };
 const short = { answer: 300, silence: 300 };
-const bring = (url: string, sum = sha256(archive), patience = limits) =>
-  fromVendor(bin(), { url, sum, list: `${url}.sums`, say: () => undefined, limits: patience });
+const bring = (url: string, sum = sha256(archive), timeouts = limits) =>
+  fromVendor(bin(), { url, sum, list: `${url}.sums`, say: () => undefined, limits: timeouts });
 
 test("the vendor's archive ends up whole in its place, over what was there", async () => {
   mkdirSync(bin(), { recursive: true });
@@ -63,8 +63,8 @@ test.each<[string, RequestListener, RegExp, typeof limits]>([
     /./,
     limits,
   ],
-])("a vendor that %s: a reason, soon, and nothing half-made", async (_, listener, reason, patience) => {
-  expect(await bring(await serve(listener), sha256(archive), patience)).toMatch(reason);
+])("a vendor that %s: a reason, soon, and nothing half-made", async (_, listener, reason, timeouts) => {
+  expect(await bring(await serve(listener), sha256(archive), timeouts)).toMatch(reason);
   expect(existsSync(bin())).toBe(false);
 });
 

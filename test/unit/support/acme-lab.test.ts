@@ -3,7 +3,7 @@ import { createServer } from "node:net";
 import { expect, test } from "vitest";
 import { startAcmeLab } from "../../image/support/acme-lab.ts";
 import { startNameServer } from "../../image/support/dns.ts";
-import type { Bench } from "../../image/support/pop.ts";
+import type { ImageHarness } from "../../image/support/pop.ts";
 import { freePorts } from "../../support/free-ports.ts";
 
 const address = "127.0.0.1";
@@ -23,16 +23,16 @@ const bindUdp = (port: number): Promise<unknown> =>
 
 test("a lab whose start fails closes what it has opened", async () => {
   const [names = 0, authority = 0, edge = 0] = await freePorts(3);
-  const bench = {
+  const harness = {
     createNetwork: async () => {},
     forward: async () => {
       // By now both are open.
       await expect(Promise.all([bindTcp(names), bindTcp(edge)])).rejects.toThrow("EADDRINUSE");
       throw new Error("no such engine");
     },
-  } as unknown as Bench;
+  } as unknown as ImageHarness;
   const options = { image: "none", network, edgeAddress: "127.0.0.2", ports: { names, authority, edge } };
-  await expect(startAcmeLab(bench, options)).rejects.toThrow("no such engine");
+  await expect(startAcmeLab(harness, options)).rejects.toThrow("no such engine");
   await Promise.all([bindTcp(names), bindUdp(names), bindTcp(edge)]);
 });
 

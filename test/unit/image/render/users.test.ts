@@ -159,15 +159,15 @@ test("luggage with the same user shares its id, home and secrets", () => {
 });
 
 test("the manifest has luggage's health checks, and its user owns the status directory", () => {
-  const patience = { everySeconds: 10, timeoutSeconds: 3 };
+  const timing = { everySeconds: 10, timeoutSeconds: 3 };
   const luggage: Record<string, Luggage> = {
     mute: carried,
-    api: { ...carried, port: 9000, health: { probe: { kind: "http", path: "/up?x=1" }, ...patience } },
-    job: { ...carried, user: "app", health: { probe: { kind: "command", command: ["bin/check", "-v"] }, ...patience } },
+    api: { ...carried, port: 9000, health: { probe: { kind: "http", path: "/up?x=1" }, ...timing } },
+    job: { ...carried, user: "app", health: { probe: { kind: "command", command: ["bin/check", "-v"] }, ...timing } },
   };
   expect(JSON.parse(manifest({ sites: [], luggage })).luggage).toEqual({
-    api: { url: "http://127.0.0.1:9000/up?x=1", ...patience },
-    job: { command: ["/luggage/job/bin/check", "-v"], folder: "/luggage/job", ...patience },
+    api: { url: "http://127.0.0.1:9000/up?x=1", ...timing },
+    job: { command: ["/luggage/job/bin/check", "-v"], folder: "/luggage/job", ...timing },
   });
   const lines = dirs(users({ luggage }), { luggage }).split("\n");
   expect(lines.filter((line) => line.startsWith("/run/pop/luggage"))).toEqual([
