@@ -1,5 +1,5 @@
 /** What is built for one image is there for the other, as long as both take the same steps: BuildKit goes by the steps alone. */
-import { globSync, readFileSync } from "node:fs";
+import { existsSync, globSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 
@@ -31,6 +31,19 @@ test("the homelab's headscale has the PoPs' version of Tailscale, so that what b
   const version = (program: string) => / *tailscale\.com (v\S+)/.exec(read(`${program}/go.mod`))?.[1];
   expect(version("local/homelab/programs/headscale")).toMatch(/^v1\.\d+/);
   expect(version("local/homelab/programs/headscale")).toBe(version("image/programs/tailscale"));
+});
+
+/** The programs that a Dockerfile has write to /out, as in `normalize-tree /out`: but for mkdir they are scripts of image/build. */
+const scriptsIn = (dockerfile: string): string[] =>
+  [...dockerfile.matchAll(/^(?:RUN | && | {4})(?!mkdir )([a-z-]+) \/out\b/gm)].map(([, name = ""]) => name);
+
+test("the scripts that Dockerfiles call exist, also those of parts that only a benchmark builds", () => {
+  const files = globSync("{bench,image,local,test}/**/Dockerfile*", { cwd: root });
+  const called = files.flatMap((file) => scriptsIn(read(file)).map((name) => ({ file, name })));
+  expect(called.map(({ file }) => file)).toEqual(
+    expect.arrayContaining(["image/Dockerfile", "bench/edge/Dockerfile.part"]),
+  );
+  expect(called.filter(({ name }) => !existsSync(join(root, "image/build", name)))).toEqual([]);
 });
 
 test("all images have Debian's packages of one day", () => {
