@@ -29,7 +29,7 @@ const LEAST_SHARE_MIB = 1024;
 
 /**
  * Go's settings that spare compilers their garbage collection, a fifth of their work, where memory allows: each process (one a core, and go itself) starts it
- * only at its share of half of what is free. Otherwise empty: Go's defaults remain. image/build/compile does the same for images.
+ * only at its share of half of what is free. Otherwise empty: Go's defaults remain. image/build/go-build-locked does the same for images.
  * @param {number} freeBytes
  * @param {number} cores
  * @returns {{ GOGC?: string, GOMEMLIMIT?: string }}
