@@ -28,6 +28,8 @@ const fetchModules = (dir: string): string[] =>
     .map((file) => `(cd setup/${dirname(file)} && GOMODCACHE=${dir}/modules GOFLAGS=-modcacherw go mod download)`);
 
 interface Kept {
+  /** What is left, as in "with what is downloaded". */
+  what: string;
   /** The commands that remove the rest from the machine that `dir` is. */
   forget(dir: string): string[];
   /** What comes before the command of the next start. */
@@ -36,6 +38,7 @@ interface Kept {
 
 export const kept = {
   downloads: {
+    what: "downloaded",
     forget: (dir) => [
       "set -e",
       engine,
@@ -47,6 +50,7 @@ export const kept = {
     before: (dir) => `GOPROXY=file://${dir}/modules/cache/download,$(go env GOPROXY) `,
   },
   compiled: {
+    what: "compiled",
     forget: (dir) => [
       "set -e",
       engine,

@@ -15,7 +15,6 @@ const root = join(import.meta.dirname, "../..");
 const say = (line: string) => console.error(line);
 
 type Keep = keyof typeof kept;
-const named: Record<Keep, string> = { downloads: "downloaded", compiled: "compiled" };
 const names = Object.keys(kept);
 const isKeep = (name: string): name is Keep => names.includes(name);
 
@@ -39,10 +38,10 @@ async function measure(revision: string, { keep, run, dir }: { keep: Keep[]; run
   };
   await start(revision, run);
   for (const name of keep) {
-    const { forget, before } = kept[name];
+    const { what, forget, before } = kept[name];
     const { code } = await onMachine(machine, ["sh", "-c", forget(machine).join("\n")], say);
-    if (code !== 0) throw new Error(`could not remove everything but what is ${name}: code ${code}`);
-    await start(`${revision}, with what is ${named[name]}`, `${before(machine)}${run}`);
+    if (code !== 0) throw new Error(`could not remove everything but what is ${what}: code ${code}`);
+    await start(`${revision}, with what is ${what}`, `${before(machine)}${run}`);
   }
   return results;
 }
