@@ -3,7 +3,6 @@ package acme
 import (
 	"errors"
 	"fmt"
-	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -294,12 +293,7 @@ func TestRecordsThatCannotBeRemovedAtOnce(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	f.authority.Fault(func(operation string, _ http.ResponseWriter, _ *http.Request) bool {
-		if operation == "challenge" {
-			write("YW5vdGhlci1zZWNyZXQtb2YtYW5vdGhlci1rZXk=")
-		}
-		return false
-	})
+	f.atOnce("challenge", func() { write("YW5vdGhlci1zZWNyZXQtb2YtYW5vdGhlci1rZXk=") })
 	f.mustRun()
 	f.leaf(alias)
 	if left := server.TXT(t, challengeName); len(left) != 3 {
@@ -403,12 +397,7 @@ func TestAllRecordsAreThereBeforeTheAuthorityLooks(t *testing.T) {
 	server := testdns.InProcess(t, testdns.Faults{})
 	f := byDNS(t, server, nil)
 	var found []string
-	f.authority.Fault(func(operation string, _ http.ResponseWriter, _ *http.Request) bool {
-		if operation == "challenge" && found == nil {
-			found = server.TXT(t, challengeName)
-		}
-		return false
-	})
+	f.atOnce("challenge", func() { found = server.TXT(t, challengeName) })
 	f.mustRun()
 	if len(found) != 3 {
 		t.Errorf("at the first challenge there is %v", found)
