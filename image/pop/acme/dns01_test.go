@@ -419,25 +419,33 @@ func TestRecordsAreNotKept(t *testing.T) {
 	})
 }
 
-// meeting holds updates until that many are in flight, and returns the most that were.
-func meeting(t *testing.T, count int64) (arrive func(string), most func() int64) {
-	var inFlight, highest atomic.Int64
-	all := make(chan struct{})
-	var once sync.Once
+// meeting holds updates until that many have arrived, and then the next ones until as many have again. It returns the most that were in flight.
+func meeting(t *testing.T, count int) (arrive func(string), most func() int) {
+	var lock sync.Mutex
+	inFlight, highest, arrived, all := 0, 0, 0, make(chan struct{})
 	arrive = func(string) {
-		now := inFlight.Add(1)
-		defer inFlight.Add(-1)
-		for high := highest.Load(); now > high && !highest.CompareAndSwap(high, now); high = highest.Load() {
+		lock.Lock()
+		inFlight, arrived = inFlight+1, arrived+1
+		highest = max(highest, inFlight)
+		complete := all
+		if arrived == count {
+			close(all)
+			arrived, all = 0, make(chan struct{})
 		}
-		if now == count {
-			once.Do(func() { close(all) })
-		}
+		lock.Unlock()
 		select {
-		case <-all:
+		case <-complete:
 		case <-t.Context().Done():
 		}
+		lock.Lock()
+		defer lock.Unlock()
+		inFlight--
 	}
-	return arrive, highest.Load
+	return arrive, func() int {
+		lock.Lock()
+		defer lock.Unlock()
+		return highest
+	}
 }
 
 func (f *fixture) orderSubdomains(count int) {
