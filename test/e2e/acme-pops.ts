@@ -240,7 +240,8 @@ async function savedCertificate(pop: Made, host: string): Promise<X509Certificat
 
 /** Failed validations of the last hour as a PoP counts them, for each of its certificates that has any. */
 export async function failedValidations(pop: Made): Promise<number[]> {
-  const find = `grep -ho '"failedValidations":[^]]*' /var/lib/pop/acme/*.json || true`;
+  // 1: no line has any. More is an error.
+  const find = `grep -ho '"failedValidations":[^]]*' /var/lib/pop/acme/*.json || [ $? -eq 1 ]`;
   const lines = (await exec(pop, "/bin/sh", "-c", find)).split("\n").filter(Boolean);
   return lines.map((line) => (JSON.parse(`{${line}]}`) as { failedValidations: string[] }).failedValidations.length);
 }

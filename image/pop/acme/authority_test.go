@@ -1,7 +1,6 @@
 package acme
 
 import (
-	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -26,7 +25,7 @@ func TestAnAuthorityThatChangesItsURLs(t *testing.T) {
 					if path, is := value.(string); is && strings.HasPrefix(path, "/") {
 						value = f.authority.URL + path
 					}
-					maps.Copy(response, map[string]any{field: value})
+					response[field] = value
 				}
 			})
 			f.round()

@@ -3,7 +3,6 @@ package acme
 import (
 	"errors"
 	"fmt"
-	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -294,12 +293,7 @@ func TestRecordsThatCannotBeRemovedAtOnce(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	f.authority.Fault(func(operation string, _ http.ResponseWriter, _ *http.Request) bool {
-		if operation == "challenge" {
-			write("YW5vdGhlci1zZWNyZXQtb2YtYW5vdGhlci1rZXk=")
-		}
-		return false
-	})
+	f.atOnce("challenge", func() { write("YW5vdGhlci1zZWNyZXQtb2YtYW5vdGhlci1rZXk=") })
 	f.mustRun()
 	f.leaf(alias)
 	if left := server.TXT(t, challengeName); len(left) != 3 {
@@ -403,12 +397,7 @@ func TestAllRecordsAreThereBeforeTheAuthorityLooks(t *testing.T) {
 	server := testdns.InProcess(t, testdns.Faults{})
 	f := byDNS(t, server, nil)
 	var found []string
-	f.authority.Fault(func(operation string, _ http.ResponseWriter, _ *http.Request) bool {
-		if operation == "challenge" && found == nil {
-			found = server.TXT(t, challengeName)
-		}
-		return false
-	})
+	f.atOnce("challenge", func() { found = server.TXT(t, challengeName) })
 	f.mustRun()
 	if len(found) != 3 {
 		t.Errorf("at the first challenge there is %v", found)
@@ -430,25 +419,33 @@ func TestRecordsAreNotKept(t *testing.T) {
 	})
 }
 
-// meeting holds updates until that many are in flight, and returns the most that were.
-func meeting(t *testing.T, count int64) (arrive func(string), most func() int64) {
-	var inFlight, highest atomic.Int64
-	all := make(chan struct{})
-	var once sync.Once
+// meeting holds updates until that many have arrived, and then the next ones until as many have again. It returns the most that were in flight.
+func meeting(t *testing.T, count int) (arrive func(string), most func() int) {
+	var lock sync.Mutex
+	inFlight, highest, arrived, all := 0, 0, 0, make(chan struct{})
 	arrive = func(string) {
-		now := inFlight.Add(1)
-		defer inFlight.Add(-1)
-		for high := highest.Load(); now > high && !highest.CompareAndSwap(high, now); high = highest.Load() {
+		lock.Lock()
+		inFlight, arrived = inFlight+1, arrived+1
+		highest = max(highest, inFlight)
+		complete := all
+		if arrived == count {
+			close(all)
+			arrived, all = 0, make(chan struct{})
 		}
-		if now == count {
-			once.Do(func() { close(all) })
-		}
+		lock.Unlock()
 		select {
-		case <-all:
+		case <-complete:
 		case <-t.Context().Done():
 		}
+		lock.Lock()
+		defer lock.Unlock()
+		inFlight--
 	}
-	return arrive, highest.Load
+	return arrive, func() int {
+		lock.Lock()
+		defer lock.Unlock()
+		return highest
+	}
 }
 
 func (f *fixture) orderSubdomains(count int) {

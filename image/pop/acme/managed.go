@@ -28,7 +28,7 @@ type managedCert struct {
 	content []byte
 	// A renewal was requested (`pop renew`).
 	requested bool
-	// When the last request with an attempt was made. A read-only volume keeps its file.
+	// When the last request with an attempt was made, while its file cannot be removed: the volume is read-only. Zero: there is none.
 	answered time.Time
 	// When the renewal window is fetched again.
 	pollAt time.Time

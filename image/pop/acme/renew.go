@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"slices"
 	"time"
@@ -75,16 +76,19 @@ func (a *Agent) isRequested(cert *managedCert) bool {
 	return err == nil && !info.ModTime().Equal(cert.answered)
 }
 
-// finishRequest ends a request after its one attempt. The status with the outcome has been written.
+// finishRequest ends a request after its one attempt. The status with the outcome has been written. A file that cannot be removed is tried again in each round,
+// so that a restart does not take it for a new request.
 func (a *Agent) finishRequest(cert *managedCert) {
-	if !cert.requested {
-		return
-	}
 	request := a.config.requestFile(cert.Certificate)
-	if info, err := os.Stat(request); err == nil {
+	if info, err := os.Stat(request); err == nil && cert.requested {
 		cert.answered = info.ModTime()
 	}
-	_ = os.Remove(request) // The waiting process has a timeout.
+	if cert.answered.IsZero() || a.isRequested(cert) {
+		return
+	}
+	if err := os.Remove(request); err == nil || errors.Is(err, fs.ErrNotExist) {
+		cert.answered = time.Time{} // Otherwise the waiting process has a timeout.
+	}
 }
 
 // PlanRenewal returns what a renewal of a host's certificate would cost. The host may be any of its names.

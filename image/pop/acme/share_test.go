@@ -388,11 +388,10 @@ func TestManySitesAreOrderedOnce(t *testing.T) {
 	}
 	first.authority.SetEdge(first.agent.challenges.nginxHandler())
 	clock := &fleetClock{all: fleet, running: others, next: map[*fixture]time.Time{}}
-	first.authority.Fault(func(operation string, _ http.ResponseWriter, _ *http.Request) bool {
+	first.authority.OnRequest(func(operation string) {
 		if operation == "finalize" {
 			clock.pass(secondsPerOrder)
 		}
-		return false
 	})
 	first.mustRun()
 	clock.pass(10)

@@ -140,6 +140,27 @@ func TestARequestedRenewalOnAVolumeThatTakesNothing(t *testing.T) {
 	}
 }
 
+// The file of a request that was attempted goes once it can be removed, so that a restart does not attempt it again.
+func TestARequestOnAVolumeThatCanBeWrittenToAgain(t *testing.T) {
+	f := newFixture(t)
+	setReadOnly := f.volume()
+	f.mustRun()
+	f.request(0)
+	setReadOnly(true)
+	f.round()
+	setReadOnly(false)
+	f.round()
+	if f.requested(0) {
+		t.Error("the file is still there")
+	}
+	f.clock = f.clock.Add(maxPause * 2)
+	f.start()
+	f.mustRun()
+	if orders := f.authority.Count("order"); orders != 1 {
+		t.Errorf("%d orders", orders)
+	}
+}
+
 // The list of files of removed sites has nothing to do with orders.
 func TestAListOfUnusedFilesThatCannotBeWritten(t *testing.T) {
 	f := newFixture(t)

@@ -10,7 +10,7 @@ export interface AcmeLab {
   authority: Authority;
   /** A PoP at this address of the private network. */
   start(name: string, address6: string): Promise<Pop>;
-  /** Ends what runs in the test's process. Containers are the bench's. */
+  /** Ends what runs in the test's process. Containers are the harness's. */
   close(): Promise<void>;
 }
 
