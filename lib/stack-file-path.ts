@@ -15,6 +15,10 @@ export const stackFilePath = (dir: string, stack: string, env: Env): string => {
   return given ? resolve(dir, given) : join(dir, stackFileName(stack));
 };
 
+/** The same relative to `dir`, as messages name it. */
+export const relativeStackFile = (dir: string, stack: string, env: Env): string =>
+  relative(dir, stackFilePath(dir, stack, env));
+
 /**
  * The environment with which another checkout of the project reads its own version of the file. A file outside of the project is the same for all checkouts.
  */
