@@ -6,7 +6,7 @@ import type { EdgeConfig } from "../config/types.ts";
 import { configWarnings } from "../config/warnings.ts";
 import { renderedFiles } from "../image/context.ts";
 import { allSites, namesOf } from "../image/render/hosts.ts";
-import { envOfCheckouts, relativeStackFile } from "../lib/stack-file-path.ts";
+import { relativeStackFile } from "../lib/stack-file-path.ts";
 import { optionsOf } from "../setup/options.mjs";
 import { withBaseCheckout } from "./base-checkout.ts";
 import type { Before } from "./before.ts";
@@ -17,7 +17,7 @@ import { previewByMocks } from "./mock-preview.ts";
 import { type Plan, type PlanInput, planOf } from "./plan.ts";
 import { policyViolations } from "./policies.ts";
 import { changesOf } from "./resource-change.ts";
-import { readEdgeConfig } from "./stack-files.ts";
+import { envOfCheckouts, readEdgeConfig } from "./stack-files.ts";
 
 const usage = `npm run -s preview:summary -- --stack STACK [--base REF | --base DIR] [--files REF] [--policies] [--json]
 
