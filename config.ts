@@ -1,12 +1,11 @@
 /** The stack's configuration. Read only here, and validated completely before any resource is created. Keys: docs/config.md. */
-import { relative } from "node:path";
 import * as pulumi from "@pulumi/pulumi";
 import { readStackFiles, type StackFiles } from "./config/files.ts";
 import { ConfigError, secretValueIssue } from "./config/issues.ts";
 import { parseConfig } from "./config/parse.ts";
 import { assumedContextKey, parseValue } from "./config/stack-values.ts";
 import type { EdgeConfig } from "./config/types.ts";
-import { stackFilePath } from "./lib/stack-file-path.ts";
+import { relativeStackFile } from "./lib/stack-file-path.ts";
 
 export type { StackFiles } from "./config/files.ts";
 export { type Registry, readRegistry } from "./config/registry.ts";
@@ -28,7 +27,7 @@ export function readConfig(): EdgeConfig & { files: StackFiles } {
     return { ...edge, files: readStackFiles(edge) };
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
-    const file = relative(process.cwd(), stackFilePath(process.cwd(), pulumi.getStack(), process.env));
+    const file = relativeStackFile(process.cwd(), pulumi.getStack(), process.env);
     throw new pulumi.RunError(`${file}: ${error.message}`);
   }
 }

@@ -1,5 +1,4 @@
 /** The stack that a command works on: its name, its configuration, and clients for its Fly and tailnet. */
-import { relative } from "node:path";
 import { defaults } from "../config/defaults.ts";
 import { parseSeconds } from "../config/duration.ts";
 import { ownConfigValues } from "../config/stack-values.ts";
@@ -8,7 +7,7 @@ import type { Fly } from "../fly/api.ts";
 import type { FlySettings } from "../fly/settings.ts";
 import type { Tailnet } from "../image/spec.ts";
 import type { ConfigLookup } from "../lib/config-lookup.ts";
-import { stackFilePath } from "../lib/stack-file-path.ts";
+import { relativeStackFile } from "../lib/stack-file-path.ts";
 import { stackName as localStack, projectDir } from "../local/paths.ts";
 import { noBackendPattern, pulumiErrorText } from "../stack/pulumi-cli.ts";
 import { selectedStack } from "../stack/selected-stack.ts";
@@ -57,7 +56,7 @@ export async function openStack(context: CliContext, asked: string | undefined):
   const name = reference.split("/").at(-1) ?? reference;
   const env = isLocal(context, name) ? { ...context.env, ...(await loadLocalEnvironment()) } : context.env;
   const values = readStackFile(context.dir, name, env);
-  const file = relative(context.dir, stackFilePath(context.dir, name, env));
+  const file = relativeStackFile(context.dir, name, env);
   const settings = memoizeAsync(() => readSettings(context, reference, values, env));
   return {
     name,

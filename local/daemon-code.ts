@@ -1,7 +1,6 @@
 /** What the daemon is made from. If that changes, the next `up` restarts it, and with it the containers whose images it builds when it starts. */
-import { createHash } from "node:crypto";
-import { globSync, readFileSync } from "node:fs";
-import { join } from "node:path";
+import { globSync } from "node:fs";
+import { filesHash } from "../lib/files-hash.ts";
 import { anycastBuild } from "./anycast/anycast.ts";
 import { projectDir } from "./paths.ts";
 import { resolverBuild } from "./resolver/resolver.ts";
@@ -13,15 +12,9 @@ const code = [
   "package-lock.json",
 ];
 
-/** Paths relative to the project, sorted. */
-export const daemonFiles = (): string[] =>
-  [...new Set([...globSync(code, { cwd: projectDir }), ...anycastBuild().files, ...resolverBuild().files])].toSorted();
+/** Paths relative to the project, each once. */
+export const daemonFiles = (): string[] => [
+  ...new Set([...globSync(code, { cwd: projectDir }), ...anycastBuild().files, ...resolverBuild().files]),
+];
 
-export function codeHash(): string {
-  const hash = createHash("sha256");
-  for (const file of daemonFiles()) {
-    const content = readFileSync(join(projectDir, file));
-    hash.update(`${file}\0${content.length}\0`).update(content);
-  }
-  return hash.digest("hex").slice(0, 16);
-}
+export const codeHash = (): Promise<string> => filesHash(projectDir, daemonFiles());

@@ -23,7 +23,7 @@ export function ensureToken(): void {
 
 /** Starts the daemon, or takes the one that runs from the same code on the same ports for visitors of the same region. */
 export async function ensureDaemon(options: Omit<DaemonOptions, "code" | "stack" | "network">): Promise<DaemonFile> {
-  const code = codeHash();
+  const code = await codeHash();
   const running = await readDaemon();
   if (
     running &&

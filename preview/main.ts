@@ -1,13 +1,12 @@
 /** `npm run -s preview:summary -- --stack X [--base REF]`: what a deployment would do, as Markdown for a pull request. */
 
-import { relative } from "node:path";
 import { estimate, type Traffic, trafficOf } from "../components/cost.ts";
 import { ConfigError } from "../config/issues.ts";
 import type { EdgeConfig } from "../config/types.ts";
 import { configWarnings } from "../config/warnings.ts";
 import { renderedFiles } from "../image/context.ts";
 import { allSites, namesOf } from "../image/render/hosts.ts";
-import { envOfCheckouts, stackFilePath } from "../lib/stack-file-path.ts";
+import { relativeStackFile } from "../lib/stack-file-path.ts";
 import { optionsOf } from "../setup/options.mjs";
 import { withBaseCheckout } from "./base-checkout.ts";
 import type { Before } from "./before.ts";
@@ -18,7 +17,7 @@ import { previewByMocks } from "./mock-preview.ts";
 import { type Plan, type PlanInput, planOf } from "./plan.ts";
 import { policyViolations } from "./policies.ts";
 import { changesOf } from "./resource-change.ts";
-import { readEdgeConfig } from "./stack-files.ts";
+import { envOfCheckouts, readEdgeConfig } from "./stack-files.ts";
 
 const usage = `npm run -s preview:summary -- --stack STACK [--base REF | --base DIR] [--files REF] [--policies] [--json]
 
@@ -161,7 +160,7 @@ function readConfig(dir: string, stack: string): { config?: EdgeConfig; errors?:
     return { config: readEdgeConfig(dir, stack, process.env) };
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
-    return { errors: `${relative(dir, stackFilePath(dir, stack, process.env))}: ${error.message}` };
+    return { errors: `${relativeStackFile(dir, stack, process.env)}: ${error.message}` };
   }
 }
 

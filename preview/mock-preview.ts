@@ -2,10 +2,9 @@
  * A preview without state, credentials or services: runs the program of two checkouts against mocks and compares what they register, as the engine would.
  * For pull requests from forks, which get no secrets: it shows what merging changes, if the base is deployed.
  */
-import { relative } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { guardsOf } from "../components/guards.ts";
-import { stackFilePath } from "../lib/stack-file-path.ts";
+import { relativeStackFile } from "../lib/stack-file-path.ts";
 import { handler } from "../providers/host.ts";
 import type { ResourceType } from "../providers/resource.ts";
 import { kindOf, type PreviewDigest, type State, type Step } from "./digest.ts";
@@ -43,7 +42,7 @@ export async function previewByMocks(base: string, head: string, stack: string):
   }
   if (olds.status === "rejected")
     throw new Error(
-      `the program of the base commit fails, so there is nothing to compare with: ${(olds.reason as Error).message}. Files that ${relative(head, stackFilePath(head, stack, process.env))} refers to must be in the commit. Without --base, the stack is compared with its state.`,
+      `the program of the base commit fails, so there is nothing to compare with: ${(olds.reason as Error).message}. Files that ${relativeStackFile(head, stack, process.env)} refers to must be in the commit. Without --base, the stack is compared with its state.`,
       { cause: olds.reason },
     );
   return { config: {}, steps: await compare(olds.value, news.value), diagnostics: [] };

@@ -1,11 +1,11 @@
 /** A stack's configuration in a checkout, as the engine would pass it to the program. */
 import { existsSync } from "node:fs";
+import { isAbsolute, relative, resolve, sep } from "node:path";
 import { parseStackValues } from "../config/stack-values.ts";
 import type { EdgeConfig } from "../config/types.ts";
-import { stackFilePath } from "../lib/stack-file-path.ts";
+import { stackFilePath, stackFileVariable } from "../lib/stack-file-path.ts";
+import type { Env } from "../stack/pulumi-cli.ts";
 import { projectDefaults, projectName, readStackFile } from "../stack/stack-file.ts";
-
-type Env = Readonly<Record<string, string | undefined>>;
 
 /** Placeholder for an encrypted value, which cannot be decrypted here and is not needed. */
 const secret = "[secret]";
@@ -40,3 +40,11 @@ export function readStackConfig(dir: string, stack: string, env: Env): StackConf
 /** Throws all errors in the file, or an error if it does not exist. */
 export const readEdgeConfig = (dir: string, stack: string, env: Env): EdgeConfig =>
   parseStackValues(readStackFile(dir, stack, env));
+
+/** The environment with which every checkout of the project reads its own version of the file. A file outside of the project is the same for all. */
+export function envOfCheckouts(dir: string, env: Env): Env {
+  const given = env[stackFileVariable];
+  if (!given) return env;
+  const path = relative(dir, resolve(dir, given));
+  return isAbsolute(path) || path.split(sep)[0] === ".." ? env : { ...env, [stackFileVariable]: path };
+}

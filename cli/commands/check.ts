@@ -1,7 +1,7 @@
 /** `check`: validates the stack file without Pulumi and token or, with --live, checks the sites as visitors see them. */
 import { readFileSync } from "node:fs";
-import { dirname, relative, resolve } from "node:path";
-import { stackFileName, stackFilePath } from "../../lib/stack-file-path.ts";
+import { dirname, resolve } from "node:path";
+import { relativeStackFile, stackFileName } from "../../lib/stack-file-path.ts";
 import { stackName as localStack } from "../../local/paths.ts";
 import { findProject, stackFiles } from "../../stack/project.ts";
 import { checkStackFile, type Finding } from "../check/stack-file.ts";
@@ -42,7 +42,7 @@ function checkFiles(
 ): ExitCode {
   // Files that the local stack refers to are created by `npm run local`.
   const all = stackFiles(context.dir).filter((name) => name !== localStack);
-  const own = stack ? [relative(context.dir, stackFilePath(context.dir, stack, context.env))] : all.map(stackFileName);
+  const own = stack ? [relativeStackFile(context.dir, stack, context.env)] : all.map(stackFileName);
   const files = named.length > 0 ? named : own;
   if (files.length === 0)
     throw new CliError(`check: there is no stack file in ${context.dir}. Create one: npx fly-pops init`);

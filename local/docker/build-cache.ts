@@ -16,18 +16,18 @@ export interface CacheRecord {
 
 /**
  * Removes the records of this project's builds, also of other clones. Those that a build in progress uses stay. Returns the bytes that were freed.
- * @param said gets how far it is
+ * @param say gets how far it is
  */
 export async function removeBuildCache(
   docker: Docker,
-  said: (line: string) => void = () => {},
+  say: (line: string) => void = () => {},
   commands = buildCommands(),
 ): Promise<number> {
   const { BuildCache } = (await docker.df()) as { BuildCache?: CacheRecord[] };
   const records = childrenFirst(recordsOf(BuildCache ?? [], commands));
   let freed = 0;
   for (const [index, { ID }] of records.entries()) {
-    said(`${index} of ${records.length} records of builds`);
+    say(`${index} of ${records.length} records of builds`);
     freed += await pruneRecord(docker, ID);
   }
   return freed;

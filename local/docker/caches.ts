@@ -11,7 +11,7 @@ import { paths, projectDir } from "../paths.ts";
 import { labels, statusOf } from "./engine.ts";
 
 /** Directory of all that setup and the local stack keep. */
-const dir = join(projectDir, ".cache");
+const cacheDir = join(projectDir, ".cache");
 
 /** An image as the engine lists it. */
 export type ImageRow = Pick<Docker.ImageInfo, "Id" | "RepoTags" | "RepoDigests" | "Labels">;
@@ -52,8 +52,8 @@ const layersSize = async (docker: Docker): Promise<number> =>
 
 /** Removes .cache. Returns the bytes of its files. */
 export async function removeCacheDir(): Promise<number> {
-  const size = sizeOf(dir);
-  await rm(dir, { recursive: true, force: true });
+  const size = sizeOf(cacheDir);
+  await rm(cacheDir, { recursive: true, force: true });
   return size;
 }
 

@@ -1,10 +1,9 @@
 /** Builds the small images local Fly brings along (registry, origin), with BuildKit through the Engine API: no docker CLI is needed. */
-import { createHash } from "node:crypto";
 import { globSync, statSync } from "node:fs";
-import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type Docker from "dockerode";
 import { systemClock } from "../../lib/clock.ts";
+import { filesHash } from "../../lib/files-hash.ts";
 import { withRetry } from "../../lib/retry.ts";
 import { isSchedulerFault, maxBuilds } from "../../setup/pulumi/docker/build.cjs";
 import { projectDir } from "../paths.ts";
@@ -76,14 +75,8 @@ export async function buildImage(docker: Docker, build: ImageBuild): Promise<str
   }
 }
 
-async function hashOf({ context, files, target = "" }: Omit<ImageBuild, "log">): Promise<string> {
-  const hash = createHash("sha256").update(`${target}\0`);
-  for (const file of files.toSorted()) {
-    const content = await readFile(join(context, file));
-    hash.update(`${file}\0${content.length}\0`).update(content);
-  }
-  return hash.digest("hex").slice(0, 16);
-}
+const hashOf = ({ context, files, target }: Omit<ImageBuild, "log">): Promise<string> =>
+  filesHash(context, files, target);
 
 interface BuildEvent {
   id?: string;

@@ -1,6 +1,7 @@
 /** What the CLI needs to work on the stack `local`: backend, passphrase, keys, and where local Fly, its registry and headscale are. */
 import { readFile } from "node:fs/promises";
 import { delimiter, join } from "node:path";
+import { stackFileVariable } from "../../lib/stack-file-path.ts";
 import { readDaemon } from "../daemon-file.ts";
 import { derivedStackFile, paths, projectDir } from "../paths.ts";
 
@@ -36,8 +37,7 @@ export async function localEnvironment(command?: string): Promise<Record<string,
     PULUMI_BACKEND_URL: fileBackend(paths.backend),
     PULUMI_CONFIG_PASSPHRASE: passphrase,
     PULUMI_SKIP_UPDATE_CHECK: "true",
-    // As if every command said --config-file: https://www.pulumi.com/docs/iac/cli/environment-variables
-    ...(derived ? { PULUMI_OPTION_CONFIG_FILE: derived } : {}),
+    ...(derived ? { [stackFileVariable]: derived } : {}),
     SOPS_AGE_KEY_FILE: paths.home.operatorKey,
     ...(headscale && headscaleKey ? { HEADSCALE_ENDPOINT: headscale, HEADSCALE_API_KEY: headscaleKey } : {}),
     ...(token ? { FLY_API_TOKEN: token.trim() } : {}),

@@ -2,7 +2,7 @@ import { paths } from "../../local/paths.ts";
 
 /**
  * Has the local stack keep some of its files elsewhere, until the returned function is called. Test files of `unit` share their modules, so a mock of paths.ts
- * would reach neither a module that an earlier file has loaded, nor leave one that a later file uses.
+ * would not reach a module that an earlier file has loaded, and would stay in one that a later file uses.
  */
 export function movePaths(
   elsewhere: Partial<Record<"times" | "registries" | "firstStage" | "daemon", string>>,

@@ -1,8 +1,8 @@
-import { Readable } from "node:stream";
 import type Docker from "dockerode";
 import { expect, test } from "vitest";
 import { buildImage, projectBuild } from "../../../local/docker/image.ts";
 import { projectDir } from "../../../local/paths.ts";
+import { engineWith, schedulerFault } from "../../support/failing-builds.ts";
 
 test("an image of the project is named after its directory, and made of its Dockerfile and what that copies", () => {
   const { files, ...build } = projectBuild("anycast", ["local/anycast/{boot,*.go}"]);
@@ -24,32 +24,19 @@ test("of directories only the files count", () => {
   expect(files).not.toContain("local/homelab/rootfs/usr");
 });
 
-/** An engine without the image, whose builds answer in turn: with an error, or with none. */
-function engineWith(...errors: (string | undefined)[]) {
-  let builds = 0;
-  const docker = {
-    buildImage: async () => {
-      const error = errors[Math.min(++builds, errors.length) - 1];
-      return Readable.from([Buffer.from(`${JSON.stringify(error === undefined ? { stream: "done" } : { error })}\n`)]);
-    },
-    getImage: () => ({ inspect: async () => ({ Id: "sha256:built", Config: {} }) }),
-  } as unknown as Docker;
-  return { built: () => buildImage(docker, { ...projectBuild("anycast", []), log: () => {} }), builds: () => builds };
-}
-const fault =
-  "buildkit scheduler error: return leaving incoming open. Please report this with BUILDKIT_SCHEDULER_DEBUG=1";
+const build = (docker: Docker) => buildImage(docker, { ...projectBuild("anycast", []), log: () => {} });
 
 test("a build that BuildKit's scheduler fails is started again", async () => {
-  const engine = engineWith(fault, fault, undefined);
-  expect(await engine.built()).toBe("sha256:built");
-  expect(engine.builds()).toBe(3);
+  const { docker, sent } = engineWith(schedulerFault, schedulerFault, undefined);
+  expect(await build(docker)).toBe("sha256:fly-pops-anycast:local");
+  expect(sent).toHaveLength(3);
 });
 
 test.each([
-  ["that fails each time by the scheduler fails after five", fault, 5],
-  ["that fails by itself is not", "process did not complete: exit code: 1", 1],
+  ["that the scheduler fails each time fails after five", schedulerFault, 5],
+  ["that fails for another reason is not started again", "process did not complete: exit code: 1", 1],
 ])("a build %s", async (_, error, builds) => {
-  const engine = engineWith(error);
-  await expect(engine.built()).rejects.toThrow(`image fly-pops-anycast:local: not built, ${error}`);
-  expect(engine.builds()).toBe(builds);
+  const { docker, sent } = engineWith(error);
+  await expect(build(docker)).rejects.toThrow(`image fly-pops-anycast:local: not built, ${error}`);
+  expect(sent).toHaveLength(builds);
 });

@@ -20,7 +20,7 @@ test("a visitor of the door's own address is the first app's that serves the por
   expect(listenerOf("172.31.255.100:443", listeners)).toBe(listeners[3]);
 });
 
-test("where nothing listens there is no listener", () => {
+test("an address where nothing listens has no listener", () => {
   expect(listenerOf("203.0.113.1:8080", listeners)).toBeUndefined();
   expect(listenerOf("203.0.113.1:80", [])).toBeUndefined();
 });

@@ -2,8 +2,8 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
-import { envOfCheckouts, stackFilePath } from "../../../lib/stack-file-path.ts";
-import { readEdgeConfig, readStackConfig } from "../../../preview/stack-files.ts";
+import { stackFilePath } from "../../../lib/stack-file-path.ts";
+import { envOfCheckouts, readEdgeConfig, readStackConfig } from "../../../preview/stack-files.ts";
 import { readStackFile } from "../../../stack/stack-file.ts";
 
 function project(config: string): string {

@@ -1,6 +1,6 @@
 import { createRequire } from "node:module";
-import { Readable } from "node:stream";
 import { expect, test } from "vitest";
+import { engineWith, schedulerFault } from "../../../../support/failing-builds.ts";
 
 const require = createRequire(import.meta.url);
 const {
@@ -119,44 +119,29 @@ test("what is compared holds no credential", () => {
   expect(JSON.stringify(comparable(plain(inputs)))).not.toMatch(/token|username|"x"/);
 });
 
-/** An engine whose builds answer in turn: with an error, or with none. */
-function engineWith(...errors: (string | undefined)[]) {
-  const sent: unknown[] = [];
-  const docker = {
-    buildImage: async (tar: unknown) => {
-      sent.push(tar);
-      const error = errors[Math.min(sent.length, errors.length) - 1];
-      return Readable.from([Buffer.from(`${JSON.stringify(error === undefined ? { stream: "done" } : { error })}\n`)]);
-    },
-    getImage: (name: string) => ({ inspect: async () => ({ Id: `sha256:${name}` }) }),
-  };
+/** Sends a context of its own with each try: 1, 2 and so on. */
+function buildOn(docker: unknown): Promise<string> {
   let tars = 0;
-  return {
-    sent,
-    build: () =>
-      build(
-        docker,
-        () => ++tars,
-        { imageName: "pops:v1" },
-        () => undefined,
-        BinaryReader,
-      ),
-  };
+  return build(
+    docker,
+    () => ++tars,
+    { imageName: "pops:v1" },
+    () => undefined,
+    BinaryReader,
+  );
 }
-const fault =
-  "buildkit scheduler error: return leaving incoming open. Please report this with BUILDKIT_SCHEDULER_DEBUG=1";
 
 test("a build that BuildKit's scheduler fails is sent again, each time as a context of its own", async () => {
-  const engine = engineWith(fault, fault, undefined);
-  expect(await engine.build()).toBe("sha256:pops:v1");
-  expect(engine.sent).toEqual([1, 2, 3]);
+  const { docker, sent } = engineWith(schedulerFault, schedulerFault, undefined);
+  expect(await buildOn(docker)).toBe("sha256:pops:v1");
+  expect(sent).toEqual([1, 2, 3]);
 });
 
 test("one that it fails each time fails in the end; any other failure does at once", async () => {
-  const never = engineWith(fault);
-  await expect(never.build()).rejects.toThrow(`pops:v1: build failed, ${fault}`);
+  const never = engineWith(schedulerFault);
+  await expect(buildOn(never.docker)).rejects.toThrow(`pops:v1: build failed, ${schedulerFault}`);
   expect(never.sent).toHaveLength(maxBuilds);
   const failing = engineWith("no such file");
-  await expect(failing.build()).rejects.toThrow("pops:v1: build failed, no such file");
+  await expect(buildOn(failing.docker)).rejects.toThrow("pops:v1: build failed, no such file");
   expect(failing.sent).toHaveLength(1);
 });
