@@ -23,6 +23,7 @@ typedef struct {
   ngx_http_pop_cache_kind_t kind;
   ngx_uint_t fetch; /* number of the fetch in progress; 0: none */
   ngx_msec_t until; /* when that fetch counts as dead */
+  time_t served;    /* until then the stored response is served without waiting for the origin; 0: none is stored */
   time_t remembered;
   unsigned shown : 1;  /* stale copies are served during the fetch: no request waits */
   unsigned slow : 1;   /* a request has waited its full time: no other waits until a response arrives */
@@ -45,9 +46,10 @@ typedef struct {
 static ngx_queue_t waiters;
 static ngx_event_t poll_event;
 
-static crowd_t *crowd_of(ngx_http_request_t *r) {
-  ngx_http_pop_cache_main_conf_t *main = ngx_http_get_module_main_conf(r, ngx_http_pop_cache_module);
-  return main->crowd ? main->crowd->data : NULL;
+/* What this nginx knows about keys; NULL without pop_cache_crowd. */
+static crowd_t *get_crowd(void) {
+  ngx_http_pop_cache_main_conf_t *main = ngx_http_cycle_get_module_main_conf(ngx_cycle, ngx_http_pop_cache_module);
+  return main && main->crowd ? main->crowd->data : NULL;
 }
 
 static void forget(crowd_t *crowd, entry_t *entry) {
@@ -84,6 +86,8 @@ static ngx_uint_t is_fetched(entry_t *entry) {
 static ngx_uint_t is_worth_waiting(entry_t *entry) {
   return entry && is_fetched(entry) && !entry->shown && !entry->slow && entry->kind <= POP_SHARED;
 }
+
+static time_t served_until(ngx_http_cache_t *c) { return c->valid_sec + c->updating_sec; }
 
 /* Lets the request continue once nginx has finished the current event. */
 static void wake(ngx_http_pop_cache_ctx_t *ctx) {
@@ -127,7 +131,7 @@ static void resume(ngx_event_t *ev) {
 
   ngx_http_set_log_request(c->log, r);
   if (ctx->waiting) {
-    crowd_t *crowd = crowd_of(r);
+    crowd_t *crowd = get_crowd();
     ngx_shmtx_lock(&crowd->pool->mutex);
     entry_t *entry = find(crowd, ctx->key, 0);
     if (entry && entry->fetch == ctx->awaited) entry->slow = 1;
@@ -201,32 +205,71 @@ static ngx_uint_t may_wait(ngx_http_request_t *r) {
            ngx_strncasecmp(accept->value.data, (u_char *)events, sizeof events - 1) == 0);
 }
 
-/* Decides whether a request waits, goes on or passes through. */
+/*
+ * Whether a request is likely to go to the origin, and to get there without delay: a body that is still arriving would let one visitor keep the others waiting.
+ */
+static ngx_uint_t is_fetching(ngx_http_request_t *r, entry_t *entry, ngx_uint_t stored) {
+  ngx_uint_t body = r->headers_in.content_length_n > 0 || r->headers_in.chunked || (r->stream && !r->stream->in_closed);
+  return r->method == NGX_HTTP_GET && !body && (entry == NULL || entry->kind <= POP_SHARED) &&
+         !(stored && (entry == NULL || ngx_time() <= entry->served));
+}
+
+/* Makes the request the fetch that others wait for, unless there is one. */
+static void claim(crowd_t *crowd, entry_t *entry, ngx_http_pop_cache_ctx_t *ctx) {
+  if (entry == NULL || (is_fetched(entry) && !entry->slow)) return;
+  entry->fetch = ctx->fetch = ++crowd->sh->fetches;
+  entry->until = ngx_current_msec + FETCH_LIMIT;
+  entry->shown = 0;
+  entry->awaited = 0;
+}
+
+/* The request ends, for whatever reason, before it went anywhere. */
+static void give_back(void *data) { ngx_http_pop_cache_end(data); }
+
+/* Reads the key of what is stored, and the crowd's: requests with a cookie may get other responses than those without, so they have an entry of their own. */
+static ngx_int_t read_keys(ngx_http_request_t *r, ngx_http_pop_cache_ctx_t *ctx, u_char *stored) {
+  ngx_http_pop_cache_loc_conf_t *conf = ngx_http_get_module_loc_conf(r, ngx_http_pop_cache_module);
+  ngx_http_proxy_loc_conf_t *proxy = ngx_http_get_module_loc_conf(r, ngx_http_proxy_module);
+  ngx_str_t key;
+  ngx_md5_t md5, own;
+
+  if (ngx_http_complex_value(r, &proxy->cache_key, &key) != NGX_OK) return NGX_ERROR;
+  ngx_md5_init(&md5);
+  ngx_md5_update(&md5, key.data, key.len);
+  own = md5;
+  if (conf->cookies && r->headers_in.cookie) ngx_md5_update(&own, "\n", 1);
+  ngx_md5_final(stored, &md5);
+  ngx_md5_final(ctx->key, &own);
+  ctx->has_key = 1;
+  return NGX_OK;
+}
+
+/*
+ * Decides whether a request waits, goes on or passes through. A request that will go to the origin is noted as the fetch now, because another worker's could
+ * come before it gets there. ngx_http_pop_cache_found corrects that if the cache has the response after all.
+ *
+ * Responses that differ by Vary share one entry. While one of them is stored, requests for another are noted later, in ngx_http_pop_cache_begin.
+ */
 ngx_int_t ngx_http_pop_cache_hold(ngx_http_request_t *r) {
   ngx_http_pop_cache_loc_conf_t *conf = ngx_http_get_module_loc_conf(r, ngx_http_pop_cache_module);
   ngx_http_proxy_loc_conf_t *proxy = ngx_http_get_module_loc_conf(r, ngx_http_proxy_module);
   ngx_http_pop_cache_ctx_t *ctx;
-  crowd_t *crowd = crowd_of(r);
-  ngx_str_t key;
-  ngx_md5_t md5;
+  ngx_pool_cleanup_t *cleanup;
+  crowd_t *crowd = get_crowd();
+  u_char key[NGX_HTTP_CACHE_KEY_LEN];
 
   if (!conf->zone.len || !crowd || !proxy->cache_key.value.data || !(r->method & (NGX_HTTP_GET | NGX_HTTP_HEAD)))
     return NGX_DECLINED;
   ctx = ngx_http_pop_cache_get_ctx(r);
-  if (ctx == NULL || ngx_http_complex_value(r, &proxy->cache_key, &key) != NGX_OK) return NGX_ERROR;
+  if (ctx == NULL) return NGX_ERROR;
   /* A request that bypasses the cache passes through, and says nothing about the responses to others. */
   if (ngx_http_test_predicates(r, proxy->upstream.cache_bypass) != NGX_OK) {
     ctx->passed = 1;
     return NGX_DECLINED;
   }
-  /* Requests with a cookie may get other responses than those without, so they have an entry of their own. */
-  ngx_md5_init(&md5);
-  ngx_md5_update(&md5, key.data, key.len);
-  if (conf->cookies && r->headers_in.cookie) ngx_md5_update(&md5, "\n", 1);
-  ngx_md5_final(ctx->key, &md5);
-  ctx->has_key = 1;
+  if (read_keys(r, ctx, key) != NGX_OK) return NGX_ERROR;
 
-  ngx_uint_t held = ctx->held, patient = !held && may_wait(r);
+  ngx_uint_t held = ctx->held, patient = !held && may_wait(r), stored = ngx_http_pop_cache_is_stored(r, key);
   ngx_msec_t limit = 0;
   ctx->held = 1;
   ngx_shmtx_lock(&crowd->pool->mutex);
@@ -236,25 +279,31 @@ ngx_int_t ngx_http_pop_cache_hold(ngx_http_request_t *r) {
     limit = entry->kind == POP_SHARED ? SHARED_WAIT : UNKNOWN_WAIT;
     ctx->awaited = entry->fetch;
     entry->awaited = 1;
+  } else if (is_fetching(r, entry, stored)) {
+    claim(crowd, entry ? entry : find(crowd, ctx->key, 1), ctx);
   }
   ngx_shmtx_unlock(&crowd->pool->mutex);
   if (limit) return suspend(r, ctx, crowd, limit);
   if (!ctx->passed) ctx->passed = !ngx_http_pop_cache_has_index_room(r);
+  if (ctx->fetch == 0) return NGX_DECLINED;
+  cleanup = ngx_pool_cleanup_add(r->pool, 0);
+  if (cleanup == NULL) {
+    ngx_http_pop_cache_end(ctx);
+    return NGX_ERROR;
+  }
+  cleanup->handler = give_back;
+  cleanup->data = ctx;
   return NGX_DECLINED;
 }
 
-/* The request goes to the origin: later requests for the same key wait for it. */
+/* The request goes to the origin: later requests for the same key wait for it, unless they are served a stale copy. */
 void ngx_http_pop_cache_begin(ngx_http_request_t *r, ngx_http_pop_cache_ctx_t *ctx) {
-  crowd_t *crowd = crowd_of(r);
+  crowd_t *crowd = get_crowd();
   if (crowd == NULL || !ctx->has_key || r->method != NGX_HTTP_GET) return;
   ngx_shmtx_lock(&crowd->pool->mutex);
   entry_t *entry = find(crowd, ctx->key, 1);
-  if (entry && (!is_fetched(entry) || entry->slow)) {
-    entry->fetch = ctx->fetch = ++crowd->sh->fetches;
-    entry->until = ngx_current_msec + FETCH_LIMIT;
-    entry->shown = r->cache->stale_updating;
-    entry->awaited = 0;
-  }
+  claim(crowd, entry, ctx);
+  if (entry && entry->fetch == ctx->fetch) entry->shown = r->cache->stale_updating;
   ngx_shmtx_unlock(&crowd->pool->mutex);
 }
 
@@ -269,12 +318,13 @@ static void finish(ngx_http_pop_cache_ctx_t *ctx, entry_t *entry) {
 
 /* The response's header has arrived, and shows what kind of responses this key has. */
 void ngx_http_pop_cache_learn(ngx_http_request_t *r, ngx_http_pop_cache_ctx_t *ctx, ngx_http_pop_cache_kind_t kind) {
-  crowd_t *crowd = crowd_of(r);
+  crowd_t *crowd = get_crowd();
   if (crowd == NULL || !ctx->has_key) return;
   ngx_shmtx_lock(&crowd->pool->mutex);
   entry_t *entry = find(crowd, ctx->key, kind == POP_PASSED);
   if (entry) {
     if (kind != POP_UNKNOWN || entry->kind == POP_PASSED) entry->kind = kind;
+    entry->served = kind == POP_SHARED ? served_until(r->cache) : 0;
     if (kind == POP_PASSED) entry->remembered = ngx_time() + REMEMBERED;
     entry->slow = 0;
   }
@@ -282,9 +332,20 @@ void ngx_http_pop_cache_learn(ngx_http_request_t *r, ngx_http_pop_cache_ctx_t *c
   ngx_shmtx_unlock(&crowd->pool->mutex);
 }
 
+/* The request is served a stored response. */
+void ngx_http_pop_cache_found(ngx_http_request_t *r, ngx_http_pop_cache_ctx_t *ctx) {
+  crowd_t *crowd = get_crowd();
+  if (crowd == NULL || !ctx->fetch) return;
+  ngx_shmtx_lock(&crowd->pool->mutex);
+  entry_t *entry = find(crowd, ctx->key, 0);
+  if (entry) entry->served = served_until(r->cache);
+  finish(ctx, entry);
+  ngx_shmtx_unlock(&crowd->pool->mutex);
+}
+
 /* The response is stored, or will not be. */
-void ngx_http_pop_cache_end(ngx_http_request_t *r, ngx_http_pop_cache_ctx_t *ctx) {
-  crowd_t *crowd = crowd_of(r);
+void ngx_http_pop_cache_end(ngx_http_pop_cache_ctx_t *ctx) {
+  crowd_t *crowd = get_crowd();
   if (crowd == NULL || !ctx->fetch) return;
   ngx_shmtx_lock(&crowd->pool->mutex);
   finish(ctx, find(crowd, ctx->key, 0));

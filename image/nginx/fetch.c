@@ -83,7 +83,7 @@ static void finalize_request(ngx_http_request_t *r, ngx_int_t rc) {
   ngx_http_pop_cache_ctx_t *ctx = ngx_http_get_module_ctx(r, ngx_http_pop_cache_module);
   if (ctx == NULL) return;
   ctx->finalize_request(r, rc);
-  ngx_http_pop_cache_end(r, ctx);
+  ngx_http_pop_cache_end(ctx);
 }
 
 static void wrap(ngx_http_request_t *r, ngx_http_pop_cache_loc_conf_t *conf, ngx_http_pop_cache_ctx_t *ctx) {
@@ -99,6 +99,7 @@ static void wrap(ngx_http_request_t *r, ngx_http_pop_cache_loc_conf_t *conf, ngx
   ctx->expired = u->cache_status == NGX_HTTP_CACHE_EXPIRED;
   u->finalize_request = finalize_request;
   if (u->cacheable && u->cache_status != NGX_HTTP_CACHE_BYPASS) ngx_http_pop_cache_begin(r, ctx);
+  else ngx_http_pop_cache_end(ctx);
 }
 
 static ngx_int_t init_peer(ngx_http_request_t *r, ngx_http_upstream_srv_conf_t *upstream) {

@@ -52,7 +52,7 @@ typedef struct {
   ngx_queue_t queue;  /* in the queue of this worker's waiting requests */
   ngx_event_t wake;
   ngx_uint_t awaited; /* the fetch this request waits for */
-  ngx_uint_t fetch;   /* the fetch this request is; 0: none */
+  ngx_uint_t fetch;   /* the fetch that this request is, or will be unless the cache has the response; 0: none */
   unsigned has_key : 1;
   unsigned held : 1;
   unsigned waiting : 1;
@@ -82,7 +82,8 @@ char *ngx_http_pop_cache_set_crowd(ngx_conf_t *cf, ngx_command_t *cmd, void *con
 ngx_int_t ngx_http_pop_cache_hold(ngx_http_request_t *r);
 void ngx_http_pop_cache_begin(ngx_http_request_t *r, ngx_http_pop_cache_ctx_t *ctx);
 void ngx_http_pop_cache_learn(ngx_http_request_t *r, ngx_http_pop_cache_ctx_t *ctx, ngx_http_pop_cache_kind_t kind);
-void ngx_http_pop_cache_end(ngx_http_request_t *r, ngx_http_pop_cache_ctx_t *ctx);
+void ngx_http_pop_cache_found(ngx_http_request_t *r, ngx_http_pop_cache_ctx_t *ctx);
+void ngx_http_pop_cache_end(ngx_http_pop_cache_ctx_t *ctx);
 
 /* fetch.c */
 ngx_int_t ngx_http_pop_cache_wrap_upstreams(ngx_conf_t *cf);
@@ -97,6 +98,7 @@ ngx_int_t ngx_http_pop_cache_filter_init(ngx_conf_t *cf);
 
 /* store.c */
 ngx_rbtree_node_t *ngx_http_pop_cache_lookup(ngx_rbtree_t *tree, u_char *key);
+ngx_uint_t ngx_http_pop_cache_is_stored(ngx_http_request_t *r, u_char *key);
 void ngx_http_pop_cache_invalidate(ngx_http_request_t *r);
 ngx_uint_t ngx_http_pop_cache_has_index_room(ngx_http_request_t *r);
 void ngx_http_pop_cache_remove(ngx_http_request_t *r);

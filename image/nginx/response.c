@@ -112,7 +112,7 @@ static void record_outcome(ngx_http_request_t *r, ngx_http_pop_cache_loc_conf_t 
   } else if (makes_obsolete(r) && !r->headers_in.authorization && !r->headers_in.range && !is_due_to_query(r, conf)) {
     ngx_http_pop_cache_learn(r, ctx, POP_PASSED);
   } else {
-    ngx_http_pop_cache_end(r, ctx);
+    ngx_http_pop_cache_end(ctx);
   }
 }
 
@@ -222,6 +222,8 @@ static ngx_int_t handle_stored(ngx_http_request_t *r, ngx_http_pop_cache_loc_con
     }
     record_outcome(r, conf, ctx, &decision);
     if (conf->ignore_origin) ngx_http_pop_cache_drop_cookies(r);
+  } else if (ctx) {
+    ngx_http_pop_cache_found(r, ctx);
   }
   /* nginx would make the visitor's next request on this connection wait for the background update. */
   if (c->background && r->http_version < NGX_HTTP_VERSION_20) r->keepalive = 0;

@@ -87,6 +87,20 @@ static ngx_uint_t remove_indexed(ngx_http_request_t *r, ngx_http_file_cache_t *c
   return found;
 }
 
+/* Whether the index has the response of a key, fresh or not. After a start it may miss some. */
+ngx_uint_t ngx_http_pop_cache_is_stored(ngx_http_request_t *r, u_char *key) {
+  ngx_http_file_cache_t *cache = cache_of(r);
+  ngx_http_file_cache_node_t *node;
+  ngx_uint_t stored;
+
+  if (cache == NULL) return 0;
+  ngx_shmtx_lock(&cache->shpool->mutex);
+  node = (ngx_http_file_cache_node_t *)ngx_http_pop_cache_lookup(&cache->sh->rbtree, key);
+  stored = node && node->exists;
+  ngx_shmtx_unlock(&cache->shpool->mutex);
+  return stored;
+}
+
 /* Removes the response of a proxy_cache_key value. */
 static void remove_key(ngx_http_request_t *r, ngx_http_file_cache_t *cache, ngx_str_t *text) {
   u_char key[NGX_HTTP_CACHE_KEY_LEN];

@@ -1,8 +1,9 @@
 /** What a proxied site stores, for whom, and for how long. */
-import { describe, expect, test } from "vitest";
+import type { ClientHttp2Session } from "node:http2";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { until } from "../../support/until.ts";
-
-import { get, origin, www } from "./lab.ts";
+import { ask, enterHttp2, statusOf } from "../support/http2.ts";
+import { get, origin, pop, www } from "./lab.ts";
 
 export const caching = () =>
   describe("a proxied site with cache", () => {
@@ -20,6 +21,52 @@ export const caching = () =>
       const answers = await Promise.all(Array.from({ length: 20 }, () => www("/crowd")));
       expect(answers.map(({ body }) => body)).toEqual(Array(20).fill("crowd\n"));
       expect(origin.hits("/crowd")).toBe(1);
+    });
+
+    describe("if several workers of nginx get requests at the same moment", () => {
+      const host = "short.example.test";
+      let sessions: ClientHttp2Session[];
+
+      // Each connection belongs to one worker; nginx spreads them over all. Several visitors, whose simultaneous requests are limited.
+      beforeAll(async () => {
+        sessions = await Promise.all(
+          Array.from({ length: 8 }, (_, i) => enterHttp2(pop.https, host, `198.51.100.${i}`)),
+        );
+      });
+      afterAll(() => {
+        for (const session of sessions) session.destroy();
+      });
+
+      const pathsOf = (name: string) => Array.from({ length: 60 }, (_, i) => `/workers/${name}/${i}`);
+      const answer = (paths: string[], seconds: number) => {
+        const headers = { "cache-control": `max-age=${seconds}, must-revalidate` };
+        for (const path of paths) origin.answer(path, (_, response) => response.writeHead(200, headers).end());
+      };
+      const visit = async (paths: string[], visitors: ClientHttp2Session[]) => {
+        const streams = visitors.flatMap((session) => paths.map((path) => ask(session, path).resume()));
+        expect(new Set(await Promise.all(streams.map(statusOf)))).toEqual(new Set([200]));
+      };
+
+      test("sends the origin one for what is not stored", async () => {
+        const paths = pathsOf("new");
+        answer(paths, 600);
+        await visit(paths, sessions);
+        expect(paths.map((path) => origin.hits(path))).toEqual(paths.map(() => 1));
+      });
+
+      test("sends the origin one for what is stale", async () => {
+        const paths = pathsOf("stale");
+        const last = "/workers/stale";
+        answer([...paths, last], 1);
+        await visit(paths, sessions.slice(0, 1));
+        await until(
+          () => get(host, last),
+          ({ headers }) => headers["x-cache"] === "EXPIRED",
+        );
+        answer(paths, 600);
+        await visit(paths, sessions);
+        expect(paths.map((path) => origin.hits(path))).toEqual(paths.map(() => 2));
+      });
     });
 
     test("distinguishes responses by query", async () => {
