@@ -88,6 +88,10 @@ const spec: ImageSpec = {
   cache: { maxSizeMb: 64, indexMb: 1 },
 };
 
+function forgetCalls(): void {
+  for (const { seen } of Object.values(services)) seen.length = 0;
+}
+
 beforeAll(async () => {
   await harness.sweep();
   const image = await build("grpc", spec);
@@ -110,6 +114,12 @@ beforeAll(async () => {
     (seen) => seen?.code === 200,
   );
   clients = await EchoClients.open(pop.https);
+  // A PoP is healthy before nginx has resolved the names of its origins.
+  await until(
+    () => ask("moving.test"),
+    ({ status: said }) => said.code === status.OK,
+  );
+  forgetCalls();
 });
 afterAll(async () => {
   clients?.close();
@@ -117,9 +127,7 @@ afterAll(async () => {
   for (const service of Object.values(services ?? {})) service.close();
   await Promise.all([web?.close(), names?.close(), new Promise((closed) => (rude ? rude.close(closed) : closed(0)))]);
 });
-afterEach(() => {
-  for (const { seen } of Object.values(services)) seen.length = 0;
-});
+afterEach(forgetCalls);
 
 const known = new Map<string, Client>();
 /** A client that trusts only that site's certificate. */

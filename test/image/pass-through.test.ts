@@ -86,6 +86,11 @@ beforeAll(async () => {
   names.say("home.pt.test", [network.gateway]);
   pop = await harness.start(image, { volume: await harness.newVolume(), networkName: network.name });
   await untilHealthy(pop);
+  // A PoP is healthy before nginx has resolved the names of its origins.
+  await until(
+    () => refused("git.test.org"),
+    (seen) => seen === "served",
+  );
 });
 afterEach(() => {
   for (const client of clients.splice(0)) client.destroy();

@@ -73,6 +73,11 @@ beforeAll(async () => {
     published: [...inside.values()],
   });
   await untilHealthy(pop);
+  // A PoP is healthy before nginx has resolved the names of its targets.
+  await until(
+    async () => outcome([await open(25)]),
+    (seen) => seen === "hello\n",
+  );
 });
 afterEach(() => {
   for (const { socket } of clients.splice(0)) socket.destroy();
