@@ -207,11 +207,15 @@ static ngx_uint_t may_wait(ngx_http_request_t *r) {
 
 /*
  * Whether a request is likely to go to the origin, and to get there without delay: a body that is still arriving would let one visitor keep the others waiting.
+ * `key` is that of the stored response. The index has a lock of its own, so it is asked last, and not for requests that pass through.
  */
-static ngx_uint_t is_fetching(ngx_http_request_t *r, entry_t *entry, ngx_uint_t stored) {
+static ngx_uint_t is_fetching(ngx_http_request_t *r, entry_t *entry, u_char *key) {
   ngx_uint_t body = r->headers_in.content_length_n > 0 || r->headers_in.chunked || (r->stream && !r->stream->in_closed);
-  return r->method == NGX_HTTP_GET && !body && (entry == NULL || entry->kind <= POP_SHARED) &&
-         !(stored && (entry == NULL || ngx_time() <= entry->served));
+
+  if (r->method != NGX_HTTP_GET || body) return 0;
+  if (entry && entry->kind > POP_SHARED) return 0;
+  if (entry && ngx_time() > entry->served) return 1;
+  return !ngx_http_pop_cache_is_stored(r, key);
 }
 
 /* Makes the request the fetch that others wait for, unless there is one. */
@@ -269,7 +273,7 @@ ngx_int_t ngx_http_pop_cache_hold(ngx_http_request_t *r) {
   }
   if (read_keys(r, ctx, key) != NGX_OK) return NGX_ERROR;
 
-  ngx_uint_t held = ctx->held, patient = !held && may_wait(r), stored = ngx_http_pop_cache_is_stored(r, key);
+  ngx_uint_t held = ctx->held, patient = !held && may_wait(r);
   ngx_msec_t limit = 0;
   ctx->held = 1;
   ngx_shmtx_lock(&crowd->pool->mutex);
@@ -279,7 +283,7 @@ ngx_int_t ngx_http_pop_cache_hold(ngx_http_request_t *r) {
     limit = entry->kind == POP_SHARED ? SHARED_WAIT : UNKNOWN_WAIT;
     ctx->awaited = entry->fetch;
     entry->awaited = 1;
-  } else if (is_fetching(r, entry, stored)) {
+  } else if (is_fetching(r, entry, key)) {
     claim(crowd, entry ? entry : find(crowd, ctx->key, 1), ctx);
   }
   ngx_shmtx_unlock(&crowd->pool->mutex);
