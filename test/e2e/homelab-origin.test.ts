@@ -9,6 +9,7 @@ import { buildImage } from "../../local/docker/image.ts";
 import { homelabImage } from "../../local/homelab/image.ts";
 import { originCertificate, originKey } from "../image/support/origin.ts";
 import { docker, instance, lab, newStack } from "../support/docker.ts";
+import { until } from "../support/until.ts";
 
 const stack = newStack();
 const { runner } = await lab(stack);
@@ -136,8 +137,11 @@ test("it answers by https as well, when it has a certificate", async () => {
 
 test("it logs a line for each request and ends at once when asked to", async () => {
   await wget("/logged");
-  const output = (await docker.getContainer(originId).logs({ stdout: true, stderr: true })).toString();
-  expect(output).toMatch(/"GET origin\.home\.internal:8080\/logged" 200 \d+ /);
+  // The engine has a container's line a moment after its visitor has the response.
+  await until(
+    async () => (await docker.getContainer(originId).logs({ stdout: true, stderr: true })).toString(),
+    (output) => /"GET origin\.home\.internal:8080\/logged" 200 \d+ /.test(output),
+  );
   const begin = Date.now();
   await docker.getContainer(originId).stop({ t: 10 });
   expect(Date.now() - begin).toBeLessThan(5_000);
