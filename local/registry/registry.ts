@@ -6,7 +6,7 @@ import { Readable } from "node:stream";
 import { setTimeout } from "node:timers/promises";
 import type Docker from "dockerode";
 import { removeContainer } from "../docker/engine.ts";
-import { buildImage } from "../docker/image.ts";
+import { buildImage, projectBuild } from "../docker/image.ts";
 import { lines } from "../docker/output.ts";
 import { ensureService } from "../docker/service.ts";
 
@@ -21,19 +21,14 @@ export interface RegistryOptions {
   portAdvice: string;
 }
 
-const imageTag = "fly-pops-registry:local";
+const sources = ["image/build/update-package-lists", "local/registry/config.yml"];
 const port = 5000;
 const timeoutMs = 20_000;
 
 /** @returns the address to push to, e.g. "127.0.0.1:5000". One that runs and answers is taken as it is; what was pushed outlives it. */
 export async function startRegistry(options: RegistryOptions): Promise<{ address: string }> {
   const { docker, stack, log } = options;
-  const image = await buildImage(docker, {
-    tag: imageTag,
-    context: import.meta.dirname,
-    files: ["Dockerfile", "config.yml"],
-    log,
-  });
+  const image = await buildImage(docker, { ...projectBuild("registry", sources), log });
   const service = await ensureService(docker, stack, {
     role: "registry",
     image,

@@ -14,7 +14,7 @@ export async function clientProgram(name: "flaps" | "flyctl", dir: string): Prom
   const image = await buildImage(openDocker(), {
     tag: `fly-pops-${name}:test`,
     context: root,
-    files: ["image/build/update-package-lists", `${here}/Dockerfile`, ...sources],
+    files: ["image/build/update-package-lists", "image/build/go.env", `${here}/Dockerfile`, ...sources],
     dockerfile: `${here}/Dockerfile`,
     target: name,
     log: () => {},

@@ -27,10 +27,11 @@ test.each(["go", "tailscale", "process-compose"])(
   },
 );
 
-test("the homelab's headscale has the PoPs' version of Tailscale, so that what both import is compiled once", () => {
+test("the homelab's headscale has the PoPs' version of Tailscale and its compiler flags, so that what both import is compiled once", () => {
   const version = (program: string) => / *tailscale\.com (v\S+)/.exec(read(`${program}/go.mod`))?.[1];
   expect(version("local/homelab/programs/headscale")).toMatch(/^v1\.\d+/);
   expect(version("local/homelab/programs/headscale")).toBe(version("image/programs/tailscale"));
+  expect(read("local/homelab/programs/headscale/gcflags")).toBe(read("image/programs/tailscale/gcflags"));
 });
 
 /** The programs that a Dockerfile has write to /out, as in `normalize-tree /out`: but for mkdir they are scripts of image/build. */
@@ -54,4 +55,16 @@ test("all images have Debian's packages of one day", () => {
   expect(days.length).toBeGreaterThan(5);
   expect(days).toEqual(days.map(([file]) => [file, days[0]?.[1]]));
   expect(days[0]?.[1]).toMatch(/^\d{4}-\d\d-\d\d$/);
+});
+
+test("all images that compile Go have one set of flags, so that what they have in common is compiled once", () => {
+  const compiling = globSync("{image,local,test}/**/Dockerfile", { cwd: root }).filter((file) =>
+    read(file).includes("golang-"),
+  );
+  expect(compiling.length).toBeGreaterThan(5);
+  const settings = compiling.map((file) => [file, ...(read(file).match(/^ENV PATH=.*go-1.*$/gm) ?? [])]);
+  expect(settings).toEqual(
+    compiling.map((file) => [file, expect.stringMatching(/ GOENV=\/usr\/local\/bin\/go\.env$/)]),
+  );
+  expect(compiling.filter((file) => /\b(GOFLAGS|CGO_ENABLED)=/.test(read(file)))).toEqual([]);
 });
