@@ -21,6 +21,9 @@ const (
 	firstPause = time.Second
 	// A vault that is back is noticed within this time. Until then the PoP serves its last good certificates.
 	longestPause = 20 * time.Second
+	// A vault at home is out of reach until the PoP has joined its tailnet, seconds after it started: for so long, the pauses of a vault out of reach stay short.
+	// Otherwise a new PoP, which is not healthy without a certificate, could wait for its first one twice as long as for its tailnet.
+	joining, longestWhileJoining = time.Minute, 2 * time.Second
 	// A rejected login is rarely repeated: Vault locks a role out after five (`user_lockout`). New credentials end the pause.
 	firstRefusedPause   = time.Minute
 	longestRefusedPause = 5 * time.Minute
@@ -29,8 +32,9 @@ const (
 
 // agent installs certificates from the vault. Everything that nginx needs is on the volume.
 type agent struct {
-	config *Config
-	now    func() time.Time
+	config    *Config
+	now       func() time.Time
+	startedAt time.Time
 
 	timeout time.Duration // per request; 0: the client's default
 
@@ -49,7 +53,7 @@ type agent struct {
 }
 
 func newAgent(config *Config, now func() time.Time) *agent {
-	a := &agent{config: config, now: now, denied: map[string]bool{}}
+	a := &agent{config: config, now: now, startedAt: now(), denied: map[string]bool{}}
 	a.status.Vault.Address = config.Address
 	if config.SecretID != nil {
 		a.status.Vault.SecretID = a.stated("the vault was not asked yet")
@@ -86,8 +90,11 @@ func (a *agent) poll(ctx context.Context) time.Duration {
 	a.status.Vault.Reachable = reached(err)
 	a.status.Vault.Error, a.status.Vault.ErrorAt = err.Error(), &now
 	first, longest := firstPause, longestPause
-	if a.refused {
+	switch {
+	case a.refused:
 		first, longest = firstRefusedPause, longestRefusedPause
+	case !a.status.Vault.Reachable && now.Sub(a.startedAt) < joining:
+		longest = longestWhileJoining
 	}
 	return jitter(min(first<<min(a.failures-1, 10), longest))
 }

@@ -514,6 +514,22 @@ func TestPausesGrowToTheirLimit(t *testing.T) {
 	}
 }
 
+// As on a new PoP, whose vault is at home.
+func TestPausesStayShortWhileTheTailnetIsJoined(t *testing.T) {
+	f := newFixture(t)
+	f.vault.Close()
+	for range 20 {
+		f.clock = f.clock.Add(joining/20 - time.Millisecond)
+		if pause := f.poll(); pause > longestWhileJoining*6/5 {
+			t.Errorf("pause is %v, %v after the start", pause, f.clock.Sub(f.agent.startedAt))
+		}
+	}
+	f.clock = f.agent.startedAt.Add(joining)
+	if pause := f.poll(); pause < longestPause*4/5 {
+		t.Errorf("later the pause is %v, wanted %v give or take a fifth", pause, longestPause)
+	}
+}
+
 func TestTheLoopReportsEachRoundAndEnds(t *testing.T) {
 	f := newFixture(t)
 	f.vault.Fault(testvault.Sealed)
