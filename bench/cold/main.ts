@@ -18,13 +18,15 @@ type Keep = keyof typeof kept;
 const names = Object.keys(kept);
 const isKeep = (name: string): name is Keep => names.includes(name);
 
-/** The revision's files, as a fresh clone has them, on a machine that has nothing else. */
+/** A fresh clone of the revision, on a machine that has nothing else. */
 function newMachine(revision: string, parent: string): string {
   const dir = join(parent, revision.replaceAll("/", "-"));
   rmSync(dir, { recursive: true, force: true });
-  mkdirSync(join(dir, "tree"), { recursive: true });
-  const archive = execFileSync("git", ["archive", revision], { cwd: root, maxBuffer: 1e9 });
-  execFileSync("tar", ["-x", "-C", join(dir, "tree")], { input: archive });
+  mkdirSync(dir, { recursive: true });
+  const git = (...args: string[]) => execFileSync("git", args, { cwd: root, encoding: "utf8" }).trim();
+  const commit = git("rev-parse", "--verify", `${revision}^{commit}`);
+  git("clone", "--quiet", "--no-checkout", root, join(dir, "tree"));
+  git("-C", join(dir, "tree"), "checkout", "--quiet", "--detach", commit);
   return dir;
 }
 
@@ -32,9 +34,12 @@ function newMachine(revision: string, parent: string): string {
 async function measure(revision: string, { keep, run, dir }: { keep: Keep[]; run: string; dir: string }) {
   const results: Record<string, unknown> = {};
   const machine = newMachine(revision, dir);
+  let failed = false;
   const start = async (title: string, command: string) => {
     say(`\n== ${title}`);
-    results[title] = report(await onMachine(machine, ["sh", "-c", command], say));
+    const done = await onMachine(machine, ["sh", "-c", command], say);
+    failed ||= done.code !== 0;
+    results[title] = report(done);
   };
   await start(revision, run);
   for (const name of keep) {
@@ -43,6 +48,9 @@ async function measure(revision: string, { keep, run, dir }: { keep: Keep[]; run
     if (code !== 0) throw new Error(`could not remove everything but what is ${what}: code ${code}`);
     await start(`${revision}, with what is ${what}`, `${before(machine)}${run}`);
   }
+  // Gigabytes, which the next machine may need. One on which something failed is kept, for its logs.
+  if (failed) say(`kept, because a start failed: ${machine}`);
+  else rmSync(machine, { recursive: true, force: true });
   return results;
 }
 
