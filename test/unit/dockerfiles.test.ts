@@ -27,6 +27,22 @@ test.each(["go", "tailscale", "process-compose"])(
   },
 );
 
+test("all images of local Fly, and those of tests' programs, fetch Debian's lists by the sidecar image's steps, so that it is done once", () => {
+  const image = read("image/Dockerfile");
+  const steps = [...stage(image, "base"), ...stage(image, "packages")].filter((line) => !line.startsWith("FROM "));
+  expect(steps).toContain("RUN update-package-lists");
+  const fetching = globSync("{local,test}/**/Dockerfile", { cwd: root }).filter((file) =>
+    read(file).includes("RUN update-package-lists"),
+  );
+  expect(fetching.length).toBeGreaterThan(5);
+  for (const file of fetching) {
+    const dockerfile = read(file);
+    const first = dockerfile.includes(" AS packages") ? "packages" : "go";
+    expect([file, ...stage(dockerfile, first).slice(1, 1 + steps.length)]).toEqual([file, ...steps]);
+    expect([file, dockerfile.match(/apt-get update/g)]).toEqual([file, null]);
+  }
+});
+
 test("the homelab's headscale has the PoPs' version of Tailscale and its compiler flags, so that what both import is compiled once", () => {
   const version = (program: string) => / *tailscale\.com (v\S+)/.exec(read(`${program}/go.mod`))?.[1];
   expect(version("local/homelab/programs/headscale")).toMatch(/^v1\.\d+/);
