@@ -33,6 +33,8 @@ const (
 	lockFile       = "/run/pop/join.lock"
 
 	upTimeout = time.Minute
+	// How long, and how often, tailscaled and the secrets are waited for. process-compose starts this process again only after ten seconds.
+	patience, lookPause = 5 * time.Second, 100 * time.Millisecond
 	// Minimum time between restarts.
 	restartPause = 10 * time.Minute
 	// Before tailscaled's own rules, which begin at 5200: https://github.com/tailscale/tailscale/blob/v1.102.3/wgengine/router/osrouter/router_linux.go
@@ -62,11 +64,12 @@ type Joiner struct {
 	restart   func(context.Context) error
 	reachable func(context.Context, string) error
 	now       func() time.Time
+	pause     func(time.Duration)
 }
 
 func NewJoiner(wanted *Wanted, out io.Writer) *Joiner {
 	return &Joiner{
-		Wanted: wanted, Out: out, root: "/", status: NewLocalAPI(Socket).Status, now: time.Now, reachable: reachable,
+		Wanted: wanted, Out: out, root: "/", status: NewLocalAPI(Socket).Status, now: time.Now, pause: time.Sleep, reachable: reachable,
 		up: func(ctx context.Context, options []string) error {
 			return run(ctx, "/usr/bin/tailscale", append([]string{"--socket=" + Socket, "up"}, options...)...)
 		},
@@ -85,14 +88,12 @@ func (j *Joiner) Run(ctx context.Context) error {
 		return err
 	}
 	defer unlock()
-	// An error and an empty response both mean "not yet".
-	status, _ := j.status(ctx)
 	last := j.readLogin()
-	key := j.keyDigest()
-	step, problem := Next(Facts{
-		Status: status, Wanted: j.Wanted, HasKey: key != "", KeyUsed: key != "" && key == last.Key,
-		Server: last.Server, Configured: j.exists(configuredFile),
-	})
+	step, problem, key := j.next(ctx, last)
+	for waited := time.Duration(0); (problem == errNoDaemon || problem == errNoKey) && waited < patience; waited += lookPause {
+		j.pause(lookPause)
+		step, problem, key = j.next(ctx, last)
+	}
 	switch step {
 	case Nothing: // Its problems were logged when it joined, and are part of /healthz.
 		return nil
@@ -110,6 +111,18 @@ func (j *Joiner) Run(ctx context.Context) error {
 		}
 	}
 	return j.joined(ctx)
+}
+
+// next is the step that the facts of this moment call for, and the digest of the auth key.
+func (j *Joiner) next(ctx context.Context, last login) (step Step, problem error, key string) {
+	// An error and an empty response both mean "not yet".
+	status, _ := j.status(ctx)
+	key = j.keyDigest()
+	step, problem = Next(Facts{
+		Status: status, Wanted: j.Wanted, HasKey: key != "", KeyUsed: key != "" && key == last.Key,
+		Server: last.Server, Configured: j.exists(configuredFile),
+	})
+	return step, problem, key
 }
 
 // logIn saves the key's digest before it uses the key: a failed login disconnects a working node from its control server, and must not be repeated.

@@ -23,6 +23,9 @@ type pop struct {
 	upError   error
 	ipError   error
 	unreached error
+	pauses    int
+	// Called at each pause; may be nil.
+	atPause func()
 }
 
 func newPop(t *testing.T, records ...string) *pop {
@@ -48,6 +51,12 @@ func newPop(t *testing.T, records ...string) *pop {
 			p.ips = append(p.ips, strings.Join(arguments, " "))
 			return p.ipError
 		},
+		pause: func(time.Duration) {
+			p.pauses++
+			if p.atPause != nil {
+				p.atPause()
+			}
+		},
 		restart:   func(context.Context) error { p.restarts++; return nil },
 		reachable: func(context.Context, string) error { return p.unreached },
 	}
@@ -72,6 +81,30 @@ func (p *pop) run(says string) {
 	err := p.Run(p.t.Context())
 	if says == "" && err != nil || says != "" && (err == nil || !strings.Contains(err.Error(), says)) {
 		p.t.Errorf("ended with %v, expected %q", err, says)
+	}
+}
+
+// As at a boot: tailscaled, the secrets and this process start together.
+func TestWaitsForTailscaledAndTheKey(t *testing.T) {
+	p := newPop(t, "", "", "fresh", "fresh", "running")
+	p.atPause = func() {
+		if p.pauses == 3 {
+			p.write(KeyFile, "hskey-auth-planted")
+		}
+	}
+	p.run("")
+	if p.pauses != 3 || len(p.ups) != 1 {
+		t.Errorf("%d pauses, then %q", p.pauses, p.ups)
+	}
+}
+
+func TestGivesUpWaiting(t *testing.T) {
+	for record, says := range map[string]string{"": "tailscaled does not respond yet", "fresh": "not logged in, and there is no " + KeyFile} {
+		p := newPop(t, record)
+		p.run(says)
+		if p.pauses != int(patience/lookPause) || len(p.ups) != 0 {
+			t.Errorf("%q: %d pauses, then %q", says, p.pauses, p.ups)
+		}
 	}
 }
 
@@ -148,7 +181,7 @@ func TestNoKeyIsTriedTwiceByANodeThatWorks(t *testing.T) {
 }
 
 func TestARemovedNodeLogsInAgainWhileItRuns(t *testing.T) {
-	p := newPop(t, "deleted", "running")
+	p := newPop(t, "deleted")
 	p.write(configuredFile, "")
 	p.run("not logged in, and there is no " + KeyFile)
 	p.records = []string{"deleted", "running"}

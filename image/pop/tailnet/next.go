@@ -24,6 +24,12 @@ const (
 	Wait Step = "wait"
 )
 
+// Reasons to wait that end within moments of the boot: tailscaled and the secrets start at the same time as this process.
+var (
+	errNoDaemon = errors.New("tailscaled does not respond yet")
+	errNoKey    = fmt.Errorf("not logged in, and there is no %s", KeyFile)
+)
+
 // Facts on which the next step depends.
 type Facts struct {
 	// nil: tailscaled does not respond.
@@ -43,7 +49,7 @@ type Facts struct {
 func Next(facts Facts) (Step, error) {
 	status := facts.Status
 	if status == nil {
-		return Wait, errors.New("tailscaled does not respond yet")
+		return Wait, errNoDaemon
 	}
 	switch {
 	case status.BackendState == "NeedsMachineAuth":
@@ -61,7 +67,7 @@ func Next(facts Facts) (Step, error) {
 func logIn(facts Facts) (Step, error) {
 	if !facts.HasKey {
 		// Without a key `tailscale up` would print a link that lets any reader of the logs add this machine to their own tailnet.
-		return Wait, fmt.Errorf("not logged in, and there is no %s", KeyFile)
+		return Wait, errNoKey
 	}
 	// Also with a key that was used before: it may be reusable, and there is nothing to lose.
 	return LogIn, nil
