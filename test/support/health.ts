@@ -4,7 +4,7 @@ export interface Health {
   image?: string;
   reason?: string;
   components: Record<string, { status: string; reason?: string }>;
-  certificates: { host: string; notAfter: string; selfSigned: boolean; error?: string }[];
+  certificates: { host: string; notAfter: string; serial?: string; selfSigned: boolean; error?: string }[];
   maintenance?: string[];
   ports?: Record<string, { connections: Record<string, number>; sentBytes: number; receivedBytes: number }>;
   passThrough?: Health["ports"];

@@ -64,7 +64,8 @@ const withoutCanary = { drain: 0, timeout: "10s" };
 const upArgs = ["up", "--yes", "--skip-preview"];
 
 export async function fleet(): Promise<Fleet & AsyncDisposable> {
-  const it = await engine({ stack: "prod" });
+  // Commands of ours run in this process, so soon after a deployment's call that a lagging list would not have its machine yet.
+  const it = await engine({ stack: "prod", quirks: { staleMs: 0 } });
   const write = (over: Record<string, unknown> = {}) => {
     const values = Object.entries({ ...base, ...over }).filter(([, value]) => value !== undefined);
     it.config(Object.fromEntries(values));
