@@ -197,14 +197,18 @@ export const bounds = [
   `pop_memory_of_others ${processesMb}m;`,
 ];
 
+/**
+ * unbound has the cache, so asking it often costs little. By default nginx asks again for a name that did not exist only after ten seconds, and names of the
+ * tailnet do not exist before the PoP has joined. The timeout is short as well: if unbound was too slow, it has the result at the next try.
+ */
+export const resolving = [`resolver 127.0.0.1:${ports.dns} valid=2s;`, "resolver_timeout 2s;"];
+
 /** Said once for every site that passes requests on; a location that sets a header of its own would lose all of these. */
 export const proxying = [
   // No other protocol: over h2c a visitor could send an origin any header field, and reach any host it serves.
   `map $http_upgrade $websocket { websocket websocket; default ""; }`,
   `map $websocket $connection_upgrade { default upgrade; "" ""; }`,
-  // unbound's answers bear a TTL of 30 seconds at most (render/unbound.ts). Short: if unbound was too slow, it has the result at the next try.
-  `resolver 127.0.0.1:${ports.dns};`,
-  "resolver_timeout 2s;",
+  ...resolving,
   "proxy_http_version 1.1;",
   `pop_hide_request_fields ${claims};`,
   ...requestHeaders("$remote_addr"),

@@ -1,8 +1,9 @@
 import { limits, tcpBufferKb } from "../limits.ts";
-import { ports, tcpPorts } from "../ports.ts";
+import { tcpPorts } from "../ports.ts";
 import type { ImageSpec, TcpPort } from "../spec.ts";
 import { streamAccess, streamAccessMaps } from "./nginx-access.ts";
 import { block } from "./nginx-block.ts";
+import { resolving } from "./nginx-common.ts";
 import { client, clientMap } from "./nginx-logs.ts";
 import { luggagePort } from "./nginx-luggage.ts";
 import { passThroughServers } from "./nginx-pass-through.ts";
@@ -41,8 +42,7 @@ export function streamBlock(spec: StreamSpec): string[] {
       "set_real_ip_from 172.16.0.0/12;",
       "proxy_protocol_timeout 5s;",
       "tcp_nodelay on;",
-      `resolver 127.0.0.1:${ports.dns};`,
-      "resolver_timeout 2s;",
+      ...resolving,
       "",
       // For names, which may be long. Must come before the first map.
       ...(hasSites ? ["map_hash_bucket_size 512;"] : []),

@@ -5,12 +5,22 @@ import { serverAddress, zoneName } from "./validators.ts";
 /** Where tailscaled answers queries for names of its tailnet. https://tailscale.com/kb/1081/magicdns */
 const magicDns = "100.100.100.100";
 
+/** A forwarded zone. `isKept`: whether its names are cached. Default true. */
+type Zone = Dns["forward"][number] & { isKept?: boolean };
+
+/**
+ * Not cached: tailscaled denies every name before it has joined, without saying for how long, and unbound would believe that for five seconds more. It is in
+ * the same machine, and the machine has no other way to the addresses it knows.
+ */
+const tailnetZone = ({ domain }: Tailnet): Zone => ({ zone: domain, servers: [magicDns], isKept: false });
+
 /**
  * unbound.conf: the PoP's own resolver, on 127.0.0.1 only. Validates DNSSEC from the root, and forwards the tailnet's names and the zones of the stack file.
  */
 export function unboundConf(dns: Dns, tailnet?: Tailnet): string {
-  const forward = [...dns.forward, ...(tailnet ? [{ zone: tailnet.domain, servers: [magicDns] }] : [])]
-    .map(({ zone, servers }) => ({ zone: zoneName(zone), servers: servers.map(serverAddress) }))
+  const zones: Zone[] = [...dns.forward, ...(tailnet ? [tailnetZone(tailnet)] : [])];
+  const forward = zones
+    .map(({ zone, servers, isKept = true }) => ({ zone: zoneName(zone), servers: servers.map(serverAddress), isKept }))
     .toSorted((a, b) => (a.zone < b.zone ? -1 : 1));
   const duplicate = forward.find(({ zone }, at) => zone === forward[at + 1]?.zone);
   if (duplicate) throw new Error(`dns zone ${duplicate.zone}: it is forwarded twice.`);
@@ -53,7 +63,7 @@ export function unboundConf(dns: Dns, tailnet?: Tailnet): string {
       "hide-version: yes",
       "qname-minimisation: yes",
       "prefetch: yes",
-      // A new address of an origin is used within half a minute, whatever the TTL of its name: MagicDNS has ten minutes.
+      // A new address of an origin is used within half a minute, whatever the TTL of its name.
       "cache-max-ttl: 30",
       // A name that did not exist before is found soon after it appears.
       "cache-max-negative-ttl: 5",
@@ -71,8 +81,12 @@ export function unboundConf(dns: Dns, tailnet?: Tailnet): string {
       ]),
     ]),
     block("remote-control", ["control-enable: no"]),
-    ...forward.map(({ zone, servers }) =>
-      block("forward-zone", [`name: "${zone}"`, ...servers.map((server) => `forward-addr: ${server}`)]),
+    ...forward.map(({ zone, servers, isKept }) =>
+      block("forward-zone", [
+        `name: "${zone}"`,
+        ...servers.map((server) => `forward-addr: ${server}`),
+        ...(isKept ? [] : ["forward-no-cache: yes"]),
+      ]),
     ),
   ].join("\n");
 }
