@@ -5,7 +5,7 @@ import { fetchPage } from "../../local/page/fetch-page.ts";
 import type { Checkout } from "../support/checkout.ts";
 import { fleet, foreignImage, refusesImage, warm } from "../support/fleet.ts";
 import { registryContainer } from "../support/homelab.ts";
-import { freshLoad, keptLoad } from "../support/load.ts";
+import { freshLoad, keptLoad, uncachedLoad } from "../support/load.ts";
 
 const docker = openDocker();
 
@@ -20,10 +20,10 @@ afterAll(async () => {
   it?.remove();
 });
 
-test("an update rolls over three PoPs under load, and no request fails, with connections kept or not", async () => {
+test("an update rolls over three PoPs under load, and no request fails, with connections kept or not, cached or from home", async () => {
   await warm(it);
   const before = await it.status();
-  const stops = [keptLoad(before.edge.https), freshLoad(before.edge.https)];
+  const stops = [keptLoad, freshLoad, uncachedLoad].map((load) => load(before.edge.https));
   it.editStack("maxAge: 10m", "maxAge: 11m");
   const { code, output } = await it.run();
   const outcomes = await Promise.all(stops.map((stop) => stop()));

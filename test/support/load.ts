@@ -1,6 +1,6 @@
 /** Visitors of a site, until they are stopped: their responses that are not a page. */
 import autocannon, { type Instance, type Options, type Result } from "autocannon";
-import { fetchPage } from "../../local/page/fetch-page.ts";
+import { fetchPage, type Page } from "../../local/page/fetch-page.ts";
 
 /** How a load went. */
 export interface Outcome {
@@ -37,11 +37,19 @@ export function keptLoad(https: string): Stop {
 }
 
 /** The same with a connection of its own for each request, 25 a second. `ca` verifies the certificates. */
-export function freshLoad(https: string, ca?: string): Stop {
+export const freshLoad = (https: string, ca?: string): Stop => steadyLoad(() => fetchPage(https, host, ca));
+
+/** The same for pages that were never asked for before, so that each request has to reach the origin. */
+export function uncachedLoad(https: string): Stop {
+  let count = 0;
+  return steadyLoad(() => fetchPage(https, host, undefined, `/?new=${++count}`));
+}
+
+function steadyLoad(fetchNext: () => Promise<Page>): Stop {
   const outcome: Outcome = { requests: 0, failures: [] };
   const open = new Set<Promise<void>>();
   const timer = setInterval(() => {
-    const call = fetchPage(https, host, ca).then(
+    const call = fetchNext().then(
       ({ status }) => {
         outcome.requests += 1;
         if (status !== 200) outcome.failures.push(`HTTP ${status}`);

@@ -101,6 +101,7 @@ type health struct {
 	// tailscaled's socket.
 	tailscaled     string
 	origins        watch[[]tailnet.Path]
+	home           home
 	maintenanceDir string
 	// nil: no name is rejected because of its signatures.
 	dnssec watch[error]
@@ -134,7 +135,8 @@ const (
 )
 
 func newHealth(m *manifest.Manifest, run string) *health {
-	return &health{
+	h := &health{
+		home:     home{isThere: hasOriginsAtHome(m.Origins, m.Tailnet)},
 		origins:  watch[[]tailnet.Path]{interval: time.Minute, retryInterval: 10 * time.Second},
 		dnssec:   watch[error]{interval: 5 * time.Minute, retryInterval: 20 * time.Second},
 		manifest: m, image: imageFromEnv(), run: run, tailscaled: tailnet.Socket, roundTimeout: m.HealthTimeout(), now: time.Now,
@@ -143,6 +145,8 @@ func newHealth(m *manifest.Manifest, run string) *health {
 		memory:         func() (memory, error) { return readMemory(cgroupDir, procDir) },
 		volume:         func() (volume, error) { return statVolume(volumeDir) },
 	}
+	h.origins.isHurried = h.isLookingForHome
+	return h
 }
 
 // Serve answers on the health port. `run` is the directory of status files, /run/pop.

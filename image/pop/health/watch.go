@@ -11,7 +11,11 @@ type watch[T any] struct {
 	last atomic.Pointer[T]
 	// Pause between two runs, while all is well and while it is not.
 	interval, retryInterval time.Duration
+	// While it returns true, a probe that does not find all well is repeated after hurryInterval. nil: never.
+	isHurried func() bool
 }
+
+const hurryInterval = time.Second
 
 // get returns the last result, or the zero value before the first run.
 func (w *watch[T]) get() T {
@@ -32,6 +36,9 @@ func (w *watch[T]) run(ctx context.Context, probe func(context.Context) (T, bool
 		pause := w.interval
 		if !isWell {
 			pause = w.retryInterval
+			if w.isHurried != nil && w.isHurried() {
+				pause = hurryInterval
+			}
 		}
 		select {
 		case <-time.After(pause):

@@ -2,6 +2,7 @@ package health
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -32,6 +33,26 @@ func TestAWatchRunsSoonerWhileSomethingIsWrong(t *testing.T) {
 		}
 		if w.get() != 4 {
 			t.Errorf("last is %d", w.get())
+		}
+	})
+}
+
+func TestAHurriedWatchRunsSoonerStill(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		w := watch[int]{interval: time.Minute, retryInterval: 10 * time.Second, isHurried: func() bool { return time.Since(began) < 2*time.Second }}
+		at := []time.Duration{}
+		ctx, cancel := context.WithCancel(t.Context())
+		w.run(ctx, func(context.Context) (int, bool) {
+			at = append(at, time.Since(began))
+			if len(at) == 5 {
+				cancel()
+			}
+			return 0, len(at) == 4
+		})
+		expected := []time.Duration{0, time.Second, 2 * time.Second, 12 * time.Second, 72 * time.Second}
+		if !slices.Equal(at, expected) {
+			t.Errorf("rounds at %v, expected %v", at, expected)
 		}
 	})
 }

@@ -80,9 +80,9 @@ func (p *Prober) path(ctx context.Context, origin string) *Path {
 	host := HostOf(origin)
 	address, err := p.address(ctx, host)
 	switch {
-	case err != nil && p.Wanted.isName(host):
+	case err != nil && p.Wanted.IsName(host):
 		return &Path{Origin: origin, Problem: noName(host, err)}
-	case err != nil || !isPrivate(address):
+	case err != nil || !IsPrivate(address):
 		return nil
 	case flyProxy.Contains(address):
 		return &Path{Origin: origin, Problem: fmt.Sprintf("%s is in %s, Fly's own network in each machine: give the origin another address", address, flyProxy)}
@@ -182,8 +182,8 @@ func shortly(err error) string {
 	return err.Error()
 }
 
-// isPrivate says whether an address is in a tailnet, or in a network behind it.
-func isPrivate(address netip.Addr) bool {
+// IsPrivate says whether an address is in a tailnet, or in a network behind it.
+func IsPrivate(address netip.Addr) bool {
 	return within(address, ranges) || address.IsPrivate() && !flyPrivate.Contains(address)
 }
 

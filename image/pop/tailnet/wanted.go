@@ -43,7 +43,7 @@ func (w *Wanted) hasTags(tags []string) bool {
 
 func sorted(tags []string) []string { return slices.Sorted(slices.Values(tags)) }
 
-// isName says whether a text is a name of a node of the tailnet.
-func (w *Wanted) isName(host string) bool {
+// IsName says whether a text is a name of a node of the tailnet.
+func (w *Wanted) IsName(host string) bool {
 	return strings.HasSuffix(strings.ToLower(host), "."+strings.ToLower(w.Domain))
 }
