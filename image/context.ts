@@ -18,6 +18,7 @@ import { certsConfig, vaultCaFile } from "./render/certs.ts";
 import { dirs } from "./render/dirs.ts";
 import { dockerfile, packedSites, withContextDigest } from "./render/dockerfile.ts";
 import { errorPageFiles } from "./render/error-pages.ts";
+import { homeNetworks } from "./render/home-networks.ts";
 import { siteKey } from "./render/hosts.ts";
 import { manifest } from "./render/manifest.ts";
 import { parseNetworks } from "./render/networks.ts";
@@ -103,6 +104,7 @@ export function renderedFiles(spec: ImageSpec): Record<string, string> {
     "etc/process-compose.yaml": processCompose(spec),
     "etc/pop/pop.json": manifest(spec),
     "etc/pop/directories": dirs(all, spec),
+    ...(spec.tailnet && { "etc/pop/home-networks": homeNetworks(spec.tailnet) }),
     ...(secrets(spec).length > 0 && { "etc/pop/secrets.json": secretsManifest(spec) }),
     ...(spec.ssh && { "etc/ssh/sshd_config": sshdConfig, "etc/ssh/authorized_keys": authorizedKeys(spec.ssh) }),
     ...(certs !== undefined && { "etc/pop/certs.json": certs }),

@@ -253,6 +253,16 @@ describe("a machine without its tailnet, vault and secrets", () => {
     expect((await page(pop)).status).toBe(200);
   });
 
+  test("sends nothing for home by another way", async () => {
+    const sent = await pop.exec(["wget", "-q", "-O", "-", "-T", "3", "http://100.64.0.77:8080/"]);
+    expect(sent).toEqual({ code: 1, output: expect.stringContaining("No route to host") });
+    const routes = await Promise.all(["-4", "-6"].map((family) => pop.exec(["ip", family, "route"])));
+    expect(routes.map(({ output }) => /^unreachable (\S+)/m.exec(output)?.[1])).toEqual([
+      "100.64.0.0/10",
+      "fd7a:115c:a1e0::/48",
+    ]);
+  });
+
   test("gets no visitors while it is new and no host has a trusted certificate", async () => {
     const seen = await until(
       () => health(pop),
