@@ -5,14 +5,14 @@ import { serverAddress, zoneName } from "./validators.ts";
 /** Where tailscaled answers queries for names of its tailnet. https://tailscale.com/kb/1081/magicdns */
 const magicDns = "100.100.100.100";
 
-/** A forwarded zone. `isKept`: whether its names are cached. Default true. */
-type Zone = Dns["forward"][number] & { isKept?: boolean };
+/** A forwarded zone. `isCached`: whether its names are cached. Default true. */
+type Zone = Dns["forward"][number] & { isCached?: boolean };
 
 /**
  * Not cached: tailscaled denies every name before it has joined, without saying for how long, and unbound would believe that for five seconds more. It is in
  * the same machine, and the machine has no other way to the addresses it knows.
  */
-const tailnetZone = ({ domain }: Tailnet): Zone => ({ zone: domain, servers: [magicDns], isKept: false });
+const tailnetZone = ({ domain }: Tailnet): Zone => ({ zone: domain, servers: [magicDns], isCached: false });
 
 /**
  * unbound.conf: the PoP's own resolver, on 127.0.0.1 only. Validates DNSSEC from the root, and forwards the tailnet's names and the zones of the stack file.
@@ -20,7 +20,11 @@ const tailnetZone = ({ domain }: Tailnet): Zone => ({ zone: domain, servers: [ma
 export function unboundConf(dns: Dns, tailnet?: Tailnet): string {
   const zones: Zone[] = [...dns.forward, ...(tailnet ? [tailnetZone(tailnet)] : [])];
   const forward = zones
-    .map(({ zone, servers, isKept = true }) => ({ zone: zoneName(zone), servers: servers.map(serverAddress), isKept }))
+    .map(({ zone, servers, isCached = true }) => ({
+      zone: zoneName(zone),
+      servers: servers.map(serverAddress),
+      isCached,
+    }))
     .toSorted((a, b) => (a.zone < b.zone ? -1 : 1));
   const duplicate = forward.find(({ zone }, at) => zone === forward[at + 1]?.zone);
   if (duplicate) throw new Error(`dns zone ${duplicate.zone}: it is forwarded twice.`);
@@ -81,11 +85,11 @@ export function unboundConf(dns: Dns, tailnet?: Tailnet): string {
       ]),
     ]),
     block("remote-control", ["control-enable: no"]),
-    ...forward.map(({ zone, servers, isKept }) =>
+    ...forward.map(({ zone, servers, isCached }) =>
       block("forward-zone", [
         `name: "${zone}"`,
         ...servers.map((server) => `forward-addr: ${server}`),
-        ...(isKept ? [] : ["forward-no-cache: yes"]),
+        ...(isCached ? [] : ["forward-no-cache: yes"]),
       ]),
     ),
   ].join("\n");

@@ -1,4 +1,5 @@
 /** Visitors of a site, until they are stopped: their responses that are not a page. */
+import { randomUUID } from "node:crypto";
 import autocannon, { type Instance, type Options, type Result } from "autocannon";
 import { fetchPage, type Page } from "../../local/page/fetch-page.ts";
 
@@ -40,10 +41,8 @@ export function keptLoad(https: string): Stop {
 export const freshLoad = (https: string, ca?: string): Stop => steadyLoad(() => fetchPage(https, host, ca));
 
 /** The same for pages that were never asked for before, so that each request has to reach the origin. */
-export function uncachedLoad(https: string): Stop {
-  let count = 0;
-  return steadyLoad(() => fetchPage(https, host, undefined, `/?new=${++count}`));
-}
+export const uncachedLoad = (https: string): Stop =>
+  steadyLoad(() => fetchPage(https, host, undefined, `/?new=${randomUUID()}`));
 
 function steadyLoad(fetchNext: () => Promise<Page>): Stop {
   const outcome: Outcome = { requests: 0, failures: [] };
