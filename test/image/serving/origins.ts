@@ -11,7 +11,8 @@ export const severalOrigins = () =>
     const standby = (path: string, more: Partial<Visit> = {}) => get("standby.example.test", path, more);
 
     test("uses the first as long as it answers, and stores its response", async () => {
-      origin.answer("/first", (_, answer) => answer.end("first\n"));
+      // Without a lifetime of its own it would be fresh for the site's second only.
+      origin.answer("/first", (_, answer) => answer.writeHead(200, { "cache-control": "max-age=60" }).end("first\n"));
       expect(await several("/first")).toMatchObject({
         body: "first\n",
         headers: { "x-cache": "MISS", "x-pop": "cdg-1" },
